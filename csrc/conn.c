@@ -1,0 +1,483 @@
+#include "conn.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PAUSE_FIRST_NS (10 * FB_NS_PER_MS)
+#define PAUSE_LAST_NS FB_NS_PER_S
+
+/* ---- memory ---------------------------------------------------------------------------- */
+
+static uint32_t pipeline(const fb_conn *c)
+{
+    return c->lane->stream->pipeline;
+}
+
+static uint8_t *slot_text(const fb_conn *c, uint32_t slot)
+{
+    return c->text + (size_t)slot * c->lane->stream->text_max;
+}
+
+static uint8_t *opening_text(const fb_conn *c)
+{
+    return slot_text(c, pipeline(c));
+}
+
+int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err)
+{
+    const fb_stream *s = lane->stream;
+    *c = (fb_conn){.lane = lane, .number = number, .fd = -1, .pause_ns = PAUSE_FIRST_NS};
+    c->slots = calloc(s->pipeline, sizeof *c->slots);
+    c->text = malloc((size_t)s->pipeline * s->text_max + s->opening_text_max);
+    c->prepared = calloc(s->pipeline, 1);
+    c->protocol_state = calloc(1, s->protocol->state_bytes);
+    if (!c->slots || !c->text || !c->prepared || !c->protocol_state ||
+        fb_outq_init(&c->out, s->pieces, err) != FB_OK) {
+        fb_conn_fini(c);
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a connection with %u slots",
+                            s->pipeline);
+    }
+    for (uint32_t i = 0; i < s->pipeline; i++) {
+        fb_message_prepare(&s->messages[0], slot_text(c, i), number);
+    }
+    return FB_OK;
+}
+
+void fb_conn_fini(fb_conn *c)
+{
+    fb_outq_fini(&c->out);
+    free(c->slots);
+    free(c->text);
+    free(c->prepared);
+    free(c->protocol_state);
+    *c = (fb_conn){.fd = -1};
+}
+
+/* ---- slots: a ring in order of sending ---------------------------------------------------- */
+
+static uint32_t ring_index(const fb_conn *c, uint32_t nth)
+{
+    const uint32_t i = c->head + nth;
+    return i < pipeline(c) ? i : i - pipeline(c);
+}
+
+static fb_slot *slot_at(const fb_conn *c, uint32_t nth)
+{
+    return &c->slots[ring_index(c, nth)];
+}
+
+static void push(fb_conn *c, uint32_t nth)
+{
+    const fb_stream *s = c->lane->stream;
+    const uint32_t i = ring_index(c, nth);
+    fb_slot *slot = &c->slots[i];
+    const fb_message *message = &s->messages[slot->message];
+    if (FB_UNLIKELY(c->prepared[i] != slot->message)) {
+        fb_message_prepare(message, slot_text(c, i), c->number);
+        c->prepared[i] = slot->message;
+    }
+    slot->begin = c->out.pushed;
+    fb_message_push(message, slot_text(c, i), &c->lane->source, c->number,
+                    (uint64_t)slot->group * s->rows, &c->out);
+}
+
+bool fb_conn_has_room(const fb_conn *c)
+{
+    return c->state == FB_CONN_READY && c->used < pipeline(c);
+}
+
+void fb_conn_take(fb_conn *c, const fb_slot *slot)
+{
+    *slot_at(c, c->used) = *slot;
+    c->used++;
+    c->unsent++;
+    if (c->state == FB_CONN_READY) {
+        push(c, c->used - 1);
+    }
+}
+
+static void fill_slots(fb_conn *c, uint64_t intended_ns)
+{
+    fb_slot slot;
+    while (c->used < pipeline(c) && fb_lane_admit(c->lane, intended_ns, &slot)) {
+        fb_conn_take(c, &slot);
+    }
+}
+
+/* Position after the last byte of the oldest inference. */
+static uint64_t oldest_end(const fb_conn *c)
+{
+    return c->used > 1 ? slot_at(c, 1)->begin : c->out.pushed;
+}
+
+static bool closed_loop(const fb_conn *c)
+{
+    return c->lane->stream->arrivals == FB_ARRIVALS_CLOSED;
+}
+
+/* ---- breaking: the one way out ------------------------------------------------------------- */
+
+static void account_bytes(fb_conn *c)
+{
+    c->lane->bytes_sent += c->out.sent;
+    fb_outq_reset(&c->out);
+}
+
+static void drop_socket(fb_conn *c)
+{
+    if (c->fd >= 0) {
+        (void)close(c->fd); /* epoll forgets it too */
+        c->fd = -1;
+    }
+    account_bytes(c);
+}
+
+static void lose_sent(fb_conn *c, uint64_t now_ns)
+{
+    const uint32_t sent = c->used - c->unsent;
+    for (uint32_t i = 0; i < sent; i++) {
+        fb_lane_lost(c->lane, slot_at(c, i), now_ns);
+    }
+    c->head = ring_index(c, sent);
+    c->used = c->unsent;
+}
+
+static void leave_ready(fb_conn *c, uint64_t now_ns)
+{
+    fb_lane *lane = c->lane;
+    if (c->state == FB_CONN_READY && --lane->ready == 0 && lane->down_since_ns == 0) {
+        lane->down_since_ns = now_ns;
+    }
+    c->state = FB_CONN_WAITING;
+}
+
+/* io->err says why. Before load it ends the run; later it costs what was in flight. */
+static int break_off(fb_conn *c, fb_io *io)
+{
+    fb_lane *lane = c->lane;
+    leave_ready(c, io->now_ns);
+    drop_socket(c);
+    if (!lane->started || io->err.code == FB_E_DATA) {
+        return io->err.code;
+    }
+    lane->last_break = io->err;
+    lane->reconnects++;
+    c->connect_by_ns = 0;
+    lose_sent(c, io->now_ns);
+    c->deadline_ns = io->now_ns + c->pause_ns;
+    c->pause_ns = c->pause_ns * 2 < PAUSE_LAST_NS ? c->pause_ns * 2 : PAUSE_LAST_NS;
+    if (closed_loop(c)) {
+        fill_slots(c, io->now_ns);
+    }
+    return FB_OK;
+}
+
+static int break_with(fb_conn *c, fb_io *io, int code, const char *text)
+{
+    fb_error_set(&io->err, code, 0, "%s", text);
+    return break_off(c, io);
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
+static void stamp_sent(fb_conn *c, uint64_t sent_ns)
+{
+    while (c->unsent > 0) {
+        fb_slot *slot = slot_at(c, c->used - c->unsent);
+        if (slot->begin >= c->out.sent) {
+            return;
+        }
+        slot->sent_ns = sent_ns;
+        fb_lane_sent(c->lane, slot);
+        c->unsent--;
+    }
+}
+
+int fb_conn_send(fb_conn *c, fb_io *io)
+{
+    while (!fb_outq_empty(&c->out)) {
+        io->now_ns = fb_now_ns();
+        const long n = fb_outq_step(&c->out, c->fd, &io->err);
+        if (n < 0) {
+            return break_off(c, io);
+        }
+        if (n == 0) {
+            break; /* epoll tells when there is room again */
+        }
+        if (c->state == FB_CONN_READY) {
+            stamp_sent(c, io->now_ns);
+        }
+    }
+    return FB_OK;
+}
+
+int fb_conn_fill(fb_conn *c, fb_io *io, uint64_t intended_ns)
+{
+    fill_slots(c, intended_ns);
+    return c->state == FB_CONN_READY ? fb_conn_send(c, io) : FB_OK;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static void become_ready(fb_conn *c)
+{
+    c->state = FB_CONN_READY;
+    c->pause_ns = PAUSE_FIRST_NS;
+    c->connect_by_ns = 0;
+    c->lane->ready++;
+    c->lane->has_room = true;
+    account_bytes(c); /* the opening's; positions of inferences start at 0 */
+    for (uint32_t i = 0; i < c->used; i++) {
+        push(c, i);
+    }
+}
+
+/* Sends the current step of the opening, or is ready when none is left. */
+static int open_step(fb_conn *c, fb_io *io)
+{
+    const fb_stream *s = c->lane->stream;
+    if (c->opening == s->n_openings) {
+        become_ready(c);
+        return fb_conn_send(c, io);
+    }
+    const fb_message *step = &s->openings[c->opening];
+    const uint64_t row =
+        step->rows > 0 ? c->number % (s->data[0].rows / step->rows) * step->rows : 0;
+    fb_message_prepare(step, opening_text(c), c->number);
+    fb_message_push(step, opening_text(c), &c->lane->source, c->number, row, &c->out);
+    return fb_conn_send(c, io);
+}
+
+static int opening_replied(fb_conn *c, fb_io *io, const fb_reply *reply)
+{
+    if (reply->outcome != FB_OUTCOME_OK) {
+        const char *text = reply->error_text[0] ? reply->error_text : "timed out";
+        fb_error_set(&io->err, FB_E_REPLY, 0, "the server refused to open a connection: %s", text);
+        return break_off(c, io);
+    }
+    c->opening++;
+    return open_step(c, io);
+}
+
+static int register_socket(const fb_conn *c, fb_io *io)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.ptr = (void *)(uintptr_t)c};
+    if (epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0) {
+        return fb_error_set(&io->err, FB_E_SYS, errno, "epoll_ctl: %s", strerror(errno));
+    }
+    return FB_OK;
+}
+
+int fb_conn_open(fb_conn *c, fb_io *io)
+{
+    const fb_stream *s = c->lane->stream;
+    c->state = FB_CONN_CONNECTING;
+    if (c->connect_by_ns == 0) {
+        c->connect_by_ns = io->now_ns + c->lane->config->connect_timeout_ns;
+    }
+    c->deadline_ns = c->connect_by_ns;
+    c->fd = fb_net_connect(&s->addresses[c->number % s->n_addresses], &io->err);
+    if (c->fd < 0 && io->err.sys_errno == EAGAIN && io->now_ns < c->connect_by_ns) {
+        c->state = FB_CONN_WAITING; /* a unix listener's backlog is full: it will drain */
+        c->deadline_ns = io->now_ns;
+        return FB_OK;
+    }
+    if (c->fd < 0) {
+        return break_off(c, io);
+    }
+    return register_socket(c, io);
+}
+
+static int connected(fb_conn *c, fb_io *io)
+{
+    const int failed = fb_net_connect_result(c->fd);
+    if (failed == EINPROGRESS) {
+        return FB_OK;
+    }
+    if (failed != 0) {
+        fb_error_set(&io->err, FB_E_CONNECT, failed, "cannot connect: %s", strerror(failed));
+        return break_off(c, io);
+    }
+    c->state = FB_CONN_OPENING;
+    c->opening = 0;
+    c->lane->stream->protocol->reset(c->protocol_state);
+    return open_step(c, io);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------ */
+
+static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
+{
+    if (c->state == FB_CONN_OPENING) {
+        return opening_replied(c, io, reply);
+    }
+    if (c->used == c->unsent) {
+        return break_with(c, io, FB_E_PROTOCOL, "a reply came that no request asked for");
+    }
+    const bool whole = oldest_end(c) <= c->out.sent;
+    fb_lane_replied(c->lane, slot_at(c, 0), reply, io->now_ns);
+    c->head = ring_index(c, 1);
+    c->used--;
+    c->lane->down_since_ns = 0; /* a connection that breaks unanswered proves nothing */
+    c->lane->has_room = true;
+    if (!whole) {
+        return break_with(c, io, FB_E_PROTOCOL, "a reply came before its request was sent whole");
+    }
+    return FB_OK;
+}
+
+static const fb_message *awaited(const fb_conn *c)
+{
+    const fb_stream *s = c->lane->stream;
+    if (FB_UNLIKELY(c->state == FB_CONN_OPENING)) {
+        return &s->openings[c->opening];
+    }
+    return &s->messages[c->used > c->unsent ? slot_at(c, 0)->message : 0];
+}
+
+static bool capturing(const fb_conn *c)
+{
+    return c->state == FB_CONN_READY && c->used > c->unsent &&
+           (slot_at(c, 0)->flags & FB_SLOT_CAPTURE);
+}
+
+/* Feeds what was received to the protocol, reply by reply. */
+static int digest(fb_conn *c, fb_io *io, size_t len)
+{
+    const fb_protocol *protocol = c->lane->stream->protocol;
+    const uint8_t *at = io->buffer;
+    const uint8_t *end = at + len;
+    fb_reply reply;
+    while (at < end) {
+        const long n = protocol->feed(c->protocol_state, awaited(c), at, (size_t)(end - at), &reply);
+        if (FB_UNLIKELY(n < 0)) {
+            protocol->explain(c->protocol_state, &io->err);
+            return break_off(c, io);
+        }
+        if (FB_UNLIKELY(capturing(c))) {
+            fb_lane_capture(c->lane, slot_at(c, 0), at, (size_t)n, reply.done);
+        }
+        at += n;
+        if (reply.done) {
+            const int rc = replied(c, io, &reply);
+            if (FB_UNLIKELY(rc != FB_OK || c->fd < 0)) {
+                return rc;
+            }
+        }
+    }
+    return FB_OK;
+}
+
+static int receive_failed(fb_conn *c, fb_io *io, ssize_t n)
+{
+    const int cause = errno;
+    io->now_ns = fb_now_ns(); /* nothing was received that would have set it */
+    if (n == 0) {
+        return break_with(c, io, FB_E_CLOSED, "the server closed the connection");
+    }
+    fb_error_set(&io->err, FB_E_CLOSED, cause, "connection lost: %s", strerror(cause));
+    return break_off(c, io);
+}
+
+/* Reads until the socket is drained: a short read says so, unless the peer has also closed. */
+static int receive(fb_conn *c, fb_io *io, bool closing)
+{
+    for (;;) {
+        const ssize_t n = recv(c->fd, io->buffer, io->buffer_len, 0);
+        if (n <= 0) {
+            return n < 0 && errno == EAGAIN ? FB_OK : receive_failed(c, io, n);
+        }
+        io->now_ns = c->received_ns = fb_now_ns();
+        c->lane->bytes_received += (uint64_t)n;
+        const int rc = digest(c, io, (size_t)n);
+        if (rc != FB_OK || c->fd < 0 || ((size_t)n < io->buffer_len && !closing)) {
+            return rc;
+        }
+    }
+}
+
+int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)
+{
+    if (c->fd < 0) {
+        return FB_OK; /* an event of a socket that broke earlier in this round */
+    }
+    /* What came with the connection, a greeting or an end, has no event of its own later. */
+    int rc = c->state == FB_CONN_CONNECTING ? connected(c, io) : FB_OK;
+    if (rc != FB_OK || c->fd < 0 || c->state == FB_CONN_CONNECTING) {
+        return rc;
+    }
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) {
+        rc = receive(c, io, events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP));
+    }
+    if (rc != FB_OK || c->fd < 0) {
+        return rc;
+    }
+    if (c->state == FB_CONN_READY && c->lane->started && closed_loop(c)) {
+        fill_slots(c, io->now_ns);
+    }
+    return fb_conn_send(c, io);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+/* In order of sending, so the first that is in time ends the search. */
+static void time_out_slots(fb_conn *c, uint64_t now_ns)
+{
+    const uint64_t limit = c->lane->config->timeout_ns;
+    for (uint32_t i = 0; i < c->used - c->unsent; i++) {
+        fb_slot *slot = slot_at(c, i);
+        if (slot->sent_ns + limit > now_ns) {
+            return;
+        }
+        if (!(slot->flags & FB_SLOT_TIMEDOUT)) {
+            fb_lane_timed_out(c->lane, slot, now_ns);
+        }
+    }
+}
+
+/* A timed-out inference keeps its place, since replies come in order; but a peer that has then
+ * been silent for as long again is taken for dead. */
+static bool peer_is_dead(const fb_conn *c, uint64_t now_ns)
+{
+    if (c->used == c->unsent || !(slot_at(c, 0)->flags & FB_SLOT_TIMEDOUT)) {
+        return false;
+    }
+    const uint64_t sent_ns = slot_at(c, 0)->sent_ns;
+    const uint64_t heard_ns = c->received_ns > sent_ns ? c->received_ns : sent_ns;
+    return now_ns > heard_ns + 2 * c->lane->config->timeout_ns;
+}
+
+int fb_conn_tick(fb_conn *c, fb_io *io)
+{
+    switch (c->state) {
+    case FB_CONN_WAITING:
+        return io->now_ns >= c->deadline_ns ? fb_conn_open(c, io) : FB_OK;
+    case FB_CONN_CONNECTING:
+    case FB_CONN_OPENING:
+        return io->now_ns < c->deadline_ns
+                   ? FB_OK
+                   : break_with(c, io, FB_E_CONNECT, "no answer while connecting");
+    case FB_CONN_READY:
+        time_out_slots(c, io->now_ns);
+        return peer_is_dead(c, io->now_ns)
+                   ? break_with(c, io, FB_E_CLOSED, "the server went silent: time-out passed twice")
+                   : FB_OK;
+    }
+    return FB_OK;
+}
+
+void fb_conn_close(fb_conn *c)
+{
+    for (uint32_t i = 0; i < c->used; i++) {
+        fb_lane_abandoned(c->lane, slot_at(c, i), i < c->used - c->unsent);
+    }
+    c->used = c->unsent = 0;
+    drop_socket(c);
+}

@@ -1,0 +1,75 @@
+/* One connection: a state machine between its lane and its socket.
+ *
+ *     waiting → connecting → opening → ready
+ *        ↑__________________________________|   whatever breaks, one way out
+ *
+ * It holds up to `pipeline` inferences in flight in order of sending, sends what is queued, reads
+ * replies and tells the lane how each inference ended. A connection that breaks loses what it had
+ * sent, keeps what it had not, and opens again after a pause; before load has begun a break is
+ * fatal. Worker only. Functions return 0, or a negative code that ends the run, with io->err. */
+#ifndef FB_CONN_H
+#define FB_CONN_H
+
+#include "lane.h"
+
+/* What the connections of one worker share for a moment. */
+typedef struct fb_io {
+    int epoll_fd;
+    uint8_t *buffer;
+    size_t buffer_len;
+    uint64_t now_ns; /* the newest clock reading */
+    fb_error err;
+} fb_io;
+
+typedef enum fb_conn_state {
+    FB_CONN_WAITING,
+    FB_CONN_CONNECTING,
+    FB_CONN_OPENING,
+    FB_CONN_READY,
+} fb_conn_state;
+
+typedef struct fb_conn {
+    fb_lane *lane;
+    void *protocol_state;
+    fb_outq out;
+    fb_slot *slots; /* ring of `pipeline` */
+    uint8_t *text;  /* of each slot, then of the opening */
+    uint8_t *prepared; /* message that each slot's text is prepared for */
+    uint32_t head;  /* oldest slot in use */
+    uint32_t used;
+    uint32_t unsent; /* the newest of them: no byte has left */
+    fb_conn_state state;
+    int fd;
+    uint32_t opening;      /* step that is under way */
+    uint64_t number;       /* in the run */
+    uint64_t deadline_ns;  /* waiting: try again then; connecting, opening: give up then */
+    uint64_t connect_by_ns; /* all tries of this attempt must end then; 0 = none was made */
+    uint64_t pause_ns;     /* before the next try */
+    uint64_t received_ns;  /* last byte from the peer */
+} fb_conn;
+
+/* FB_E_NOMEM; then nothing is held. */
+int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err);
+void fb_conn_fini(fb_conn *c);
+
+/* Begins to connect. */
+int fb_conn_open(fb_conn *c, fb_io *io);
+
+/* What epoll said about its socket. */
+int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events);
+
+/* Time has passed: time-outs, and reconnecting. Call every few milliseconds. */
+int fb_conn_tick(fb_conn *c, fb_io *io);
+
+/* Closed loop: fills every free slot with an inference intended at that instant, and sends. */
+int fb_conn_fill(fb_conn *c, fb_io *io, uint64_t intended_ns);
+
+/* Open loop: queues one admitted inference; fb_conn_send must follow. */
+bool fb_conn_has_room(const fb_conn *c);
+void fb_conn_take(fb_conn *c, const fb_slot *slot);
+int fb_conn_send(fb_conn *c, fb_io *io);
+
+/* The run is over: accounts for what is still in flight and closes the socket. */
+void fb_conn_close(fb_conn *c);
+
+#endif

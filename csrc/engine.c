@@ -1,0 +1,477 @@
+#include "clock.h"
+#include "fastbench.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Intervals that some lanes have handed over and others not yet: more than a lane can be ahead,
+ * since each has only two buffers. */
+#define PENDING 4
+
+/* Merges one stream's intervals over all lanes, in order. */
+typedef struct series {
+    fb_interval *pending; /* PENDING of them, by index modulo PENDING */
+    uint64_t next;        /* index to give out next */
+    uint64_t *handed;     /* by thread: intervals below this index are complete */
+} series;
+
+struct fb_engine {
+    fb_engine_config config;
+    fb_stream *streams;
+    uint32_t n_streams;
+    fb_worker *workers;
+    fb_lane *lanes; /* threads x streams */
+    series *series; /* one per stream */
+    fb_shared shared;
+    uint32_t started; /* threads */
+    bool joined;
+    int code;
+    fb_error err;
+};
+
+static fb_lane *lane_of(const fb_engine *e, uint32_t thread, uint32_t stream)
+{
+    return &e->lanes[(size_t)thread * e->n_streams + stream];
+}
+
+/* ---- building ----------------------------------------------------------------------------------- */
+
+static int check(const fb_engine_config *config, fb_error *err)
+{
+    if (config->threads == 0 || config->n_streams == 0 || config->interval_ns == 0 ||
+        config->timeout_ns == 0 || (config->duration_ns == 0) == (config->requests == 0)) {
+        return fb_error_set(err, FB_E_INVAL, 0,
+                            "a run needs threads, streams, an interval, a time-out and either a "
+                            "duration or a number of requests");
+    }
+    for (uint32_t i = 0; i < config->n_streams; i++) {
+        if (config->streams[i].connections < config->threads) {
+            return fb_error_set(err, FB_E_INVAL, 0, "each thread needs a connection: %u for %u",
+                                config->streams[i].connections, config->threads);
+        }
+    }
+    return FB_OK;
+}
+
+static int init_series(fb_engine *e, uint32_t i)
+{
+    e->series[i].pending = malloc(PENDING * sizeof(fb_interval));
+    e->series[i].handed = calloc(e->config.threads, sizeof(uint64_t));
+    if (!e->series[i].pending || !e->series[i].handed) {
+        return FB_E_NOMEM;
+    }
+    for (uint32_t k = 0; k < PENDING; k++) {
+        fb_interval_clear(&e->series[i].pending[k], 0);
+    }
+    return FB_OK;
+}
+
+static int init_streams(fb_engine *e, fb_error *err)
+{
+    for (uint32_t i = 0; i < e->config.n_streams; i++) {
+        const int rc = fb_stream_init(&e->streams[i], &e->config.streams[i], err);
+        if (rc != FB_OK) {
+            return rc;
+        }
+        e->n_streams++;
+        if (init_series(e, i) != FB_OK) {
+            return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for histograms");
+        }
+    }
+    return FB_OK;
+}
+
+static int init_worker(fb_engine *e, uint32_t index, const int *cpus, fb_error *err)
+{
+    fb_worker *w = &e->workers[index];
+    *w = (fb_worker){
+        .config = &e->config,
+        .shared = &e->shared,
+        .index = index,
+        .cpu = cpus ? cpus[index] : -1,
+        .lanes = lane_of(e, index, 0),
+        .n_lanes = e->n_streams,
+        .io = {.epoll_fd = -1},
+    };
+    for (uint32_t s = 0; s < e->n_streams; s++) {
+        const int rc = fb_lane_init(lane_of(e, index, s), &e->streams[s], &e->config, &e->shared,
+                                    index, err);
+        if (rc != FB_OK) {
+            return rc;
+        }
+    }
+    return fb_worker_init(w, err);
+}
+
+static int allocate(fb_engine *e, fb_error *err)
+{
+    const size_t threads = e->config.threads;
+    const size_t streams = e->config.n_streams;
+    const size_t lanes = threads * streams * sizeof *e->lanes;
+    e->streams = calloc(streams, sizeof *e->streams);
+    e->series = calloc(streams, sizeof *e->series);
+    e->workers = calloc(threads, sizeof *e->workers);
+    /* Lanes start on cache lines of their own: they are written by different threads. */
+    e->lanes = aligned_alloc(FB_CACHE_LINE, (lanes + FB_CACHE_LINE - 1) / FB_CACHE_LINE *
+                                                FB_CACHE_LINE);
+    if (!e->streams || !e->series || !e->workers || !e->lanes) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %zu threads", threads);
+    }
+    memset(e->lanes, 0, lanes);
+    return FB_OK;
+}
+
+static int build(fb_engine *e, const fb_engine_config *config, fb_error *err)
+{
+    int rc = check(config, err);
+    rc = rc == FB_OK ? allocate(e, err) : rc;
+    rc = rc == FB_OK ? init_streams(e, err) : rc;
+    for (uint32_t i = 0; rc == FB_OK && i < config->threads; i++) {
+        rc = init_worker(e, i, config->cpus, err);
+    }
+    /* The caller's arrays end here: everything needed was copied. */
+    e->config.streams = NULL;
+    e->config.cpus = NULL;
+    return rc;
+}
+
+int fb_engine_new(const fb_engine_config *config, fb_engine **engine, fb_error *err)
+{
+    fb_engine *e = calloc(1, sizeof *e);
+    if (!e) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for the engine");
+    }
+    e->config = *config;
+    atomic_init(&e->shared.connecting, config->threads);
+    atomic_init(&e->shared.open_threads, config->threads);
+    const int rc = build(e, config, err);
+    if (rc != FB_OK) {
+        fb_engine_free(e);
+        return rc;
+    }
+    *engine = e;
+    return FB_OK;
+}
+
+/* ---- running -------------------------------------------------------------------------------------- */
+
+static void *thread_main(void *arg)
+{
+    fb_worker *w = arg;
+    (void)fb_worker_main(w);
+    atomic_fetch_sub_explicit(&w->shared->running, 1, memory_order_release);
+    return NULL;
+}
+
+/* Signals are the caller's business: the threads are created with all of them blocked. */
+int fb_engine_start(fb_engine *e, fb_error *err)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = 0;
+    atomic_store(&e->shared.running, e->config.threads);
+    while (rc == 0 && e->started < e->config.threads) {
+        fb_worker *w = &e->workers[e->started];
+        rc = pthread_create(&w->thread, NULL, thread_main, w);
+        e->started += rc == 0;
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        atomic_fetch_sub(&e->shared.running, e->config.threads - e->started);
+        fb_engine_stop(e);
+        return fb_error_set(err, FB_E_SYS, rc, "cannot create thread %u: %s", e->started + 1,
+                            strerror(rc));
+    }
+    return FB_OK;
+}
+
+bool fb_engine_wait(fb_engine *e, uint64_t timeout_ns)
+{
+    const uint64_t end = fb_now_ns() + timeout_ns;
+    const struct timespec step = {.tv_nsec = 2 * (long)FB_NS_PER_MS};
+    while (atomic_load_explicit(&e->shared.running, memory_order_acquire) > 0) {
+        if (fb_now_ns() >= end) {
+            return false;
+        }
+        (void)nanosleep(&step, NULL);
+    }
+    return true;
+}
+
+void fb_engine_stop(fb_engine *e)
+{
+    atomic_store_explicit(&e->shared.stop, true, memory_order_relaxed);
+}
+
+/* ---- the books ------------------------------------------------------------------------------------- */
+
+static void add_counts(fb_counts *into, const fb_counts *from)
+{
+    into->intended += from->intended;
+    into->sent += from->sent;
+    into->ok += from->ok;
+    into->errors += from->errors;
+    into->timeouts += from->timeouts;
+    into->lost += from->lost;
+    into->unfinished += from->unfinished;
+    into->never_sent += from->never_sent;
+}
+
+static bool conserved(const fb_counts *c)
+{
+    return c->intended == c->sent + c->never_sent &&
+           c->sent == c->ok + c->errors + c->timeouts + c->lost + c->unfinished;
+}
+
+static int check_books(fb_engine *e)
+{
+    for (uint32_t s = 0; s < e->n_streams; s++) {
+        fb_totals t;
+        fb_engine_totals(e, s, &t);
+        if (!conserved(&t.counts)) {
+            return fb_error_set(&e->err, FB_E_BROKEN, 0,
+                                "counts do not add up (a bug, please report): intended %llu sent "
+                                "%llu ok %llu errors %llu timeouts %llu lost %llu unfinished %llu",
+                                (unsigned long long)t.counts.intended,
+                                (unsigned long long)t.counts.sent, (unsigned long long)t.counts.ok,
+                                (unsigned long long)t.counts.errors,
+                                (unsigned long long)t.counts.timeouts,
+                                (unsigned long long)t.counts.lost,
+                                (unsigned long long)t.counts.unfinished);
+        }
+    }
+    return FB_OK;
+}
+
+static int first_failure(fb_engine *e)
+{
+    for (uint32_t i = 0; i < e->started; i++) {
+        if (e->workers[i].code != FB_OK) {
+            e->err = e->workers[i].io.err;
+            return e->workers[i].code;
+        }
+    }
+    return FB_OK;
+}
+
+int fb_engine_join(fb_engine *e, fb_error *err)
+{
+    if (!e->joined) {
+        for (uint32_t i = 0; i < e->started; i++) {
+            (void)pthread_join(e->workers[i].thread, NULL);
+        }
+        e->joined = true;
+        const int books = check_books(e);
+        e->code = books != FB_OK ? books : first_failure(e);
+    }
+    if (e->code != FB_OK && err) {
+        *err = e->err;
+    }
+    return e->code;
+}
+
+/* ---- watching ---------------------------------------------------------------------------------------- */
+
+static int phase_of(const fb_engine *e, const fb_snapshot *s)
+{
+    const uint64_t duration = e->config.duration_ns;
+    if (atomic_load_explicit(&e->shared.running, memory_order_acquire) == 0) {
+        return FB_PHASE_ENDED;
+    }
+    if (s->begin_ns == 0) {
+        return FB_PHASE_CONNECT;
+    }
+    if (s->now_ns < s->begin_ns) {
+        return FB_PHASE_WARMUP;
+    }
+    return duration != 0 && s->now_ns >= s->begin_ns + duration ? FB_PHASE_DRAIN
+                                                                 : FB_PHASE_MEASURE;
+}
+
+static uint64_t measure_begin(const fb_engine *e)
+{
+    const uint64_t begin = atomic_load_explicit(&e->shared.begin_ns, memory_order_acquire);
+    return begin == 0 ? 0 : begin + e->config.warmup_ns;
+}
+
+void fb_engine_snapshot(const fb_engine *e, fb_snapshot *out)
+{
+    *out = (fb_snapshot){.now_ns = fb_now_ns(), .begin_ns = measure_begin(e)};
+    out->phase = phase_of(e, out);
+    for (size_t i = 0; i < (size_t)e->config.threads * e->n_streams; i++) {
+        const fb_lane *lane = &e->lanes[i];
+        out->completed += atomic_load_explicit(&lane->completed, memory_order_relaxed);
+        out->failed += atomic_load_explicit(&lane->failed, memory_order_relaxed);
+    }
+}
+
+/* Merges what one lane has on offer, as far as the window of pending intervals reaches. */
+static void take_lane(const fb_engine *e, fb_lane *lane, series *s, uint64_t *handed)
+{
+    for (;;) {
+        const fb_interval *offer = fb_recorder_offer(&lane->recorder);
+        if (!offer) {
+            if (e->joined && fb_recorder_finish(&lane->recorder)) {
+                continue;
+            }
+            *handed = e->joined ? UINT64_MAX : *handed;
+            return;
+        }
+        /* A lane that was late to hand over may carry an index already given out. */
+        const uint64_t index = offer->index > s->next ? offer->index : s->next;
+        *handed = index;
+        if (index >= s->next + PENDING) {
+            return;
+        }
+        s->pending[index % PENDING].index = index;
+        fb_interval_add(&s->pending[index % PENDING], offer);
+        fb_recorder_give_back(&lane->recorder);
+        *handed = index + 1;
+    }
+}
+
+bool fb_engine_take_interval(fb_engine *e, uint32_t stream, fb_interval *out)
+{
+    series *s = &e->series[stream];
+    uint64_t complete = UINT64_MAX;
+    uint64_t newest = 0;
+    for (uint32_t i = 0; i < e->config.threads; i++) {
+        take_lane(e, lane_of(e, i, stream), s, &s->handed[i]);
+        complete = s->handed[i] < complete ? s->handed[i] : complete;
+    }
+    for (uint32_t k = 0; k < PENDING; k++) {
+        newest = s->pending[k].index > newest ? s->pending[k].index : newest;
+    }
+    if (s->next >= complete || (e->joined && complete == UINT64_MAX && s->next > newest)) {
+        return false;
+    }
+    fb_interval *slot = &s->pending[s->next % PENDING];
+    slot->index = s->next;
+    *out = *slot;
+    fb_interval_clear(slot, 0);
+    s->next++;
+    return true;
+}
+
+/* ---- results ------------------------------------------------------------------------------------------ */
+
+void fb_engine_totals(const fb_engine *e, uint32_t stream, fb_totals *out)
+{
+    uint64_t last_end = 0;
+    uint64_t ended = 0;
+    *out = (fb_totals){.begin_ns = measure_begin(e)};
+    for (uint32_t i = 0; i < e->config.threads; i++) {
+        const fb_lane *lane = lane_of(e, i, stream);
+        add_counts(&out->counts, &lane->counts);
+        out->late += lane->late;
+        out->reconnects += lane->reconnects;
+        out->bytes_sent += lane->bytes_sent;
+        out->bytes_received += lane->bytes_received;
+        last_end = lane->last_end_ns > last_end ? lane->last_end_ns : last_end;
+        ended = e->workers[i].ended_ns > ended ? e->workers[i].ended_ns : ended;
+    }
+    const uint64_t planned = out->begin_ns + e->config.duration_ns;
+    out->end_ns = e->config.duration_ns == 0 ? last_end : planned;
+    /* A run that ended early measured until then and no longer. */
+    out->end_ns = out->end_ns > ended ? ended : out->end_ns;
+}
+
+static fb_error_class *find_class(fb_error_class *classes, uint32_t n, const char *name)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (strcmp(classes[i].name, name) == 0) {
+            return &classes[i];
+        }
+    }
+    return NULL;
+}
+
+/* The last place is kept for all that find none of their own. */
+static void merge_class(fb_error_class *out, uint32_t *n, uint32_t max, const fb_error_class *from)
+{
+    fb_error_class *place = find_class(out, *n, from->name);
+    if (!place && *n + 1 >= max) {
+        place = find_class(out, *n, FB_LANE_OTHER_ERRORS);
+    }
+    if (place) {
+        place->count += from->count;
+    } else if (*n < max) {
+        const bool last = *n + 1 == max;
+        out[*n] = *from;
+        (void)strcpy(out[*n].name, last ? FB_LANE_OTHER_ERRORS : from->name);
+        (*n)++;
+    }
+}
+
+uint32_t fb_engine_error_classes(const fb_engine *e, uint32_t stream, fb_error_class *out,
+                                 uint32_t max)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < e->config.threads; i++) {
+        const fb_lane *lane = lane_of(e, i, stream);
+        for (uint32_t k = 0; k < FB_LANE_ERROR_CLASSES && lane->classes[k].count > 0; k++) {
+            merge_class(out, &n, max, &lane->classes[k]);
+        }
+    }
+    return n;
+}
+
+void fb_engine_thread(const fb_engine *e, uint32_t thread, fb_thread_usage *out)
+{
+    const fb_worker *w = &e->workers[thread];
+    *out = (fb_thread_usage){.tid = atomic_load_explicit(&w->tid, memory_order_relaxed),
+                             .cpu = w->cpu};
+    if (e->joined && w->usage_to_ns != 0) {
+        out->elapsed_ns = w->usage_to_ns - w->usage_from_ns;
+        out->user_ns = w->usage_to.user_ns - w->usage_from.user_ns;
+        out->system_ns = w->usage_to.system_ns - w->usage_from.system_ns;
+        out->voluntary_switches = w->usage_to.voluntary_switches - w->usage_from.voluntary_switches;
+        out->involuntary_switches =
+            w->usage_to.involuntary_switches - w->usage_from.involuntary_switches;
+        out->major_faults = w->usage_to.major_faults - w->usage_from.major_faults;
+    }
+}
+
+bool fb_engine_capture(const fb_engine *e, uint32_t stream, uint32_t index, fb_capture *out)
+{
+    for (uint32_t i = 0; i < e->config.threads; i++) {
+        const fb_lane *lane = lane_of(e, i, stream);
+        if (index < lane->captured) {
+            *out = lane->captures[index];
+            return true;
+        }
+        index -= lane->captured;
+    }
+    return false;
+}
+
+void fb_engine_free(fb_engine *e)
+{
+    if (!e) {
+        return;
+    }
+    fb_engine_stop(e);
+    (void)fb_engine_join(e, NULL);
+    for (uint32_t i = 0; e->workers && i < e->config.threads; i++) {
+        fb_worker_fini(&e->workers[i]);
+    }
+    for (size_t i = 0; e->lanes && i < (size_t)e->config.threads * e->config.n_streams; i++) {
+        fb_lane_fini(&e->lanes[i]);
+    }
+    for (uint32_t i = 0; i < e->n_streams; i++) {
+        fb_stream_fini(&e->streams[i]);
+        free(e->series[i].pending);
+        free(e->series[i].handed);
+    }
+    free(e->streams);
+    free(e->series);
+    free(e->workers);
+    free(e->lanes);
+    free(e);
+}

@@ -1,0 +1,210 @@
+/* The face of the engine: the only header that the Python extension sees.
+ *
+ * Life: fb_engine_new (copies the whole configuration) → start → wait / take_interval while it
+ * runs → stop if it must end early → join → totals, threads, errors, captures → free.
+ * The caller owns the configuration and what the getters fill; dataset memory is borrowed from
+ * new until free. Every function may be called from any thread, one at a time, except
+ * fb_engine_stop, which may be called at any time. Set-up functions return 0 or a negative
+ * FB_E_* and fill fb_error. Times are CLOCK_MONOTONIC nanoseconds. */
+#ifndef FB_FASTBENCH_H
+#define FB_FASTBENCH_H
+
+#include "base.h"
+#include "hist.h"
+#include "keys.h"
+#include "resp.h"
+
+#include <stdbool.h>
+
+enum { FB_PROTOCOL_RESP = 1 };
+
+enum {
+    FB_PART_TEXT = 1,    /* bytes that never change */
+    FB_PART_FIELD = 2,   /* a decimal number */
+    FB_PART_PAYLOAD = 3, /* `rows` consecutive rows of a dataset of the stream */
+    FB_PART_CHUNK = 4,   /* the first bytes of a dataset, as many as `keys` draws */
+    FB_PART_LENGTH = 5,  /* decimal number of bytes of `covers` parts, after the next `skip` */
+};
+
+enum {
+    FB_FIELD_CONNECTION = 1, /* number of the connection in the run */
+    FB_FIELD_ROW = 2,        /* first dataset row of the inference */
+    FB_FIELD_KEYS = 3,       /* drawn anew from `keys` */
+};
+
+typedef struct fb_part {
+    int kind;
+    int field;            /* FIELD: FB_FIELD_* */
+    uint32_t width;       /* FIELD: zero-padded to that many bytes; 0 = as many as it needs */
+    uint32_t keys;        /* FIELD of keys, CHUNK: index of the stream's distribution */
+    uint32_t data;        /* PAYLOAD, CHUNK: index of the stream's dataset */
+    uint32_t rows;        /* PAYLOAD */
+    uint32_t skip;        /* LENGTH */
+    uint32_t covers;      /* LENGTH */
+    const uint8_t *bytes; /* TEXT */
+    size_t len;           /* TEXT */
+} fb_part;
+
+/* What one inference (or one step of opening a connection) sends and expects. */
+typedef struct fb_message_config {
+    const fb_part *parts;
+    uint32_t n_parts;
+    uint32_t replies; /* top-level replies until it is complete */
+    const fb_resp_expect *expects;
+    uint32_t n_expects;
+} fb_message_config;
+
+/* The dataset: the same bytes as a file and as memory. Borrowed until fb_engine_free. */
+typedef struct fb_data {
+    int fd;
+    uint64_t offset; /* of row 0 in the file */
+    uint64_t row_bytes;
+    uint64_t rows;
+    const uint8_t *base; /* address of row 0 */
+} fb_data;
+
+/* Where to connect: a numeric host and a port, or with port 0 the path of a unix socket. */
+typedef struct fb_endpoint {
+    const char *host;
+    uint16_t port;
+} fb_endpoint;
+
+enum { FB_ARRIVALS_CLOSED = 0, FB_ARRIVALS_CONSTANT = 1, FB_ARRIVALS_POISSON = 2 };
+
+typedef struct fb_stream_config {
+    int protocol;
+    bool redisai;
+    const fb_endpoint *endpoints; /* connections take them in turn */
+    uint32_t n_endpoints;
+    uint32_t connections; /* in total, >= threads */
+    uint32_t pipeline;    /* inferences in flight per connection */
+    const fb_message_config *messages;
+    uint32_t n_messages;
+    const uint8_t *pattern; /* indices of messages, taken in turn; NULL = one message */
+    uint32_t n_pattern;
+    const fb_message_config *openings; /* sent in order on each new connection */
+    uint32_t n_openings;
+    const fb_data *data; /* the first one's rows are taken in turn; the others' beside them */
+    uint32_t n_data;
+    const fb_keys_config *keys;
+    uint32_t n_keys;
+    int arrivals;
+    double rate_per_s;         /* open loop: over all threads */
+    uint32_t max_outstanding;  /* open loop: due inferences that may wait, per thread */
+} fb_stream_config;
+
+typedef struct fb_engine_config {
+    const fb_stream_config *streams;
+    uint32_t n_streams;
+    uint32_t threads;
+    const int *cpus; /* one per thread; NULL = not pinned */
+    uint64_t warmup_ns;
+    uint64_t duration_ns; /* 0 = measure ends by requests */
+    uint64_t requests;    /* measured inferences per stream */
+    uint64_t timeout_ns;
+    uint64_t connect_timeout_ns;
+    uint64_t give_up_ns; /* a thread whose connections are all down for that long ends the run */
+    uint64_t interval_ns;
+    uint64_t seed;
+    int64_t max_errors; /* failed inferences that end the run when passed; < 0 = never */
+    uint32_t captures;  /* replies to keep, spread over measure and threads */
+    uint32_t capture_bytes;
+} fb_engine_config;
+
+/* Measured inferences by outcome; intended = sent + never_sent, and
+ * sent = ok + errors + timeouts + lost + unfinished. */
+typedef struct fb_counts {
+    uint64_t intended, sent, ok, errors, timeouts, lost, unfinished, never_sent;
+} fb_counts;
+
+/* Measured inferences that ended within one interval; all threads together. */
+typedef struct fb_interval {
+    uint64_t index;
+    uint64_t ok, errors, timeouts, lost;
+    fb_hist response, service, lag; /* lag of sending: open loop only */
+} fb_interval;
+
+typedef struct fb_totals {
+    fb_counts counts;
+    uint64_t begin_ns;   /* measure began */
+    uint64_t end_ns;     /* measure ended; by requests: when the last measured inference ended */
+    uint64_t late;       /* replies that came after their inference had timed out */
+    uint64_t reconnects; /* of all phases, like the bytes */
+    uint64_t bytes_sent, bytes_received;
+} fb_totals;
+
+typedef struct fb_error_class {
+    char name[FB_ERROR_CLASS_MAX];
+    char first_text[FB_ERROR_TEXT_MAX];
+    uint64_t count;
+} fb_error_class;
+
+/* One worker between the first and the last instant of measure. */
+typedef struct fb_thread_usage {
+    int tid;
+    int cpu; /* -1 = not pinned */
+    uint64_t elapsed_ns, user_ns, system_ns;
+    uint64_t voluntary_switches, involuntary_switches, major_faults;
+} fb_thread_usage;
+
+typedef struct fb_capture {
+    uint64_t row;         /* first dataset row of the inference */
+    const uint8_t *bytes; /* the reply as it came over the wire; valid until fb_engine_free */
+    uint32_t len;
+    bool whole; /* false: it did not fit or never ended */
+} fb_capture;
+
+enum {
+    FB_PHASE_CONNECT = 0,
+    FB_PHASE_WARMUP = 1,
+    FB_PHASE_MEASURE = 2,
+    FB_PHASE_DRAIN = 3,
+    FB_PHASE_ENDED = 4,
+};
+
+/* What may be watched while it runs; all phases, all streams. */
+typedef struct fb_snapshot {
+    int phase;
+    uint64_t now_ns, begin_ns; /* begin_ns: of measure, 0 until known */
+    uint64_t completed;        /* replies of any outcome */
+    uint64_t failed;           /* errors, time-outs, lost */
+} fb_snapshot;
+
+typedef struct fb_engine fb_engine;
+
+int fb_engine_new(const fb_engine_config *config, fb_engine **engine, fb_error *err);
+
+/* Creates the threads; they connect, then begin together. */
+int fb_engine_start(fb_engine *engine, fb_error *err);
+
+/* Waits until all threads ended, at most timeout_ns; true when they have. */
+bool fb_engine_wait(fb_engine *engine, uint64_t timeout_ns);
+
+/* Asks the threads to end now. Safe at any time, also from a signal handler. */
+void fb_engine_stop(fb_engine *engine);
+
+/* Joins the threads and closes the books. Returns 0, or what ended the run early. */
+int fb_engine_join(fb_engine *engine, fb_error *err);
+
+void fb_engine_snapshot(const fb_engine *engine, fb_snapshot *out);
+
+/* Copies the oldest complete interval of a stream; false when there is none yet.
+ * After join it gives what is left, in order, then false. Call at least every interval. */
+bool fb_engine_take_interval(fb_engine *engine, uint32_t stream, fb_interval *out);
+
+/* After join. */
+void fb_engine_totals(const fb_engine *engine, uint32_t stream, fb_totals *out);
+uint32_t fb_engine_error_classes(const fb_engine *engine, uint32_t stream, fb_error_class *out,
+                                 uint32_t max);
+void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out);
+/* The index-th kept reply of a stream; false when there are no more. */
+bool fb_engine_capture(const fb_engine *engine, uint32_t stream, uint32_t index, fb_capture *out);
+
+/* Stops and joins if that was not done. Accepts NULL. */
+void fb_engine_free(fb_engine *engine);
+
+/* Brings len bytes at addr into memory; *resident gets how many of them then are there.
+ * Any thread; blocks while it reads. */
+int fb_pagecache_populate(const void *addr, size_t len, size_t *resident, fb_error *err);
+
+#endif

@@ -1,0 +1,299 @@
+#include "lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Part `index` when `total` is dealt out evenly to `share`. */
+static uint64_t deal(uint64_t total, uint32_t index, uint32_t share)
+{
+    return total / share + (index < total % share);
+}
+
+static int init_captures(fb_lane *lane, uint32_t n, fb_error *err)
+{
+    const size_t each = lane->config->capture_bytes;
+    lane->n_captures = n < UINT16_MAX ? n : UINT16_MAX;
+    lane->captures = calloc((size_t)lane->n_captures + 1, sizeof *lane->captures);
+    lane->capture_bytes = malloc(lane->n_captures * each + 1);
+    if (!lane->captures || !lane->capture_bytes) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u replies of %zu bytes", n,
+                            each);
+    }
+    return FB_OK;
+}
+
+/* Sequences of different threads start apart, so that together they cover the range once. */
+static int init_source(fb_lane *lane, uint32_t index, fb_error *err)
+{
+    const fb_stream *s = lane->stream;
+    lane->source = (fb_source){.data = s->data, .keys = s->keys};
+    fb_random_init(&lane->source.random, ~(lane->config->seed + index));
+    lane->source.positions = calloc((size_t)s->n_keys + 1, sizeof(uint64_t));
+    if (!lane->source.positions) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u keys", s->n_keys);
+    }
+    for (uint32_t i = 0; i < s->n_keys; i++) {
+        lane->source.positions[i] = s->keys[i].count / lane->config->threads * index;
+    }
+    return FB_OK;
+}
+
+int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config *config,
+                 fb_shared *shared, uint32_t index, fb_error *err)
+{
+    const uint32_t share = config->threads;
+    memset(lane, 0, sizeof *lane);
+    lane->stream = stream;
+    lane->config = config;
+    lane->shared = shared;
+    lane->quota = deal(config->requests, index, share);
+    lane->group = stream->groups * index / share;
+    lane->connections = (uint32_t)deal(stream->connections, index, share);
+    for (uint32_t i = 0; i < index; i++) {
+        lane->first_connection += deal(stream->connections, i, share);
+    }
+    fb_pacer_init(&lane->pacer, stream->arrivals, stream->rate_per_s, index, share, config->seed);
+    int rc = init_source(lane, index, err);
+    rc = rc == FB_OK ? fb_recorder_init(&lane->recorder, err) : rc;
+    rc = rc == FB_OK ? init_captures(lane, (uint32_t)deal(config->captures, index, share), err)
+                     : rc;
+    if (rc != FB_OK) {
+        fb_lane_fini(lane);
+    }
+    return rc;
+}
+
+void fb_lane_fini(fb_lane *lane)
+{
+    fb_recorder_fini(&lane->recorder);
+    free(lane->source.positions);
+    lane->source.positions = NULL;
+    free(lane->captures);
+    free(lane->capture_bytes);
+    lane->captures = NULL;
+    lane->capture_bytes = NULL;
+}
+
+static bool by_count(const fb_lane *lane)
+{
+    return lane->config->duration_ns == 0;
+}
+
+void fb_lane_begin(fb_lane *lane, uint64_t begin_ns)
+{
+    const fb_engine_config *config = lane->config;
+    lane->measure_ns = begin_ns + config->warmup_ns;
+    lane->measure_end_ns = by_count(lane) ? FB_NEVER : lane->measure_ns + config->duration_ns;
+    lane->capture_due = by_count(lane) ? lane->quota : lane->measure_ns;
+    lane->started = true;
+    fb_pacer_begin(&lane->pacer, begin_ns);
+}
+
+/* Kept replies are spread evenly over measure: by time, or by number. */
+static bool capture_is_due(fb_lane *lane, uint64_t intended_ns)
+{
+    if (lane->captured == lane->n_captures) {
+        return false;
+    }
+    if (by_count(lane)) {
+        const bool due = lane->quota <= lane->capture_due;
+        lane->capture_due -= due ? lane->quota / (lane->n_captures - lane->captured) : 0;
+        return due;
+    }
+    const bool due = intended_ns >= lane->capture_due;
+    lane->capture_due += due ? lane->config->duration_ns / lane->n_captures : 0;
+    return due;
+}
+
+static void begin_capture(fb_lane *lane, fb_slot *slot)
+{
+    const uint32_t i = lane->captured++;
+    slot->flags |= FB_SLOT_CAPTURE;
+    slot->capture = (uint16_t)i;
+    lane->captures[i] = (fb_capture){
+        .row = (uint64_t)slot->group * lane->stream->rows,
+        .bytes = lane->capture_bytes + (size_t)i * lane->config->capture_bytes,
+    };
+}
+
+static uint32_t next_group(fb_lane *lane)
+{
+    const uint64_t group = lane->group;
+    lane->group = group + 1 < lane->stream->groups ? group + 1 : 0;
+    return (uint32_t)group;
+}
+
+static uint8_t next_message(fb_lane *lane)
+{
+    const uint32_t at = lane->pattern_at;
+    lane->pattern_at = at + 1 < lane->stream->n_pattern ? at + 1 : 0;
+    return lane->stream->pattern[at];
+}
+
+bool fb_lane_admit(fb_lane *lane, uint64_t intended_ns, fb_slot *slot)
+{
+    const bool measured = intended_ns >= lane->measure_ns && intended_ns < lane->measure_end_ns;
+    if (measured && by_count(lane) && lane->quota == 0) {
+        return false;
+    }
+    *slot = (fb_slot){
+        .intended_ns = intended_ns,
+        .group = next_group(lane),
+        .message = next_message(lane),
+    };
+    if (measured) {
+        slot->flags = FB_SLOT_MEASURED;
+        lane->counts.intended++;
+        lane->open++;
+        if (FB_UNLIKELY(lane->n_captures > 0) && capture_is_due(lane, intended_ns)) {
+            begin_capture(lane, slot);
+        }
+        lane->quota -= by_count(lane);
+    }
+    return true;
+}
+
+void fb_lane_sent(fb_lane *lane, const fb_slot *slot)
+{
+    if (slot->flags & FB_SLOT_MEASURED) {
+        lane->counts.sent++;
+        if (lane->stream->arrivals != FB_ARRIVALS_CLOSED) {
+            fb_hist_record(&lane->recorder.active->lag, slot->sent_ns - slot->intended_ns);
+        }
+    }
+}
+
+/* Single writer: a plain add that a reader may watch. */
+static void bump(_Atomic uint64_t *counter)
+{
+    const uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+}
+
+static void count_failure(fb_lane *lane)
+{
+    bump(&lane->failed);
+    atomic_fetch_add_explicit(&lane->shared->failures, 1, memory_order_relaxed);
+}
+
+static void count_error_class(fb_lane *lane, const fb_reply *reply)
+{
+    for (uint32_t i = 0; i < lane->n_classes; i++) {
+        if (strcmp(lane->classes[i].name, reply->error_class) == 0) {
+            lane->classes[i].count++;
+            return;
+        }
+    }
+    /* The last entry takes what found no place of its own. */
+    const bool room = lane->n_classes + 1 < FB_LANE_ERROR_CLASSES;
+    fb_error_class *entry = &lane->classes[lane->n_classes];
+    if (entry->count++ == 0) {
+        strncpy(entry->name, room ? reply->error_class : FB_LANE_OTHER_ERRORS, sizeof entry->name - 1);
+        strncpy(entry->first_text, reply->error_text, sizeof entry->first_text - 1);
+    }
+    lane->n_classes += room;
+}
+
+static void close_measured(fb_lane *lane, uint64_t now_ns)
+{
+    lane->open--;
+    lane->last_end_ns = now_ns > lane->last_end_ns ? now_ns : lane->last_end_ns;
+}
+
+static void record_success(fb_lane *lane, const fb_slot *slot, uint64_t received_ns)
+{
+    fb_interval *now = lane->recorder.active;
+    fb_hist_record(&now->response, received_ns - slot->intended_ns);
+    fb_hist_record(&now->service, received_ns - slot->sent_ns);
+    now->ok++;
+    lane->counts.ok++;
+}
+
+static void record_failure(fb_lane *lane, const fb_reply *reply)
+{
+    if (reply->outcome == FB_OUTCOME_TIMEDOUT) {
+        lane->recorder.active->timeouts++;
+        lane->counts.timeouts++;
+    } else {
+        lane->recorder.active->errors++;
+        lane->counts.errors++;
+        count_error_class(lane, reply);
+    }
+}
+
+void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
+                     uint64_t received_ns)
+{
+    if (FB_UNLIKELY(slot->flags & FB_SLOT_TIMEDOUT)) {
+        lane->late++;
+        return;
+    }
+    bump(&lane->completed);
+    const bool ok = FB_LIKELY(reply->outcome == FB_OUTCOME_OK);
+    if (!ok) {
+        count_failure(lane);
+    }
+    if (slot->flags & FB_SLOT_MEASURED) {
+        close_measured(lane, received_ns);
+        if (ok) {
+            record_success(lane, slot, received_ns);
+        } else {
+            record_failure(lane, reply);
+        }
+    }
+}
+
+void fb_lane_timed_out(fb_lane *lane, fb_slot *slot, uint64_t now_ns)
+{
+    slot->flags |= FB_SLOT_TIMEDOUT;
+    count_failure(lane);
+    if (slot->flags & FB_SLOT_MEASURED) {
+        lane->counts.timeouts++;
+        lane->recorder.active->timeouts++;
+        close_measured(lane, now_ns);
+    }
+}
+
+void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns)
+{
+    if (slot->flags & FB_SLOT_TIMEDOUT) {
+        return; /* its outcome stands already */
+    }
+    count_failure(lane);
+    if (slot->flags & FB_SLOT_MEASURED) {
+        lane->counts.lost++;
+        lane->recorder.active->lost++;
+        close_measured(lane, now_ns);
+    }
+}
+
+void fb_lane_abandoned(fb_lane *lane, const fb_slot *slot, bool sent)
+{
+    if ((slot->flags & FB_SLOT_MEASURED) && !(slot->flags & FB_SLOT_TIMEDOUT)) {
+        lane->counts.unfinished += sent;
+        lane->counts.never_sent += !sent;
+        lane->open--;
+    }
+}
+
+void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, size_t len,
+                     bool done)
+{
+    fb_capture *capture = &lane->captures[slot->capture];
+    const size_t room = lane->config->capture_bytes - capture->len;
+    uint8_t *to = lane->capture_bytes + (size_t)slot->capture * lane->config->capture_bytes;
+    memcpy(to + capture->len, bytes, len < room ? len : room);
+    capture->len += (uint32_t)(len < room ? len : room);
+    capture->whole = done && len <= room;
+}
+
+uint64_t fb_lane_interval(const fb_lane *lane, uint64_t now_ns)
+{
+    return now_ns > lane->measure_ns ? (now_ns - lane->measure_ns) / lane->config->interval_ns : 0;
+}
+
+bool fb_lane_finished(const fb_lane *lane, uint64_t now_ns)
+{
+    const bool all_intended = by_count(lane) ? lane->quota == 0 : now_ns >= lane->measure_end_ns;
+    return lane->started && all_intended && lane->open == 0;
+}

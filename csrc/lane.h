@@ -1,0 +1,102 @@
+/* One worker's share of one stream: what is sent next, and the books of what became of it.
+ *
+ * Decides whether an inference is measured, picks its dataset rows, records how it ended. Its
+ * connections call it. Owned by the engine; after start it belongs to its worker alone, except
+ * the recorder's hand-over and the atomics. */
+#ifndef FB_LANE_H
+#define FB_LANE_H
+
+#include "pacer.h"
+#include "recorder.h"
+#include "reply.h"
+#include "stream.h"
+
+enum { FB_SLOT_MEASURED = 1, FB_SLOT_TIMEDOUT = 2, FB_SLOT_CAPTURE = 4 };
+
+/* One inference in flight. */
+typedef struct fb_slot {
+    uint64_t intended_ns;
+    uint64_t sent_ns;
+    uint64_t begin;   /* position of its first byte in the connection's output */
+    uint32_t group;   /* dataset rows from group x stream->rows on */
+    uint8_t flags;    /* FB_SLOT_* */
+    uint8_t message;  /* index in the stream */
+    uint16_t capture; /* index of its kept reply, with FB_SLOT_CAPTURE */
+} fb_slot;
+_Static_assert(sizeof(fb_slot) == 32, "two slots share a cache line");
+
+/* What all workers of a run share: written at phase changes and on failures only. */
+typedef struct fb_shared {
+    atomic_bool stop;
+    _Atomic uint64_t begin_ns;     /* of load; 0 while connecting */
+    _Atomic uint32_t connecting;   /* threads that are not ready yet */
+    _Atomic uint32_t open_threads; /* threads whose measured inferences have not all ended */
+    _Atomic uint64_t failures;     /* inferences that failed, all phases */
+    _Atomic uint32_t running;      /* threads that have not returned */
+} fb_shared;
+
+#define FB_LANE_ERROR_CLASSES 32
+#define FB_LANE_OTHER_ERRORS "(other)" /* the class of errors that found no place of their own */
+
+typedef struct fb_lane {
+    const fb_stream *stream;
+    const fb_engine_config *config;
+    fb_shared *shared;
+    uint64_t measure_ns, measure_end_ns; /* by requests: the end is FB_NEVER */
+    uint64_t quota;                      /* by requests: measured inferences left to admit */
+    uint64_t group, first_connection;
+    uint32_t pattern_at; /* next message of the pattern */
+    fb_source source;
+    uint32_t connections, ready;
+    uint64_t down_since_ns; /* the last one broke then, and nothing was answered since; or 0 */
+    fb_error last_break;    /* why a connection was last lost */
+    bool started;           /* load has begun */
+    bool has_room;          /* open loop: a connection may have a free slot */
+    uint64_t open;          /* measured, admitted and not ended */
+    uint64_t last_end_ns;
+    fb_counts counts;
+    uint64_t late, reconnects, bytes_sent, bytes_received;
+    fb_pacer pacer;
+    fb_recorder recorder;
+    fb_error_class classes[FB_LANE_ERROR_CLASSES];
+    uint32_t n_classes;
+    fb_capture *captures;
+    uint8_t *capture_bytes;
+    uint32_t n_captures, captured;
+    uint64_t capture_due; /* next one: intended instant, or quota left */
+    _Atomic uint64_t completed, failed; /* for the snapshot */
+} fb_lane;
+
+/* `index` of `share` threads. FB_E_NOMEM; then nothing is held. Before start. */
+int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config *config,
+                 fb_shared *shared, uint32_t index, fb_error *err);
+void fb_lane_fini(fb_lane *lane);
+
+/* Load begins at begin_ns: the phases follow from the clock. */
+void fb_lane_begin(fb_lane *lane, uint64_t begin_ns);
+
+/* An inference is intended at that instant: fills *slot; false when none is to be sent. */
+bool fb_lane_admit(fb_lane *lane, uint64_t intended_ns, fb_slot *slot);
+
+/* Its first byte left at slot->sent_ns. */
+void fb_lane_sent(fb_lane *lane, const fb_slot *slot);
+
+/* How it ended. A reply to a timed-out inference is counted as late and nothing else. */
+void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
+                     uint64_t received_ns);
+void fb_lane_timed_out(fb_lane *lane, fb_slot *slot, uint64_t now_ns);
+void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns);
+/* The run is over and it is still in flight (or, not sent, still waiting). */
+void fb_lane_abandoned(fb_lane *lane, const fb_slot *slot, bool sent);
+
+/* Keeps reply bytes of a slot with FB_SLOT_CAPTURE; done: they are the last. */
+void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, size_t len,
+                     bool done);
+
+/* Interval of an instant of measure. */
+uint64_t fb_lane_interval(const fb_lane *lane, uint64_t now_ns);
+
+/* True when every measured inference has been intended and has ended. */
+bool fb_lane_finished(const fb_lane *lane, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,61 @@
+/* The bytes of one inference, prepared once: text around slots, and payload sent in place.
+ *
+ * A message is compiled from its configuration before start and then read-only, shared by all
+ * threads. Each in-flight slot of a connection has its own text (text_max bytes, caller's memory).
+ * Where all widths are fixed, that text is prepared once and only the fields in it change; where
+ * lengths vary it is written anew for each inference. Worker only, except init and fini. */
+#ifndef FB_MESSAGE_H
+#define FB_MESSAGE_H
+
+#include "fastbench.h"
+#include "outq.h"
+
+#define FB_MESSAGE_MAX_PARTS 1024
+
+typedef struct fb_op {
+    fb_part part;  /* bytes: none */
+    uint32_t at;   /* of the text in the template; in the slot too, when all widths are fixed */
+    uint32_t size; /* bytes of text; the most it can need, when widths vary */
+} fb_op;
+
+typedef struct fb_message {
+    uint8_t *text; /* of TEXT parts; fixed widths: of all, fields hold zeros */
+    uint32_t text_max;
+    fb_op *ops;
+    uint32_t n_ops;
+    bool varies;       /* a width is not fixed */
+    bool draws;        /* fixed widths, but a field changes from inference to inference */
+    uint32_t rows;     /* of the first dataset that one inference carries; 0 = none */
+    uint32_t payloads; /* parts that are sent from a dataset */
+    fb_resp_expect *expects;
+    fb_resp_spec spec;
+} fb_message;
+
+/* What a lane's inferences are made from. The random generator and positions are the lane's. */
+typedef struct fb_source {
+    const fb_data *data;
+    const fb_keys *keys;
+    uint64_t *positions; /* one per keys */
+    fb_random random;
+} fb_source;
+
+/* Copies everything out of config; n_keys and n_data: how many the stream has.
+ * Fails with FB_E_NOMEM or FB_E_INVAL; then nothing is held. */
+int fb_message_init(fb_message *m, const fb_message_config *config, uint32_t n_keys,
+                    uint32_t n_data, bool redisai, fb_error *err);
+void fb_message_fini(fb_message *m);
+
+/* Writes what never changes on that connection into the text of one slot. */
+void fb_message_prepare(const fb_message *m, uint8_t *text, uint64_t connection);
+
+/* Queues the message: completes the text, then pushes text and payload. */
+void fb_message_push(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,
+                     uint64_t row, fb_outq *out);
+
+/* Most pieces that one push can add to the queue. */
+static inline uint32_t fb_message_pieces(const fb_message *m)
+{
+    return 2 * m->payloads + 1;
+}
+
+#endif

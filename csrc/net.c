@@ -1,0 +1,194 @@
+#include "net.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define LISTEN_BACKLOG 4096
+
+/* Asked for on unix sockets only: with less than a tensor in flight, sender and receiver wake each
+ * other once per 200 KB. TCP sizes its own buffers, and better than we could. */
+#define UNIX_SEND_BUFFER (4 * 1024 * 1024)
+
+int fb_address_tcp(fb_address *address, const char *numeric_host, uint16_t port, fb_error *err)
+{
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(numeric_host, NULL, &hints, &found) != 0) {
+        return fb_error_set(err, FB_E_INVAL, 0, "not a numeric IP address: %s", numeric_host);
+    }
+    memset(address, 0, sizeof *address);
+    memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
+    address->length = found->ai_addrlen;
+    freeaddrinfo(found);
+    /* The port stands at the same place in sockaddr_in and sockaddr_in6. */
+    ((struct sockaddr_in *)&address->storage)->sin_port = htons(port);
+    return FB_OK;
+}
+
+int fb_address_unix(fb_address *address, const char *path, fb_error *err)
+{
+    struct sockaddr_un *target = (struct sockaddr_un *)&address->storage;
+    const size_t len = strlen(path);
+    if (len == 0 || len >= sizeof target->sun_path) {
+        return fb_error_set(err, FB_E_INVAL, 0,
+                            "a unix socket's path must have 1 to %zu bytes: \"%s\"",
+                            sizeof target->sun_path - 1, path);
+    }
+    memset(address, 0, sizeof *address);
+    target->sun_family = AF_UNIX;
+    memcpy(target->sun_path, path, len + 1);
+    address->length = (socklen_t)sizeof *target;
+    return FB_OK;
+}
+
+static bool is_unix(const fb_address *address)
+{
+    return address->storage.ss_family == AF_UNIX;
+}
+
+static void set_option(int fd, int level, int option, int value)
+{
+    (void)setsockopt(fd, level, option, &value, sizeof value);
+}
+
+/* Every option here only makes things faster, so a refusal is no failure. */
+static void tune_tcp(int fd)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+static void use_reno(int fd)
+{
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
+static void tune_unix(int fd)
+{
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, UNIX_SEND_BUFFER);
+    set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, UNIX_SEND_BUFFER); /* above wmem_max, as root */
+}
+
+/* True when both ends have the same IP address: loopback, or another address of this host. */
+static bool is_same_host(int fd, const fb_address *peer)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t length = sizeof own;
+    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0) {
+        return false;
+    }
+    if (own.ss_family == AF_INET) {
+        const struct sockaddr_in *a = (const struct sockaddr_in *)&own;
+        const struct sockaddr_in *b = (const struct sockaddr_in *)&peer->storage;
+        return a->sin_addr.s_addr == b->sin_addr.s_addr || ntohl(b->sin_addr.s_addr) >> 24 == 127;
+    }
+    const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&own;
+    const struct sockaddr_in6 *b = (const struct sockaddr_in6 *)&peer->storage;
+    return memcmp(&a->sin6_addr, &b->sin6_addr, sizeof a->sin6_addr) == 0;
+}
+
+static int open_socket(const fb_address *address, fb_error *err)
+{
+    const int fd =
+        socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return fb_error_set(err, FB_E_SYS, errno, "cannot open a socket: %s", strerror(errno));
+    }
+    if (is_unix(address)) {
+        tune_unix(fd);
+    } else {
+        tune_tcp(fd);
+    }
+    return fd;
+}
+
+int fb_net_connect(const fb_address *address, fb_error *err)
+{
+    const int fd = open_socket(address, err);
+    if (fd < 0) {
+        return fd;
+    }
+    const int rc = connect(fd, (const struct sockaddr *)&address->storage, address->length);
+    if (rc != 0 && errno != EINPROGRESS && errno != EINTR) {
+        const int cause = errno;
+        (void)close(fd);
+        return fb_error_set(err, FB_E_CONNECT, cause, "cannot connect: %s", strerror(cause));
+    }
+    /* Only now does the kernel know which address of ours it uses. */
+    if (!is_unix(address) && is_same_host(fd, address)) {
+        use_reno(fd);
+    }
+    return fd;
+}
+
+int fb_net_connect_result(int fd)
+{
+    int cause = 0;
+    socklen_t length = sizeof cause;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &cause, &length) != 0) {
+        return errno;
+    }
+    if (cause != 0) {
+        return cause;
+    }
+    struct sockaddr_storage peer;
+    length = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) != 0) {
+        return errno == ENOTCONN ? EINPROGRESS : errno;
+    }
+    return 0;
+}
+
+/* Binds and listens; closes fd on failure. */
+static int listen_at(int fd, const fb_address *address, const char *where, fb_error *err)
+{
+    if (bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0 &&
+        listen(fd, LISTEN_BACKLOG) == 0) {
+        return fd;
+    }
+    const int cause = errno;
+    (void)close(fd);
+    return fb_error_set(err, FB_E_SYS, cause, "cannot listen at %s: %s", where, strerror(cause));
+}
+
+int fb_net_listen_tcp(const char *numeric_host, uint16_t *port, fb_error *err)
+{
+    fb_address address;
+    int rc = fb_address_tcp(&address, numeric_host, *port, err);
+    if (rc != FB_OK) {
+        return rc;
+    }
+    int fd = open_socket(&address, err);
+    if (fd < 0) {
+        return fd;
+    }
+    use_reno(fd);
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    fd = listen_at(fd, &address, numeric_host, err);
+    if (fd < 0) {
+        return fd;
+    }
+    if (getsockname(fd, (struct sockaddr *)&address.storage, &address.length) != 0) {
+        rc = fb_error_set(err, FB_E_SYS, errno, "cannot read the port: %s", strerror(errno));
+        (void)close(fd);
+        return rc;
+    }
+    *port = ntohs(((const struct sockaddr_in *)&address.storage)->sin_port);
+    return fd;
+}
+
+int fb_net_listen_unix(const char *path, fb_error *err)
+{
+    fb_address address;
+    const int rc = fb_address_unix(&address, path, err);
+    if (rc != FB_OK) {
+        return rc;
+    }
+    const int fd = open_socket(&address, err);
+    return fd < 0 ? fd : listen_at(fd, &address, path, err);
+}

@@ -1,0 +1,170 @@
+#include "outq.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define MAX_PIECES (UINT32_C(1) << 20)
+#define GATHER_MAX 256 /* pieces of one sendmsg */
+
+int fb_outq_init(fb_outq *q, uint32_t pieces, fb_error *err)
+{
+    *q = (fb_outq){0};
+    if (pieces < 1 || pieces > MAX_PIECES) {
+        return fb_error_set(err, FB_E_INVAL, 0, "a send queue of %u pieces", pieces);
+    }
+    uint32_t capacity = 1;
+    while (capacity < pieces) {
+        capacity *= 2;
+    }
+    q->ring = malloc(capacity * sizeof *q->ring);
+    if (q->ring == NULL) {
+        return fb_error_set(err, FB_E_NOMEM, errno, "no memory for a send queue");
+    }
+    q->mask = capacity - 1;
+    return FB_OK;
+}
+
+void fb_outq_fini(fb_outq *q)
+{
+    free(q->ring);
+    *q = (fb_outq){0};
+}
+
+void fb_outq_reset(fb_outq *q)
+{
+    q->pushed = q->sent = 0;
+    q->head = q->tail = 0;
+}
+
+int fb_outq_push_file(fb_outq *q, int fd, int64_t offset, const void *mapped, uint64_t len)
+{
+    if (FB_UNLIKELY(len == 0)) {
+        return FB_OK;
+    }
+    if (FB_UNLIKELY(fb_outq_room(q) == 0)) {
+        return FB_E_NOMEM;
+    }
+    q->ring[q->tail++ & q->mask] =
+        (fb_piece){.bytes = mapped, .length = len, .offset = offset, .fd = fd};
+    q->pushed += len;
+    return FB_OK;
+}
+
+static bool goes_by_sendfile(const fb_piece *piece)
+{
+    return piece->length >= FB_OUTQ_SENDFILE_MIN && piece->fd >= 0;
+}
+
+/* Moves the queue past n bytes that the kernel took. */
+static void advance(fb_outq *q, uint64_t n)
+{
+    q->sent += n;
+    while (n > 0) {
+        fb_piece *piece = &q->ring[q->head & q->mask];
+        if (n < piece->length) {
+            piece->bytes += n;
+            piece->offset += (int64_t)n;
+            piece->length -= n;
+            return;
+        }
+        n -= piece->length;
+        q->head++;
+    }
+    /* An empty queue starts over, so that a shallow one lives in one or two cache lines. */
+    if (q->head == q->tail) {
+        q->head = q->tail = 0;
+    }
+}
+
+/* What a failed send means for the caller. */
+static long failure(int cause, fb_error *err)
+{
+    switch (cause) {
+    case EAGAIN:
+        return 0;
+    case EPIPE:
+    case ECONNRESET:
+        return fb_error_set(err, FB_E_CLOSED, cause, "connection lost: %s", strerror(cause));
+    case EFAULT:
+        return fb_error_set(err, FB_E_DATA, cause, "the dataset's mapped bytes cannot be read");
+    default:
+        return fb_error_set(err, FB_E_SYS, cause, "cannot send: %s", strerror(cause));
+    }
+}
+
+static long send_file(fb_outq *q, int socket_fd, fb_error *err)
+{
+    const fb_piece *piece = &q->ring[q->head & q->mask];
+    off_t offset = piece->offset;
+    ssize_t n;
+    do {
+        n = sendfile(socket_fd, piece->fd, &offset, piece->length);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        advance(q, (uint64_t)n);
+        return n;
+    }
+    if (n == 0) {
+        return fb_error_set(err, FB_E_DATA, 0, "the dataset file ends before byte %lld",
+                            (long long)offset + (long long)piece->length);
+    }
+    return failure(errno, err);
+}
+
+/* Sends every piece before the next long range of a file, up to GATHER_MAX. */
+static long send_gathered(fb_outq *q, int socket_fd, fb_error *err)
+{
+    struct iovec parts[GATHER_MAX];
+    size_t count = 0;
+    uint32_t i = q->head;
+    for (; i != q->tail && count < GATHER_MAX; i++) {
+        const fb_piece *piece = &q->ring[i & q->mask];
+        if (goes_by_sendfile(piece)) {
+            break;
+        }
+        parts[count].iov_base = (void *)(uintptr_t)piece->bytes;
+        parts[count++].iov_len = piece->length;
+    }
+    const int flags = i != q->tail ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+    const struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    ssize_t n;
+    do {
+        n = count == 1 ? send(socket_fd, parts[0].iov_base, parts[0].iov_len, flags)
+                       : sendmsg(socket_fd, &message, flags);
+    } while (n < 0 && errno == EINTR);
+    if (FB_UNLIKELY(n < 0)) {
+        return failure(errno, err);
+    }
+    advance(q, (uint64_t)n);
+    return n;
+}
+
+long fb_outq_step(fb_outq *q, int socket_fd, fb_error *err)
+{
+    if (fb_outq_empty(q)) {
+        return 0;
+    }
+    if (goes_by_sendfile(&q->ring[q->head & q->mask])) {
+        return send_file(q, socket_fd, err);
+    }
+    return send_gathered(q, socket_fd, err);
+}
+
+long fb_outq_flush(fb_outq *q, int socket_fd, fb_error *err)
+{
+    const uint64_t before = q->sent;
+    while (!fb_outq_empty(q)) {
+        const long n = fb_outq_step(q, socket_fd, err);
+        if (n < 0) {
+            return n;
+        }
+        if (n == 0) {
+            break;
+        }
+    }
+    return (long)(q->sent - before);
+}

@@ -1,0 +1,196 @@
+#include "stream.h"
+
+#include <stdlib.h>
+
+static int no_memory(fb_error *err)
+{
+    return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a stream");
+}
+
+static int resolve(fb_stream *s, const fb_stream_config *config, fb_error *err)
+{
+    s->addresses = calloc((size_t)config->n_endpoints + 1, sizeof *s->addresses);
+    if (!s->addresses) {
+        return no_memory(err);
+    }
+    for (uint32_t i = 0; i < config->n_endpoints; i++) {
+        const fb_endpoint *e = &config->endpoints[i];
+        const int rc = e->port == 0 ? fb_address_unix(&s->addresses[i], e->host, err)
+                                    : fb_address_tcp(&s->addresses[i], e->host, e->port, err);
+        if (rc != FB_OK) {
+            return rc;
+        }
+        s->n_addresses++;
+    }
+    return FB_OK;
+}
+
+static int copy_data_and_keys(fb_stream *s, const fb_stream_config *config, fb_error *err)
+{
+    s->data = calloc((size_t)config->n_data + 1, sizeof *s->data);
+    s->keys = calloc((size_t)config->n_keys + 1, sizeof *s->keys);
+    if (!s->data || !s->keys) {
+        return no_memory(err);
+    }
+    for (uint32_t i = 0; i < config->n_data; i++) {
+        s->data[s->n_data++] = config->data[i];
+    }
+    int rc = FB_OK;
+    for (uint32_t i = 0; rc == FB_OK && i < config->n_keys; i++) {
+        rc = fb_keys_init(&s->keys[i], &config->keys[i], err);
+        s->n_keys += rc == FB_OK;
+    }
+    return rc;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Compiles n messages into *out; *count is how many stand, also on failure. */
+static int compile(fb_stream *s, const fb_message_config *configs, uint32_t n, bool redisai,
+                   fb_message **out, uint32_t *count, fb_error *err)
+{
+    *out = calloc((size_t)n + 1, sizeof **out);
+    if (!*out) {
+        return no_memory(err);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const int rc = fb_message_init(&(*out)[i], &configs[i], s->n_keys, s->n_data, redisai, err);
+        if (rc != FB_OK) {
+            return rc;
+        }
+        ++*count;
+    }
+    return FB_OK;
+}
+
+static int compile_messages(fb_stream *s, const fb_stream_config *config, fb_error *err)
+{
+    int rc = compile(s, config->messages, config->n_messages, config->redisai, &s->messages,
+                     &s->n_messages, err);
+    rc = rc == FB_OK ? compile(s, config->openings, config->n_openings, config->redisai,
+                               &s->openings, &s->n_openings, err)
+                     : rc;
+    for (uint32_t i = 0; i < s->n_messages; i++) {
+        const fb_message *m = &s->messages[i];
+        s->text_max = larger(s->text_max, m->text_max);
+        s->pieces = larger(s->pieces, s->pipeline * fb_message_pieces(m) + 2);
+        s->rows = larger(s->rows, m->rows);
+    }
+    for (uint32_t i = 0; i < s->n_openings; i++) {
+        s->opening_text_max = larger(s->opening_text_max, s->openings[i].text_max);
+        s->pieces = larger(s->pieces, fb_message_pieces(&s->openings[i]) + 2);
+    }
+    return rc;
+}
+
+static int copy_pattern(fb_stream *s, const fb_stream_config *config, fb_error *err)
+{
+    s->n_pattern = config->n_pattern > 0 ? config->n_pattern : 1;
+    s->pattern = calloc(s->n_pattern, 1);
+    if (!s->pattern) {
+        return no_memory(err);
+    }
+    for (uint32_t i = 0; i < config->n_pattern; i++) {
+        s->pattern[i] = config->pattern[i];
+        if (config->pattern[i] >= config->n_messages) {
+            return fb_error_set(err, FB_E_INVAL, 0, "a pattern names message %u of %u",
+                                config->pattern[i], config->n_messages);
+        }
+    }
+    return FB_OK;
+}
+
+/* Every dataset must hold the rows that one inference takes, and every chunk fit into its data. */
+static int check_parts(const fb_stream *s, const fb_message *m, fb_error *err)
+{
+    if (m->rows > 0 && m->rows > s->data[0].rows) { /* m->rows: of all its parts together */
+        return fb_error_set(err, FB_E_INVAL, 0, "one inference needs %u rows, the dataset has %llu",
+                            m->rows, (unsigned long long)s->data[0].rows);
+    }
+    for (uint32_t i = 0; i < m->n_ops; i++) {
+        const fb_part *part = &m->ops[i].part;
+        const fb_data *data = part->kind == FB_PART_PAYLOAD || part->kind == FB_PART_CHUNK
+                                  ? &s->data[part->data]
+                                  : NULL;
+        if (part->kind == FB_PART_PAYLOAD && part->rows > data->rows) {
+            return fb_error_set(err, FB_E_INVAL, 0,
+                                "one inference needs %u rows, the dataset has %llu", part->rows,
+                                (unsigned long long)data->rows);
+        }
+        if (part->kind == FB_PART_CHUNK &&
+            s->keys[part->keys].highest > data->rows * data->row_bytes) {
+            return fb_error_set(err, FB_E_INVAL, 0, "a chunk of %llu bytes is longer than its data",
+                                (unsigned long long)s->keys[part->keys].highest);
+        }
+    }
+    return FB_OK;
+}
+
+static int check(const fb_stream *s, fb_error *err)
+{
+    if (!s->protocol || s->n_addresses == 0 || s->connections == 0 || s->pipeline == 0 ||
+        s->n_messages == 0 || s->n_messages > UINT8_MAX) {
+        return fb_error_set(err, FB_E_INVAL, 0,
+                            "a stream needs a protocol, an endpoint, connections, a pipeline and "
+                            "1 to 255 messages");
+    }
+    if (s->arrivals != FB_ARRIVALS_CLOSED && !(s->rate_per_s > 0 && s->max_outstanding > 0)) {
+        return fb_error_set(err, FB_E_INVAL, 0, "an open loop needs a rate and a queue");
+    }
+    int rc = FB_OK;
+    for (uint32_t i = 0; rc == FB_OK && i < s->n_messages; i++) {
+        rc = check_parts(s, &s->messages[i], err);
+    }
+    for (uint32_t i = 0; rc == FB_OK && i < s->n_openings; i++) {
+        rc = check_parts(s, &s->openings[i], err);
+    }
+    return rc;
+}
+
+int fb_stream_init(fb_stream *s, const fb_stream_config *config, fb_error *err)
+{
+    *s = (fb_stream){
+        .protocol = fb_protocol_find(config->protocol),
+        .connections = config->connections,
+        .pipeline = config->pipeline,
+        .arrivals = config->arrivals,
+        .rate_per_s = config->rate_per_s,
+        .max_outstanding = config->max_outstanding,
+    };
+    int rc = resolve(s, config, err);
+    rc = rc == FB_OK ? copy_data_and_keys(s, config, err) : rc;
+    rc = rc == FB_OK ? compile_messages(s, config, err) : rc;
+    rc = rc == FB_OK ? copy_pattern(s, config, err) : rc;
+    rc = rc == FB_OK ? check(s, err) : rc;
+    if (rc != FB_OK) {
+        fb_stream_fini(s);
+        return rc;
+    }
+    s->groups = s->rows > 0 ? s->data[0].rows / s->rows : 1;
+    return FB_OK;
+}
+
+static void free_messages(fb_message *messages, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        fb_message_fini(&messages[i]);
+    }
+    free(messages);
+}
+
+void fb_stream_fini(fb_stream *s)
+{
+    free_messages(s->messages, s->n_messages);
+    free_messages(s->openings, s->n_openings);
+    for (uint32_t i = 0; i < s->n_keys; i++) {
+        fb_keys_fini(&s->keys[i]);
+    }
+    free(s->keys);
+    free(s->data);
+    free(s->pattern);
+    free(s->addresses);
+    *s = (fb_stream){0};
+}

@@ -1,0 +1,39 @@
+/* One source of inferences, compiled from its configuration and then read-only.
+ *
+ * Shared by all threads. Owned by the engine; the dataset's memory is borrowed. */
+#ifndef FB_STREAM_H
+#define FB_STREAM_H
+
+#include "net.h"
+#include "protocol.h"
+
+typedef struct fb_stream {
+    const fb_protocol *protocol;
+    fb_address *addresses;
+    uint32_t n_addresses;
+    uint32_t connections, pipeline;
+    fb_message *messages;
+    uint32_t n_messages;
+    uint8_t *pattern; /* messages in the order in which they are sent, over and over */
+    uint32_t n_pattern;
+    fb_message *openings;
+    uint32_t n_openings;
+    uint32_t text_max;         /* of the longest message */
+    uint32_t opening_text_max; /* of the longest opening */
+    uint32_t pieces;           /* room that a connection's queue needs */
+    fb_data *data;
+    uint32_t n_data;
+    fb_keys *keys;
+    uint32_t n_keys;
+    uint32_t rows;   /* of the first dataset that one inference takes */
+    uint64_t groups; /* inferences that the dataset is cut into; 1 without a dataset */
+    int arrivals;
+    double rate_per_s;
+    uint32_t max_outstanding;
+} fb_stream;
+
+/* Fails with FB_E_INVAL or FB_E_NOMEM; then nothing is held. Before start. */
+int fb_stream_init(fb_stream *s, const fb_stream_config *config, fb_error *err);
+void fb_stream_fini(fb_stream *s);
+
+#endif

@@ -1,0 +1,432 @@
+#include "worker.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define RECEIVE_BYTES (256 * 1024)
+#define EVENTS 256
+#define TICK_NS (5 * FB_NS_PER_MS)
+#define DRAIN_GRACE_NS FB_NS_PER_S
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static int init_backlogs(fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        const fb_stream *s = w->lanes[i].stream;
+        if (s->arrivals != FB_ARRIVALS_CLOSED) {
+            w->backlogs[i].capacity = s->max_outstanding;
+            w->backlogs[i].ring = calloc(s->max_outstanding, sizeof(fb_slot));
+            if (!w->backlogs[i].ring) {
+                return FB_E_NOMEM;
+            }
+        }
+    }
+    return FB_OK;
+}
+
+static int init_conns(fb_worker *w, fb_error *err)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        fb_lane *lane = &w->lanes[i];
+        for (uint32_t k = 0; k < lane->connections; k++) {
+            const int rc = fb_conn_init(&w->conns[n], lane, lane->first_connection + k, err);
+            if (rc != FB_OK) {
+                return rc;
+            }
+            n++;
+        }
+    }
+    return FB_OK;
+}
+
+int fb_worker_init(fb_worker *w, fb_error *err)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        w->n_conns += w->lanes[i].connections;
+    }
+    w->conns = calloc((size_t)w->n_conns + 1, sizeof *w->conns);
+    w->backlogs = calloc(w->n_lanes, sizeof *w->backlogs);
+    w->cursors = calloc(w->n_lanes, sizeof *w->cursors);
+    w->io.buffer_len = RECEIVE_BYTES;
+    w->io.buffer = malloc(RECEIVE_BYTES);
+    w->io.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (w->io.epoll_fd < 0) {
+        return fb_error_set(err, FB_E_SYS, errno, "epoll_create1: %s", strerror(errno));
+    }
+    if (!w->conns || !w->backlogs || !w->cursors || !w->io.buffer || init_backlogs(w) != FB_OK) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u connections", w->n_conns);
+    }
+    return init_conns(w, err);
+}
+
+void fb_worker_fini(fb_worker *w)
+{
+    for (uint32_t i = 0; w->conns && i < w->n_conns; i++) {
+        fb_conn_fini(&w->conns[i]);
+    }
+    for (uint32_t i = 0; w->backlogs && i < w->n_lanes; i++) {
+        free(w->backlogs[i].ring);
+    }
+    if (w->io.buffer && w->io.epoll_fd >= 0) {
+        (void)close(w->io.epoll_fd);
+    }
+    free(w->conns);
+    free(w->backlogs);
+    free(w->cursors);
+    free(w->io.buffer);
+    w->conns = NULL;
+    w->backlogs = NULL;
+    w->cursors = NULL;
+    w->io.buffer = NULL;
+}
+
+/* ---- connecting, and the common start --------------------------------------------------------- */
+
+static int set_up_thread(fb_worker *w)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "fb-w%u", w->index);
+    fb_cpu_name_self(name);
+    fb_cpu_timer_slack_self(1);
+    atomic_store_explicit(&w->tid, fb_cpu_tid(), memory_order_relaxed);
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        fb_recorder_clear(&w->lanes[i].recorder);
+    }
+    return w->cpu >= 0 ? fb_cpu_pin_self(w->cpu, &w->io.err) : FB_OK;
+}
+
+static int connect_all(fb_worker *w)
+{
+    w->io.now_ns = fb_now_ns();
+    w->tick_ns = w->io.now_ns + TICK_NS;
+    for (uint32_t i = 0; i < w->n_conns; i++) {
+        const int rc = fb_conn_open(&w->conns[i], &w->io);
+        if (rc != FB_OK) {
+            return rc;
+        }
+    }
+    return FB_OK;
+}
+
+static bool all_ready(const fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        if (w->lanes[i].ready < w->lanes[i].connections) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The last worker to be ready sets the instant at which all begin. */
+static void report_ready(fb_worker *w)
+{
+    w->ready = true;
+    if (atomic_fetch_sub_explicit(&w->shared->connecting, 1, memory_order_acq_rel) == 1) {
+        atomic_store_explicit(&w->shared->begin_ns, fb_now_ns() + 2 * TICK_NS,
+                              memory_order_release);
+    }
+}
+
+static int begin(fb_worker *w, uint64_t begin_ns)
+{
+    w->running = true;
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        fb_lane_begin(&w->lanes[i], begin_ns);
+    }
+    for (uint32_t i = 0; i < w->n_conns; i++) {
+        fb_conn *c = &w->conns[i];
+        if (c->lane->stream->arrivals == FB_ARRIVALS_CLOSED) {
+            const int rc = fb_conn_fill(c, &w->io, w->io.now_ns);
+            if (rc != FB_OK) {
+                return rc;
+            }
+        }
+    }
+    return FB_OK;
+}
+
+static int advance_start(fb_worker *w)
+{
+    if (!w->ready && all_ready(w)) {
+        report_ready(w);
+    }
+    /* Acquire pairs with the release in report_ready. */
+    const uint64_t at = atomic_load_explicit(&w->shared->begin_ns, memory_order_acquire);
+    if (at == 0) {
+        return FB_OK;
+    }
+    w->tick_ns = at;
+    return w->io.now_ns >= at ? begin(w, at) : FB_OK;
+}
+
+/* ---- open loop -------------------------------------------------------------------------------- */
+
+static void queue_due(fb_worker *w, uint32_t i)
+{
+    fb_lane *lane = &w->lanes[i];
+    fb_backlog *backlog = &w->backlogs[i];
+    uint64_t due = fb_pacer_due(&lane->pacer);
+    for (; due <= w->io.now_ns; due = fb_pacer_due(&lane->pacer)) {
+        fb_pacer_advance(&lane->pacer);
+        fb_slot slot;
+        if (!fb_lane_admit(lane, due, &slot)) {
+            continue;
+        }
+        if (backlog->used == backlog->capacity) {
+            fb_lane_abandoned(lane, &slot, false); /* counted as never sent */
+            continue;
+        }
+        backlog->ring[(backlog->head + backlog->used++) % backlog->capacity] = slot;
+    }
+}
+
+static fb_conn *find_room(fb_worker *w, uint32_t i, fb_conn *conns)
+{
+    fb_lane *lane = &w->lanes[i];
+    for (uint32_t tried = 0; lane->has_room && tried < lane->connections; tried++) {
+        fb_conn *c = &conns[w->cursors[i]];
+        w->cursors[i] = (w->cursors[i] + 1) % lane->connections;
+        if (fb_conn_has_room(c)) {
+            return c;
+        }
+    }
+    lane->has_room = false; /* until a reply or a new connection says otherwise */
+    return NULL;
+}
+
+static int dispatch(fb_worker *w, uint32_t i, fb_conn *conns)
+{
+    fb_backlog *backlog = &w->backlogs[i];
+    while (backlog->used > 0) {
+        fb_conn *c = find_room(w, i, conns);
+        if (!c) {
+            return FB_OK;
+        }
+        fb_conn_take(c, &backlog->ring[backlog->head]);
+        backlog->head = (backlog->head + 1) % backlog->capacity;
+        backlog->used--;
+        const int rc = fb_conn_send(c, &w->io);
+        if (rc != FB_OK) {
+            return rc;
+        }
+    }
+    return FB_OK;
+}
+
+static int pace(fb_worker *w)
+{
+    fb_conn *conns = w->conns;
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        if (w->lanes[i].stream->arrivals != FB_ARRIVALS_CLOSED) {
+            queue_due(w, i);
+            const int rc = dispatch(w, i, conns);
+            if (rc != FB_OK) {
+                return rc;
+            }
+        }
+        conns += w->lanes[i].connections;
+    }
+    return FB_OK;
+}
+
+static uint64_t next_due(const fb_worker *w)
+{
+    uint64_t due = w->tick_ns;
+    for (uint32_t i = 0; w->running && i < w->n_lanes; i++) {
+        const uint64_t lane_due = fb_pacer_due(&w->lanes[i].pacer);
+        due = lane_due < due ? lane_due : due;
+    }
+    return due;
+}
+
+/* ---- ticks -------------------------------------------------------------------------------------- */
+
+/* Usage is taken at the first tick within measure and the first after it. */
+static void watch_usage(fb_worker *w)
+{
+    const fb_lane *lane = &w->lanes[0];
+    if (w->usage_from_ns == 0 && w->io.now_ns >= lane->measure_ns) {
+        fb_usage_self(&w->usage_from);
+        w->usage_from_ns = fb_now_ns();
+    }
+    if (w->usage_to_ns == 0 && w->usage_from_ns != 0 &&
+        (w->io.now_ns >= lane->measure_end_ns || w->finished)) {
+        fb_usage_self(&w->usage_to);
+        w->usage_to_ns = fb_now_ns();
+    }
+}
+
+static bool lanes_finished(const fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        const fb_backlog *backlog = &w->backlogs[i];
+        const bool waiting = backlog->used > 0 &&
+                             (backlog->ring[backlog->head].flags & FB_SLOT_MEASURED);
+        if (waiting || !fb_lane_finished(&w->lanes[i], w->io.now_ns)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* All connections of a lane are down for too long, or too much failed: the run must end. */
+static int give_up(fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        const fb_lane *lane = &w->lanes[i];
+        if (lane->ready == 0 && lane->down_since_ns != 0 &&
+            w->io.now_ns > lane->down_since_ns + w->config->give_up_ns) {
+            return fb_error_set(&w->io.err, FB_E_CONNECT, lane->last_break.sys_errno,
+                                "the server is gone: %s", lane->last_break.text);
+        }
+    }
+    const int64_t limit = w->config->max_errors;
+    const uint64_t failures = atomic_load_explicit(&w->shared->failures, memory_order_relaxed);
+    if (limit >= 0 && failures > (uint64_t)limit) {
+        return fb_error_set(&w->io.err, FB_E_ERRORS, 0,
+                            "%llu inferences failed, more than --max-errors %lld allows",
+                            (unsigned long long)failures, (long long)limit);
+    }
+    return FB_OK;
+}
+
+static int tick_connections(fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_conns; i++) {
+        const int rc = fb_conn_tick(&w->conns[i], &w->io);
+        if (rc != FB_OK) {
+            return rc;
+        }
+    }
+    return FB_OK;
+}
+
+static void tick_lanes(fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        fb_recorder_rotate(&w->lanes[i].recorder, fb_lane_interval(&w->lanes[i], w->io.now_ns));
+    }
+    if (!w->finished && lanes_finished(w)) {
+        w->finished = true;
+        atomic_fetch_sub_explicit(&w->shared->open_threads, 1, memory_order_acq_rel);
+    }
+    watch_usage(w);
+}
+
+static int tick(fb_worker *w)
+{
+    w->io.now_ns = fb_now_ns();
+    w->tick_ns = w->io.now_ns + (w->running ? TICK_NS : TICK_NS / 5);
+    int rc = w->running ? FB_OK : advance_start(w);
+    rc = rc == FB_OK ? tick_connections(w) : rc;
+    if (rc == FB_OK && w->running) {
+        tick_lanes(w);
+        rc = give_up(w);
+    }
+    return rc;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------------- */
+
+static bool drain_overdue(const fb_worker *w)
+{
+    const fb_lane *lane = &w->lanes[0];
+    return w->running && lane->measure_end_ns != FB_NEVER &&
+           w->io.now_ns > lane->measure_end_ns + w->config->timeout_ns + DRAIN_GRACE_NS;
+}
+
+static bool ended(const fb_worker *w)
+{
+    return atomic_load_explicit(&w->shared->stop, memory_order_relaxed) ||
+           atomic_load_explicit(&w->shared->open_threads, memory_order_acquire) == 0 ||
+           drain_overdue(w);
+}
+
+/* Waits for events until the next instant at which something is due. */
+static int wait_events(const fb_worker *w, struct epoll_event *events)
+{
+    const uint64_t due = next_due(w);
+    /* An arrival must be met on time, so what was done since the last reading counts. */
+    const uint64_t now = due < w->tick_ns ? fb_now_ns() : w->io.now_ns;
+    const uint64_t wait = due > now ? due - now : 0;
+    const struct timespec timeout = {.tv_sec = (time_t)(wait / FB_NS_PER_S),
+                                     .tv_nsec = (long)(wait % FB_NS_PER_S)};
+    const long n = syscall(SYS_epoll_pwait2, w->io.epoll_fd, events, EVENTS, &timeout, NULL, 0);
+    if (n < 0 && errno == ENOSYS) { /* before Linux 5.11: milliseconds have to do */
+        return epoll_wait(w->io.epoll_fd, events, EVENTS, (int)(wait / FB_NS_PER_MS));
+    }
+    return (int)n;
+}
+
+static int handle_events(fb_worker *w, const struct epoll_event *events, int n)
+{
+    for (int i = 0; i < n; i++) {
+        const int rc = fb_conn_event(events[i].data.ptr, &w->io, events[i].events);
+        if (rc != FB_OK) {
+            return rc;
+        }
+    }
+    return FB_OK;
+}
+
+static int run(fb_worker *w)
+{
+    struct epoll_event events[EVENTS];
+    int rc = connect_all(w);
+    while (rc == FB_OK && !ended(w)) {
+        const int n = wait_events(w, events);
+        if (n <= 0) {
+            w->io.now_ns = fb_now_ns();
+        }
+        rc = handle_events(w, events, n);
+        if (rc == FB_OK && w->io.now_ns >= w->tick_ns) {
+            rc = tick(w);
+        }
+        if (rc == FB_OK && w->running) {
+            rc = pace(w);
+        }
+    }
+    return rc;
+}
+
+static void close_books(fb_worker *w)
+{
+    w->finished = true;
+    watch_usage(w);
+    for (uint32_t i = 0; i < w->n_conns; i++) {
+        fb_conn_close(&w->conns[i]);
+    }
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        fb_backlog *backlog = &w->backlogs[i];
+        for (; backlog->used > 0; backlog->used--) {
+            fb_lane_abandoned(&w->lanes[i], &backlog->ring[backlog->head], false);
+            backlog->head = (backlog->head + 1) % backlog->capacity;
+        }
+    }
+}
+
+void *fb_worker_main(void *arg)
+{
+    fb_worker *w = arg;
+    w->code = set_up_thread(w);
+    if (w->code == FB_OK) {
+        w->code = run(w);
+    }
+    if (w->code != FB_OK) {
+        atomic_store_explicit(&w->shared->stop, true, memory_order_relaxed);
+    }
+    w->ended_ns = fb_now_ns();
+    close_books(w);
+    return NULL;
+}

@@ -1,0 +1,48 @@
+/* One pinned thread: an epoll loop over its lanes' connections, from connecting to the last reply.
+ *
+ * Share nothing: everything a worker writes while load runs is its own, but for the atomics of
+ * fb_shared and the recorders' hand-over. Created and freed by the engine. */
+#ifndef FB_WORKER_H
+#define FB_WORKER_H
+
+#include "conn.h"
+#include "cpu.h"
+
+#include <pthread.h>
+
+/* Due inferences of an open loop that found no free slot yet. */
+typedef struct fb_backlog {
+    fb_slot *ring;
+    uint32_t capacity, head, used;
+} fb_backlog;
+
+typedef struct fb_worker {
+    const fb_engine_config *config;
+    fb_shared *shared;
+    uint32_t index;
+    int cpu;        /* -1 = not pinned */
+    fb_lane *lanes; /* one per stream */
+    uint32_t n_lanes;
+    fb_conn *conns; /* of all lanes, lane by lane */
+    uint32_t n_conns;
+    fb_backlog *backlogs; /* one per lane; unused in a closed loop */
+    uint32_t *cursors;    /* one per lane: connection to try next */
+    fb_io io;
+    uint64_t tick_ns; /* next one */
+    bool ready, running, finished;
+    uint64_t usage_from_ns, usage_to_ns; /* 0 = not yet */
+    fb_usage usage_from, usage_to;
+    uint64_t ended_ns;
+    _Atomic int tid;
+    int code; /* what ended it; io.err says more */
+    pthread_t thread;
+} fb_worker;
+
+/* Prepares worker `index`; its lanes are made by the caller. FB_E_NOMEM, FB_E_SYS. */
+int fb_worker_init(fb_worker *w, fb_error *err);
+void fb_worker_fini(fb_worker *w);
+
+/* The thread's function; arg is the fb_worker. Returns NULL. */
+void *fb_worker_main(void *arg);
+
+#endif

@@ -1,0 +1,201 @@
+/* Addresses, connecting and listening, on loopback and unix sockets. */
+#include "check.h"
+#include "sockets.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/un.h>
+
+/* A path in a new folder, so that nothing else is there. */
+static bool new_path(char *folder, char *path, size_t len)
+{
+    strcpy(folder, "/tmp/fastbench-test-XXXXXX");
+    return mkdtemp(folder) != NULL && snprintf(path, len, "%s/socket", folder) > 0;
+}
+
+/* Numeric hosts of both families become what inet_pton makes of them. */
+static void test_tcp_addresses(void)
+{
+    fb_address address;
+    REQUIRE(fb_address_tcp(&address, "127.0.0.1", 6379, NULL) == FB_OK);
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&address.storage;
+    CHECK_EQ(AF_INET, v4->sin_family);
+    CHECK_EQ(6379, ntohs(v4->sin_port));
+    CHECK_EQ(INADDR_LOOPBACK, ntohl(v4->sin_addr.s_addr));
+    CHECK_EQ(sizeof *v4, address.length);
+
+    REQUIRE(fb_address_tcp(&address, "2001:db8::7", 65535, NULL) == FB_OK);
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&address.storage;
+    struct in6_addr expected;
+    CHECK_EQ(1, inet_pton(AF_INET6, "2001:db8::7", &expected));
+    CHECK_EQ(AF_INET6, v6->sin6_family);
+    CHECK_EQ(65535, ntohs(v6->sin6_port));
+    CHECK_EQ(0, memcmp(&expected, &v6->sin6_addr, sizeof expected));
+    CHECK_EQ(sizeof *v6, address.length);
+}
+
+/* Names and nonsense are refused with a line that names them, without a look-up. */
+static void test_not_numeric(void)
+{
+    static const char *const hosts[] = {"localhost", "", "1.2.3.4.5", "::g", "256.0.0.1", "a b"};
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        fb_address address;
+        fb_error err;
+        CHECK_EQ(FB_E_INVAL, fb_address_tcp(&address, hosts[i], 1, &err));
+        CHECK(strstr(err.text, hosts[i]) != NULL);
+    }
+}
+
+/* A unix path has 1 to 107 bytes. */
+static void test_unix_addresses(void)
+{
+    char path[109];
+    memset(path, 'a', sizeof path);
+    fb_address address;
+    fb_error err;
+    path[108] = '\0';
+    CHECK_EQ(FB_E_INVAL, fb_address_unix(&address, path, &err));
+    path[107] = '\0';
+    CHECK_EQ(FB_OK, fb_address_unix(&address, path, &err));
+    CHECK_STR(path, ((const struct sockaddr_un *)&address.storage)->sun_path);
+    CHECK_EQ(FB_E_INVAL, fb_address_unix(&address, "", &err));
+}
+
+static int tcp_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof value;
+    CHECK_EQ(0, getsockopt(fd, IPPROTO_TCP, option, &value, &length));
+    return value;
+}
+
+static void check_tuned(int fd)
+{
+    char name[16] = "";
+    socklen_t length = sizeof name;
+    CHECK_EQ(1, tcp_option(fd, TCP_NODELAY));
+    CHECK_EQ(0, getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length));
+    CHECK_STR("reno", name);
+    CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+/* A loopback connection stands, does not delay, and is not paced, at both ends. */
+static void test_tcp_connection(void)
+{
+    int pair[2] = {-1, -1};
+    REQUIRE(sockets_tcp_pair(pair));
+    check_tuned(pair[0]);
+    CHECK_EQ(1, tcp_option(pair[1], TCP_NODELAY));
+    CHECK_EQ(4, send(pair[0], "ping", 4, 0));
+    char got[8] = "";
+    REQUIRE(sockets_wait(pair[1], POLLIN));
+    CHECK_EQ(4, recv(pair[1], got, sizeof got, 0));
+    CHECK_STR("ping", got);
+    sockets_close(pair);
+}
+
+/* The same over IPv6, where this machine has it. */
+static void test_ipv6_connection(void)
+{
+    uint16_t port = 0;
+    const int listener = fb_net_listen_tcp("::1", &port, NULL);
+    if (listener < 0) {
+        return;
+    }
+    fb_address address;
+    REQUIRE(fb_address_tcp(&address, "::1", port, NULL) == FB_OK);
+    const int fd = fb_net_connect(&address, NULL);
+    REQUIRE(fd >= 0);
+    REQUIRE(sockets_wait(fd, POLLOUT));
+    CHECK_EQ(0, fb_net_connect_result(fd));
+    check_tuned(fd);
+    (void)close(fd);
+    (void)close(listener);
+}
+
+/* A port that nobody listens on ends in ECONNREFUSED. */
+static void test_tcp_refused(void)
+{
+    uint16_t port = 0;
+    const int listener = fb_net_listen_tcp("127.0.0.1", &port, NULL);
+    REQUIRE(listener >= 0);
+    (void)close(listener);
+    fb_address address;
+    REQUIRE(fb_address_tcp(&address, "127.0.0.1", port, NULL) == FB_OK);
+    fb_error err;
+    const int fd = fb_net_connect(&address, &err);
+    if (fd < 0) {
+        CHECK_EQ(ECONNREFUSED, err.sys_errno);
+        return;
+    }
+    REQUIRE(sockets_wait(fd, POLLOUT));
+    CHECK_EQ(ECONNREFUSED, fb_net_connect_result(fd));
+    (void)close(fd);
+}
+
+/* A port that is taken, and an address that is not ours, cannot be listened on. */
+static void test_listen_failures(void)
+{
+    uint16_t port = 0;
+    const int listener = fb_net_listen_tcp("127.0.0.1", &port, NULL);
+    REQUIRE(listener >= 0);
+    CHECK(port != 0);
+    fb_error err;
+    CHECK_EQ(FB_E_SYS, fb_net_listen_tcp("127.0.0.1", &port, &err));
+    CHECK_EQ(EADDRINUSE, err.sys_errno);
+    (void)close(listener);
+    port = 0;
+    CHECK_EQ(FB_E_SYS, fb_net_listen_tcp("192.0.2.1", &port, &err));
+    CHECK_EQ(FB_E_INVAL, fb_net_listen_tcp("nowhere", &port, &err));
+}
+
+/* A unix socket connects; a path that exists, or that nobody listens at, is refused. */
+static void test_unix_connection(void)
+{
+    char folder[64];
+    char path[96];
+    REQUIRE(new_path(folder, path, sizeof path));
+    fb_address address;
+    fb_error err;
+    REQUIRE(fb_address_unix(&address, path, &err) == FB_OK);
+    CHECK_EQ(FB_E_CONNECT, fb_net_connect(&address, &err));
+    CHECK_EQ(ENOENT, err.sys_errno);
+
+    const int listener = fb_net_listen_unix(path, &err);
+    REQUIRE(listener >= 0);
+    CHECK_EQ(FB_E_SYS, fb_net_listen_unix(path, &err));
+    CHECK_EQ(EADDRINUSE, err.sys_errno);
+    const int fd = fb_net_connect(&address, &err);
+    REQUIRE(fd >= 0);
+    CHECK_EQ(0, fb_net_connect_result(fd));
+    CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    (void)close(listener);
+    CHECK_EQ(FB_E_CONNECT, fb_net_connect(&address, &err));
+    CHECK_EQ(ECONNREFUSED, err.sys_errno);
+    (void)close(fd);
+    CHECK_EQ(0, unlink(path));
+    CHECK_EQ(0, rmdir(folder));
+}
+
+/* A descriptor that is no socket has an errno as its result. */
+static void test_result_of_no_socket(void)
+{
+    CHECK_EQ(EBADF, fb_net_connect_result(-1));
+}
+
+int main(void)
+{
+    RUN(test_tcp_addresses);
+    RUN(test_not_numeric);
+    RUN(test_unix_addresses);
+    RUN(test_tcp_connection);
+    RUN(test_ipv6_connection);
+    RUN(test_tcp_refused);
+    RUN(test_listen_failures);
+    RUN(test_unix_connection);
+    RUN(test_result_of_no_socket);
+    return check_result();
+}
