@@ -1,0 +1,205 @@
+"""What the user asked for, validated: the one argument of :func:`fastbench.run`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastbench.errors import UsageError
+
+MAX_THREADS = 1024
+MAX_CONNECTIONS = 65536
+MAX_PIPELINE = 65536
+MAX_BATCH = 65536
+MAX_COUNT = 10**15
+MAX_SEED = 2**32 - 1
+MAX_IN_FLIGHT = 4_194_304  # connections x pipeline: each in-flight inference holds memory
+
+WORKLOADS = ("vision", "command")
+FORMS = ("pipeline", "dag", "execute")
+DIALECTS = ("modern", "legacy")
+BACKENDS = ("TF", "TFLITE", "TORCH", "ONNX")
+
+
+ARRIVALS = ("constant", "poisson")
+RESP_VERSIONS = (2, 3)
+MAX_PATTERN = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandConfig:
+    """What the workload ``command`` sends.
+
+    ``commands``: each a tuple of arguments with placeholders, see
+    :mod:`fastbench.workloads.placeholders`. ``ratios``: how often each is sent, one per command;
+    empty = equally often. ``{key}`` is ``key_prefix`` and a number from ``key_minimum`` to
+    ``key_maximum``; ``data_size``: bytes of ``{data}``, as ``100``, ``100-2000`` or
+    ``100=3,1000=1``. ``db``: selected on each connection. ``resp``: protocol version, 2 or 3.
+
+    Raises :class:`UsageError` naming the argument, its value and the remedy.
+    """
+
+    commands: tuple[tuple[str, ...], ...] = ()
+    ratios: tuple[int, ...] = ()
+    key_prefix: str = "key:"
+    key_minimum: int = 0
+    key_maximum: int = 999_999
+    data_size: str = "3"
+    db: int = 0
+    resp: int = 2
+
+    def __post_init__(self) -> None:
+        """Check every value on its own and against the others."""
+        _check_range("db", self.db, 0, 2**31)
+        _check_range("key_minimum", self.key_minimum, 0, 2**63 - 2)
+        _check_range("key_maximum", self.key_maximum, self.key_minimum, 2**63 - 2)
+        if self.resp not in RESP_VERSIONS:
+            msg = f"--resp {self.resp}: must be 2 or 3"
+            raise UsageError(msg)
+        if self.ratios and len(self.ratios) != len(self.commands):
+            msg = f"--ratio given {len(self.ratios)} times for {len(self.commands)} commands"
+            raise UsageError(msg)
+        if any(r < 1 for r in self.ratios) or sum(self.ratios) > MAX_PATTERN:
+            msg = f"--ratio: must be 1 or more, and at most {MAX_PATTERN} together"
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """A run: what to drive, with what, how hard and for how long.
+
+    ``target``: URL, e.g. ``redisai://host:6379``, ``redisai+unix:///path`` or ``embedded:``.
+    ``dataset``: folder made by ``fastbench data``; None = a small synthetic sample.
+    ``model``: name of a built-in model or path of a model file.
+    ``backend``, ``inputs``, ``outputs``: for model files whose kind or names cannot be read.
+    ``connections``: in total, spread evenly over the threads; None = one per thread.
+    ``duration_s`` or ``requests`` (inferences, not counting warm-up) ends measure, not both.
+    ``rate_per_s``: open loop: inferences are due at that rate over all threads, at ``arrivals``,
+    whether or not replies came; None = closed loop. At most ``max_outstanding`` due inferences
+    wait per thread; beyond that they count as never sent.
+    ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
+    ``verify``: how many sampled replies per repetition to compare with onnxruntime.
+    ``max_errors``: end the run after that many failed inferences; None = never.
+    ``out``: folder for the result files; None = nothing is written.
+    ``command``: what the workload ``command`` sends.
+
+    Raises :class:`UsageError` naming the argument, its value and the remedy.
+    """
+
+    target: str = "embedded:"
+    workload: str = "vision"
+    dataset: Path | None = None
+    model: str = "mobilenet_v1_100_224"
+    backend: str | None = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    device: str = "cpu"
+    threads: int = 1
+    connections: int | None = None
+    pipeline: int = 1
+    rate_per_s: float | None = None
+    arrivals: str = "constant"
+    max_outstanding: int = 65_536
+    batch: int = 1
+    duration_s: float | None = None
+    requests: int | None = None
+    warmup_s: float = 1.0
+    repetitions: int = 3
+    timeout_s: float = 30.0
+    cpus: tuple[int, ...] | None = None
+    pin: bool = True
+    form: str = "pipeline"
+    dialect: str = "modern"
+    verify: int = 0
+    max_errors: int | None = None
+    fail_fast: bool = False
+    seed: int = 1
+    out: Path | None = None
+    command: CommandConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value on its own and against the others."""
+        for name, low, high in (
+            ("threads", 1, MAX_THREADS),
+            ("connections", 1, MAX_CONNECTIONS),
+            ("pipeline", 1, MAX_PIPELINE),
+            ("batch", 1, MAX_BATCH),
+            ("requests", 1, MAX_COUNT),
+            ("repetitions", 1, 1000),
+            ("verify", 0, 100_000),
+            ("seed", 0, MAX_SEED),
+            ("max_errors", 0, MAX_COUNT),
+            ("duration_s", 1e-3, 30 * 86400.0),
+            ("warmup_s", 0.0, 86400.0),
+            ("timeout_s", 1e-3, 3600.0),
+            ("rate_per_s", 1e-3, 1e9),
+            ("max_outstanding", 1, 2**24),
+        ):
+            _check_range(name, getattr(self, name), low, high)
+        _check_choice("workload", self.workload, WORKLOADS)
+        _check_choice("form", self.form, FORMS)
+        _check_choice("dialect", self.dialect, DIALECTS)
+        _check_choice("arrivals", self.arrivals, ARRIVALS)
+        if self.backend is not None:
+            _check_choice("backend", self.backend, BACKENDS)
+        _check_device(self.device)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.duration_s is not None and self.requests is not None:
+            msg = "--duration and --requests both given: choose one end for the measure phase"
+            raise UsageError(msg)
+        if self.total_connections < self.threads:
+            msg = (
+                f"--connections {self.connections} is less than --threads {self.threads}: "
+                f"each thread needs one, use --connections {self.threads} or more"
+            )
+            raise UsageError(msg)
+        if self.total_connections * self.pipeline > MAX_IN_FLIGHT:
+            msg = (
+                f"--connections {self.total_connections} x --pipeline {self.pipeline} is more than "
+                f"{MAX_IN_FLIGHT} inferences in flight: lower one of them"
+            )
+            raise UsageError(msg)
+        if (self.workload == "command") != (self.command is not None):
+            msg = "workload 'command' and a CommandConfig belong together: use fastbench command"
+            raise UsageError(msg)
+        if self.cpus is not None and not self.pin:
+            msg = "--cpus and --no-pin both given: choose one"
+            raise UsageError(msg)
+
+    @property
+    def total_connections(self) -> int:
+        """Connections in total: ``connections``, or one per thread."""
+        return self.threads if self.connections is None else self.connections
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data, for ``result.json``."""
+        plain = dataclasses.asdict(self)
+        return {k: str(v) if isinstance(v, Path) else v for k, v in plain.items()}
+
+
+def option(name: str) -> str:
+    """Return the command-line option of a field: ``duration_s`` → ``--duration``."""
+    return "--" + name.removesuffix("_per_s").removesuffix("_s").replace("_", "-")
+
+
+def _check_range(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        msg = f"{option(name)} {value}: must be between {low:.16g} and {high:.16g}"
+        raise UsageError(msg)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        msg = f"{option(name)} {value!r}: must be one of {', '.join(choices)}"
+        raise UsageError(msg)
+
+
+def _check_device(device: str) -> None:
+    if re.fullmatch(r"(cpu|gpu)(:\d{1,3})?", device, re.IGNORECASE | re.ASCII) is None:
+        msg = f"--device {device!r}: must be cpu, gpu or gpu:N"
+        raise UsageError(msg)

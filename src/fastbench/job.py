@@ -1,0 +1,34 @@
+"""What a workload prepares and the runner repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastbench.measured import Capture
+    from fastbench.plan import Stream
+    from fastbench.results import DatasetInfo, TargetInfo, Verification
+
+
+def _nothing() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A server that is ready, and what the engine is to send to it.
+
+    ``server_pid``: where it runs on this machine. ``verify``: compares kept replies with an
+    oracle. ``problem``: asked when all is over; says in one line why the result cannot be
+    trusted, e.g. that the dataset changed meanwhile, or nothing.
+    """
+
+    stream: Stream
+    target: TargetInfo
+    dataset: DatasetInfo | None = None
+    server_pid: int | None = None
+    verify: Callable[[list[Capture]], Verification] | None = None
+    problem: Callable[[], str] = _nothing

@@ -1,0 +1,94 @@
+"""From what the user asked for to a plan for the engine, on the machine as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+from typing import TYPE_CHECKING
+
+from fastbench import platform_info
+from fastbench.errors import UsageError
+from fastbench.plan import ARRIVALS_CONSTANT, ARRIVALS_POISSON, Plan
+
+if TYPE_CHECKING:
+    from fastbench.config import RunConfig
+    from fastbench.plan import Stream
+
+DEFAULT_DURATION_S = 5.0
+SPARE_FILES = 64  # descriptors that are open besides the connections
+_NS_PER_S = 1e9
+
+
+def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
+    """Return what one repetition tells the engine."""
+    duration_s = config.duration_s
+    if duration_s is None and config.requests is None:
+        duration_s = DEFAULT_DURATION_S
+    limit = 0 if config.fail_fast else config.max_errors
+    return Plan(
+        streams=(_paced(config, stream),),
+        threads=config.threads,
+        cpus=cpus,
+        warmup_ns=round(config.warmup_s * _NS_PER_S),
+        duration_ns=round((duration_s or 0.0) * _NS_PER_S),
+        requests=config.requests or 0,
+        timeout_ns=round(config.timeout_s * _NS_PER_S),
+        seed=config.seed,
+        max_errors=-1 if limit is None else limit,
+        captures=config.verify,
+        capture_bytes=_reply_bytes(stream) if config.verify else 0,
+    )
+
+
+def _paced(config: RunConfig, stream: Stream) -> Stream:
+    if config.rate_per_s is None:
+        return stream
+    poisson = config.arrivals == "poisson"
+    return dataclasses.replace(
+        stream,
+        arrivals=ARRIVALS_POISSON if poisson else ARRIVALS_CONSTANT,
+        rate_per_s=config.rate_per_s,
+        max_outstanding=config.max_outstanding,
+    )
+
+
+def choose_cpus(config: RunConfig) -> tuple[int, ...]:
+    """Return one CPU per thread, in turn from those given or allowed; empty = not pinned.
+
+    Raises :class:`UsageError` naming the first CPU that this process may not use.
+    """
+    if not config.pin:
+        return ()
+    allowed = platform_info.allowed_cpus()
+    wanted = config.cpus or tuple(allowed)
+    missing = sorted(set(wanted) - set(allowed))
+    if missing:
+        msg = f"--cpus: CPU {missing[0]} is not among those this process may use: {allowed}"
+        raise UsageError(msg)
+    return tuple(wanted[i % len(wanted)] for i in range(config.threads))
+
+
+def allow_connections(connections: int) -> None:
+    """Raise the soft limit of open files where the connections need it.
+
+    Raises :class:`UsageError` when the hard limit is below.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + SPARE_FILES
+    if soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        msg = (
+            f"--connections {connections}: this process may open {hard} files only; "
+            f"raise the limit (ulimit -n {needed}) or lower --connections"
+        )
+        raise UsageError(msg)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _reply_bytes(stream: Stream) -> int:
+    """Return room for one reply: its bulk strings and some for the frames around them."""
+    return max(
+        sum(max(e.length, 0) for e in m.expect if e.type == b"$") + 64 * len(m.expect)
+        for m in stream.messages
+    )

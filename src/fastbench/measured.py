@@ -1,0 +1,97 @@
+"""What the native engine measured: raw counters, before any interpretation.
+
+Times are nanoseconds; ``counts`` arrays are int64 of shape (27648,) in HdrHistogram's layout for
+lowest 64 ns, highest 1 h, 3 significant digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: ``Snapshot.phase``
+PHASES = ("connect", "warm-up", "measure", "drain", "ended")
+
+
+@dataclass(frozen=True, slots=True)
+class RawHistogram:
+    """One latency histogram; ``min_ns`` is None when it is empty."""
+
+    counts: NDArray[np.int64]
+    total: int
+    clipped: int
+    min_ns: int | None
+    max_ns: int
+    sum_ns: float
+
+
+@dataclass(frozen=True, slots=True)
+class RawInterval:
+    """Measured inferences that ended within one interval, all threads together."""
+
+    index: int
+    ok: int
+    errors: int
+    timeouts: int
+    lost: int
+    response: RawHistogram
+    service: RawHistogram
+    lag: RawHistogram
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Measured inferences by outcome, and what the connections did in all phases."""
+
+    intended: int
+    sent: int
+    ok: int
+    errors: int
+    timeouts: int
+    lost: int
+    unfinished: int
+    never_sent: int
+    begin_ns: int
+    end_ns: int
+    late: int
+    reconnects: int
+    bytes_sent: int
+    bytes_received: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawThread:
+    """One worker over measure; ``cpu`` is None when not pinned, times are 0 before join."""
+
+    tid: int
+    cpu: int | None
+    elapsed_ns: int
+    user_ns: int
+    system_ns: int
+    voluntary_switches: int
+    involuntary_switches: int
+    major_faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What may be watched while the engine runs: all phases, all streams."""
+
+    phase: str
+    now_ns: int
+    begin_ns: int  # of measure; 0 until all connections stand
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One kept reply: the first dataset row of its inference, and its bytes off the wire."""
+
+    row: int
+    data: bytes
+    whole: bool

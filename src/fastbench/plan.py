@@ -1,0 +1,178 @@
+"""What the native engine is told to do: plain frozen data, the mirror of csrc/fastbench.h.
+
+A *message* is the bytes of one inference on the wire: parts in order, and what must come back.
+Server kinds (``fastbench.servers``) build messages; ``_engine`` hands them to C once, before start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROTOCOL_RESP = 1
+
+#: Kinds of :class:`Field`: what the number is.
+FIELD_CONNECTION = 1  # number of the connection in the run, from 0
+FIELD_ROW = 2  # first dataset row that the inference carries
+FIELD_KEYS = 3  # drawn anew from one of the stream's distributions
+
+#: Kinds of :class:`Keys`.
+KEYS_UNIFORM = 1
+KEYS_ZIPF = 2
+KEYS_GAUSS = 3
+KEYS_SEQUENCE = 4
+KEYS_TABLE = 5
+
+#: ``Stream.arrivals``
+ARRIVALS_CLOSED = 0
+ARRIVALS_CONSTANT = 1
+ARRIVALS_POISSON = 2
+
+ANY_LENGTH = -1
+
+#: Numeric host and port, or the path of a unix socket.
+Address = tuple[str, int] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Bytes that never change."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A decimal number filled in for each inference or connection.
+
+    ``width``: zero-padded to that many bytes; 0 = as many digits as it has.
+    ``keys``: index in ``Stream.keys``, for FIELD_KEYS.
+    """
+
+    kind: int
+    width: int
+    keys: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """``rows`` consecutive rows of a dataset of the stream, sent without copying."""
+
+    rows: int
+    data: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The first bytes of a dataset, as many as ``Stream.keys[keys]`` draws; without copying."""
+
+    keys: int
+    data: int
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """The number of bytes of ``covers`` parts, after the next ``skip``, in decimal."""
+
+    covers: int
+    skip: int = 0
+
+
+Part = Text | Field | Payload | Chunk | Length
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A distribution of integers.
+
+    ``low`` to ``high`` inclusive; ``shape``: exponent of KEYS_ZIPF, standard deviation of
+    KEYS_GAUSS, 0 = the usual one. KEYS_TABLE draws ``values`` by their ``weights``.
+    """
+
+    kind: int
+    low: int = 0
+    high: int = 0
+    shape: float = 0.0
+    values: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """One element of the reply, nested ones in the order they arrive.
+
+    ``type``: the RESP type byte, e.g. ``b"+"``, ``b"$"``, ``b"*"``; ``length``: bytes of a bulk
+    string or elements of an array; ANY_LENGTH = not checked.
+    """
+
+    type: bytes
+    length: int = ANY_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One inference, or what opens a connection: parts to send and the replies due for them.
+
+    ``replies``: top-level replies until it is complete. ``expect``: empty = any reply that is
+    not an error is a success; otherwise a reply that differs is an error ``UNEXPECTED``.
+    """
+
+    parts: tuple[Part, ...]
+    replies: int
+    expect: tuple[Expect, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A dataset file of a stream, as C sees it. ``path``: or an open file descriptor."""
+
+    path: str | int
+    offset: int  # of row 0 in the file, bytes
+    row_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One independent source of inferences: where to, over how many connections, what.
+
+    ``addresses``: connections take them in turn. ``messages``: sent in the order of ``pattern``
+    (indices, over and over); one message needs none. ``opening``: sent in order on each new
+    connection, replies checked. ``data``: the first one's rows are taken in turn.
+    ``redisai``: "+TIMEDOUT" is a time-out and a nested "+NA" an error.
+    ``arrivals`` other than closed: ``rate_per_s`` over all threads, and at most
+    ``max_outstanding`` due inferences wait per thread; beyond that they count as never sent.
+    """
+
+    addresses: tuple[Address, ...]
+    connections: int
+    pipeline: int
+    messages: tuple[Message, ...]
+    pattern: tuple[int, ...] = ()
+    opening: tuple[Message, ...] = ()
+    data: tuple[Data, ...] = ()
+    keys: tuple[Keys, ...] = ()
+    protocol: int = PROTOCOL_RESP
+    redisai: bool = False
+    arrivals: int = ARRIVALS_CLOSED
+    rate_per_s: float = 0.0
+    max_outstanding: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that one repetition needs. Times are nanoseconds."""
+
+    streams: tuple[Stream, ...]
+    threads: int
+    cpus: tuple[int, ...] = ()  # one per thread; empty = not pinned
+    warmup_ns: int = 0
+    duration_ns: int = 0  # 0 = by requests
+    requests: int = 0
+    timeout_ns: int = 30_000_000_000
+    connect_timeout_ns: int = 10_000_000_000
+    give_up_ns: int = 5_000_000_000  # all connections down for that long ends the run
+    interval_ns: int = 1_000_000_000
+    seed: int = 1
+    max_errors: int = -1  # -1 = never stop for errors
+    captures: int = 0  # replies to keep for verification
+    capture_bytes: int = 0  # room for each

@@ -1,0 +1,221 @@
+"""One repetition: the engine from connecting to the last reply, watched and written down."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from fastbench._engine import Engine
+from fastbench.collector import Collector
+from fastbench.errors import FastbenchError
+from fastbench.monitor.sampler import Monitor
+from fastbench.plan import ARRIVALS_CLOSED
+from fastbench.results import ClientUsage, Repetition, ThreadUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastbench.measured import Capture, RawThread, Snapshot, Totals
+    from fastbench.monitor.sampler import Usage
+    from fastbench.plan import Plan
+    from fastbench.results import Verification
+
+POLL_S = 0.1
+_NS_PER_S = 1e9
+
+
+class Display(Protocol):
+    """Shows the progress of a repetition; see :class:`fastbench.report.live.Live`."""
+
+    def update(  # noqa: PLR0913, PLR0917, D102 - described there
+        self,
+        phase: str,
+        elapsed_s: float,
+        total_s: float | None,
+        done: int,
+        rate_per_s: float,
+        p50_ms: float | None,
+        p99_ms: float | None,
+        errors: int,
+        cpu_percent: float | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the engine ended: ``status`` and, where it ended early, the error."""
+
+    status: str
+    error: FastbenchError | None = None
+
+
+def now_utc() -> str:
+    """Return the time as ISO 8601 in UTC."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def run_repetition(
+    plan: Plan,
+    index: int,
+    *,
+    batch: int,
+    server_pid: int | None,
+    display: Display,
+    verify: Callable[[list[Capture]], Verification] | None = None,
+) -> tuple[Repetition, Outcome]:
+    """Run ``plan`` once. A run that breaks or is interrupted gives what was measured until then.
+
+    Raises :class:`FastbenchError`, or KeyboardInterrupt, when it ended before anything was measured.
+    """
+    started_at = now_utc()
+    collector = Collector(plan.interval_ns)
+    monitor = Monitor(server_pid)
+    with Engine(plan) as engine:
+        with monitor:
+            outcome = _drive(engine, plan, collector, display, monitor)
+        totals, counts = collector.finish(engine)
+        if outcome.status != "complete" and totals.intended == 0:
+            raise outcome.error or KeyboardInterrupt
+        response, service = collector.latencies(totals, plan.timeout_ns)
+        measured_s = max(totals.end_ns - totals.begin_ns, 0) / _NS_PER_S
+        rate = totals.ok / measured_s if measured_s else 0.0
+        usage = monitor.stop()
+        repetition = Repetition(
+            index=index,
+            started_at=started_at,
+            measured_s=measured_s,
+            status=outcome.status,
+            counts=counts,
+            inferences_per_s=rate,
+            samples_per_s=rate * batch,
+            response_ms=response,
+            service_ms=service,
+            timeseries=collector.intervals,
+            client=_client(engine.threads(), totals, usage),
+            send_lag_ms=collector.send_lag(),
+            offered_per_s=_offered(plan, totals, measured_s),
+            target_per_s=_target_rate(plan),
+            server=usage.server,
+            verification=_verification(engine, outcome, verify),
+            error=str(outcome.error or ""),
+        )
+    return repetition, outcome
+
+
+def _verification(
+    engine: Engine, outcome: Outcome, verify: Callable[[list[Capture]], Verification] | None
+) -> Verification | None:
+    """Compare the kept replies; whoever interrupted the run does not want to wait for that."""
+    if verify is None or outcome.status == "interrupted":
+        return None
+    return verify(engine.captures())
+
+
+def _drive(
+    engine: Engine, plan: Plan, collector: Collector, display: Display, monitor: Monitor
+) -> Outcome:
+    """Start, watch until the end, join."""
+    interrupted = False
+    watch = _Watch(plan, display, monitor)
+    try:
+        engine.start()
+        while not engine.wait(POLL_S):
+            collector.add(engine.take_intervals())
+            watch.show(engine.snapshot(), collector)
+    except KeyboardInterrupt:
+        engine.stop()
+        interrupted = True
+    try:
+        engine.join()
+    except FastbenchError as error:
+        return Outcome("partial", error)
+    return Outcome("interrupted" if interrupted else "complete")
+
+
+class _Watch:
+    """Turns snapshots into progress."""
+
+    def __init__(self, plan: Plan, display: Display, monitor: Monitor) -> None:
+        self._totals_s = {
+            "warm-up": plan.warmup_ns / _NS_PER_S,
+            "measure": plan.duration_ns / _NS_PER_S or None,
+        }
+        self._display = display
+        self._monitor = monitor
+        self._phase = ""
+        self._phase_began_ns = 0
+        self._done_before = 0
+        self._last: Snapshot | None = None
+
+    def show(self, now: Snapshot, collector: Collector) -> None:
+        if now.phase != self._phase:
+            self._phase, self._phase_began_ns = now.phase, now.now_ns
+            self._done_before = now.completed
+        newest = collector.intervals[-1] if collector.intervals else None
+        self._display.update(
+            now.phase,
+            (now.now_ns - self._phase_began_ns) / _NS_PER_S,
+            self._totals_s.get(now.phase),
+            now.completed - self._done_before,
+            self._rate(now),
+            newest.response_p50_ms if newest else None,
+            newest.response_p99_ms if newest else None,
+            now.failed,
+            self._monitor.client_cpu_percent,
+        )
+        self._last = now
+
+    def _rate(self, now: Snapshot) -> float:
+        if self._last is None or now.now_ns == self._last.now_ns:
+            return 0.0
+        elapsed_s = (now.now_ns - self._last.now_ns) / _NS_PER_S
+        return (now.completed - self._last.completed) / elapsed_s
+
+
+def _target_rate(plan: Plan) -> float | None:
+    stream = plan.streams[0]
+    return None if stream.arrivals == ARRIVALS_CLOSED else stream.rate_per_s
+
+
+def _offered(plan: Plan, totals: Totals, measured_s: float) -> float | None:
+    if _target_rate(plan) is None or not measured_s:
+        return None
+    return totals.intended / measured_s
+
+
+def _client(threads: list[RawThread], totals: Totals, usage: Usage) -> ClientUsage:
+    user_ns = sum(t.user_ns for t in threads)
+    system_ns = sum(t.system_ns for t in threads)
+
+    def per_inference(total_ns: int) -> float | None:
+        return total_ns / 1e3 / totals.ok if totals.ok else None
+
+    return ClientUsage(
+        cpu_us_per_inference=per_inference(user_ns + system_ns),
+        user_us_per_inference=per_inference(user_ns),
+        system_us_per_inference=per_inference(system_ns),
+        threads=[_thread(i, t) for i, t in enumerate(threads)],
+        process=usage.client,
+        host=usage.host,
+        bytes_sent=totals.bytes_sent,
+        bytes_received=totals.bytes_received,
+        reconnects=totals.reconnects,
+        late_replies=totals.late,
+    )
+
+
+def _thread(index: int, t: RawThread) -> ThreadUsage:
+    elapsed_s = t.elapsed_ns / _NS_PER_S
+    busy_s = (t.user_ns + t.system_ns) / _NS_PER_S
+    return ThreadUsage(
+        name=f"fb-w{index}",
+        cpu=t.cpu,
+        user_s=t.user_ns / _NS_PER_S,
+        system_s=t.system_ns / _NS_PER_S,
+        elapsed_s=elapsed_s,
+        busy=busy_s / elapsed_s if elapsed_s else 0.0,
+        voluntary_switches=t.voluntary_switches,
+        involuntary_switches=t.involuntary_switches,
+        major_faults=t.major_faults,
+    )

@@ -1,0 +1,127 @@
+"""The story of a run: a job is made ready, repeated, and its result written."""
+
+from __future__ import annotations
+
+import contextlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fastbench import platform_info
+from fastbench.errors import FastbenchError
+from fastbench.load import allow_connections, choose_cpus, make_plan
+from fastbench.repetition import Outcome, now_utc, run_repetition
+from fastbench.report.folder import ResultFolder
+from fastbench.report.live import Live
+from fastbench.results import SCHEMA_VERSION, Result
+from fastbench.summary import summarize
+from fastbench.targets import parse_target
+from fastbench.warnings import assess
+from fastbench.workloads import OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastbench.config import RunConfig
+    from fastbench.job import Job
+    from fastbench.plan import Plan
+    from fastbench.results import Repetition
+
+
+def run(config: RunConfig, *, show: bool = False) -> Result:
+    """Benchmark ``config.target`` and return what happened; files go to ``config.out``.
+
+    ``show``: progress on standard error. A run that breaks or is interrupted (Ctrl-C) after
+    something was measured returns its result with status ``partial`` or ``interrupted``.
+
+    Raises :class:`FastbenchError` (a :class:`UsageError` before anything was started) with one
+    line that says what is wrong, where, and what to do.
+    """
+    parse_target(config.target)
+    cpus = choose_cpus(config)
+    allow_connections(config.total_connections)
+    with _result_folder(config) as folder:
+        with OPEN[config.workload](config) as job:
+            plan = make_plan(config, job.stream, cpus)
+            started_at = now_utc()
+            repetitions, outcome = _repeat(config, job, plan, show=show)
+            result = _result(config, job, started_at, repetitions, outcome)
+        if folder:
+            folder.write(result)
+    return result
+
+
+@contextlib.contextmanager
+def _result_folder(config: RunConfig) -> Iterator[ResultFolder | None]:
+    """Prepare the folder before anything else; leave nothing behind when there is no result."""
+    if config.out is None:
+        yield None
+        return
+    folder = ResultFolder(config.out)
+    folder.prepare()
+    try:
+        yield folder
+    except BaseException:
+        folder.discard()
+        raise
+
+
+def _repeat(
+    config: RunConfig, job: Job, plan: Plan, *, show: bool
+) -> tuple[list[Repetition], Outcome]:
+    """Run the repetitions; the first that does not complete is the last.
+
+    Raises :class:`FastbenchError`, or KeyboardInterrupt, when nothing at all was measured.
+    """
+    repetitions: list[Repetition] = []
+    outcome = Outcome("complete")
+    while outcome.status == "complete" and len(repetitions) < config.repetitions:
+        index = len(repetitions) + 1
+        try:
+            with Live(f"rep {index}/{config.repetitions}", quiet=not show) as display:
+                repetition, outcome = run_repetition(
+                    plan,
+                    index,
+                    batch=config.batch,
+                    server_pid=job.server_pid,
+                    display=display,
+                    verify=job.verify,
+                )
+            repetitions.append(repetition)
+        except FastbenchError as error:
+            if not repetitions:
+                msg = f"{job.target.url}: {error}"
+                raise type(error)(msg) from error
+            outcome = Outcome("partial", error)
+        except KeyboardInterrupt:
+            if not repetitions:
+                raise
+            outcome = Outcome("interrupted")
+    return repetitions, outcome
+
+
+def _result(
+    config: RunConfig,
+    job: Job,
+    started_at: str,
+    repetitions: list[Repetition],
+    outcome: Outcome,
+) -> Result:
+    problem = job.problem()
+    complete = outcome.status == "complete"
+    result = Result(
+        schema_version=SCHEMA_VERSION,
+        fastbench_version=version("fastbench"),
+        status="partial" if problem and complete else outcome.status,
+        started_at=started_at,
+        ended_at=now_utc(),
+        config=config.to_dict(),
+        platform=platform_info.describe(),
+        target=job.target,
+        dataset=job.dataset,
+        repetitions=repetitions,
+        summary=summarize(repetitions),
+        error=str(outcome.error or problem),
+    )
+    return msgspec.structs.replace(result, warnings=assess(result))

@@ -1,0 +1,95 @@
+"""Target URLs: what is benchmarked, and how it is reached."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from fastbench.errors import UsageError
+
+DEFAULT_PORTS = {"redisai": 6379, "redis": 6379}
+SCHEMES = ("redisai", "redisai+unix", "redis", "redis+unix", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parsed target URL.
+
+    ``kind``: which server kind speaks to it, e.g. ``redisai``. ``host`` and ``port``, or ``path``
+    of a unix socket; for ``embedded`` all are empty until it is started, and ``path`` is ``unix``
+    when a unix socket was asked for.
+    """
+
+    url: str
+    kind: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    user: str = ""
+
+
+def parse_target(url: str) -> Target:
+    """Parse ``redisai://[user@]host[:port]``, ``redisai+unix:///path`` or ``embedded:[unix]``.
+
+    ``redis://`` and ``redis+unix://`` are the same for plain commands.
+
+    Raises :class:`UsageError` naming what is wrong with it and what would be right; a password in
+    it is not repeated.
+    """
+    if url in {"embedded:", "embedded:unix"}:
+        return Target(url, "embedded", path=url.removeprefix("embedded:"))
+    parts = _split(url)
+    if "://" not in url or parts.scheme not in SCHEMES or parts.scheme == "embedded":
+        raise _wrong(
+            url,
+            "unknown scheme; use redisai://host:port, redisai+unix:///path/of/socket or embedded:",
+        )
+    if parts.password is not None:
+        raise _wrong(
+            url,
+            "a password on the command line is visible to every user; "
+            "set the environment variable FASTBENCH_PASSWORD instead",
+        )
+    return _unix_target(url, parts) if parts.scheme.endswith("+unix") else _tcp_target(url, parts)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+    except ValueError as e:
+        raise _wrong(url, "not a valid host name; use e.g. redisai://127.0.0.1:6379") from e
+    return parts
+
+
+def _unix_target(url: str, parts: SplitResult) -> Target:
+    if parts.netloc.rpartition("@")[2] or not parts.path.startswith("/"):
+        raise _wrong(url, "a unix socket needs an absolute path, e.g. redisai+unix:///run/r.sock")
+    if parts.query or parts.fragment:
+        raise _wrong(url, "nothing may follow the path; write ? as %3F and # as %23")
+    kind = parts.scheme.removesuffix("+unix")
+    return Target(url, kind, path=unquote(parts.path), user=unquote(parts.username or ""))
+
+
+def _tcp_target(url: str, parts: SplitResult) -> Target:
+    try:
+        port = parts.port
+    except ValueError as e:
+        raise _wrong(url, "the port must be a number from 1 to 65535") from e
+    if not parts.hostname or port == 0:
+        raise _wrong(url, f"needs a host and a port, e.g. {parts.scheme}://127.0.0.1:6379")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise _wrong(url, "nothing may follow the port")
+    return Target(
+        url,
+        parts.scheme,
+        host=parts.hostname,
+        port=port or DEFAULT_PORTS[parts.scheme],
+        user=unquote(parts.username or ""),
+    )
+
+
+def _wrong(url: str, why: str) -> UsageError:
+    shown = re.sub(r":[^:@/]*@", ":***@", url)
+    return UsageError(f"target {shown!r}: {why}")

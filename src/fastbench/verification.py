@@ -1,0 +1,101 @@
+"""Are the answers right? Replies compared with an in-process onnxruntime run of the same rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import hiredis
+import numpy as np
+
+from fastbench.errors import ModelError
+from fastbench.results import Verification
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fastbench.datasets.base import Dataset
+    from fastbench.measured import Capture
+    from fastbench.models.base import Model
+    from fastbench.models.onnx_session import Oracle
+
+#: Largest absolute difference that passes, relative to the largest expected value (at least 1):
+#: room for another order of summation or TF32 on a GPU, far below any wrong answer.
+TOLERANCE = 1e-3
+
+#: Wrong rows named in the result, at most.
+NAMED_MISMATCHES = 20
+
+
+def make_oracle(model: Model) -> Oracle | None:
+    """Return an oracle for ONNX models, None for the kinds that onnxruntime cannot run."""
+    if model.backend != "ONNX":
+        return None
+    from fastbench.models.onnx_session import Oracle
+
+    return Oracle(model)
+
+
+def difference(expected: NDArray[Any], answer: NDArray[Any]) -> float:
+    """Return the largest absolute difference relative to max(1, largest expected value).
+
+    Infinite where the sizes differ or the answer is not finite.
+    """
+    if expected.size != answer.size or not np.isfinite(answer).all():
+        return float("inf")
+    scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+    return float(np.abs(expected.ravel() - answer.ravel()).max(initial=0.0)) / scale
+
+
+def check_first(
+    model: Model, oracle: Oracle | None, batch: NDArray[Any], answer: NDArray[Any]
+) -> float | None:
+    """Compare the server's first answer; return the difference, None without an oracle.
+
+    Raises :class:`ModelError` above :data:`TOLERANCE`: no figure would mean anything.
+    """
+    if oracle is None:
+        return None
+    found = difference(oracle.run([batch])[0], answer)
+    if not found <= TOLERANCE:
+        msg = (
+            f"model {model.name}: the server's answer differs from onnxruntime's by {found:.3g} "
+            f"(tolerance {TOLERANCE:g}): it runs another model or computes wrongly"
+        )
+        raise ModelError(msg)
+    return found
+
+
+def verify(
+    captures: Sequence[Capture], requested: int, dataset: Dataset, batch: int, oracle: Oracle
+) -> Verification:
+    """Compare kept replies with the oracle's answers to the same rows."""
+    rows = dataset.array()
+    differences = {
+        c.row: difference(oracle.run([np.asarray(rows[c.row : c.row + batch])])[0], _output(c))
+        for c in captures
+        if c.whole
+    }
+    wrong = sorted(row for row, d in differences.items() if not d <= TOLERANCE)
+    return Verification(
+        requested=requested,
+        checked=sum(c.whole for c in captures),
+        mismatches=len(wrong),
+        max_abs_difference=max(differences.values(), default=None),
+        tolerance=TOLERANCE,
+        mismatched_rows=wrong[:NAMED_MISMATCHES],
+    )
+
+
+def _output(capture: Capture) -> NDArray[np.float32]:
+    """Return the tensor in a reply: the last bulk string of its last reply."""
+    reader = hiredis.Reader()
+    reader.feed(capture.data)
+    replies = []
+    while (reply := reader.gets()) is not False:
+        replies.append(reply)
+    last = replies[-1] if replies else b""
+    blob = last[-1] if isinstance(last, list) else last
+    whole = isinstance(blob, bytes) and len(blob) % 4 == 0
+    return np.frombuffer(blob if whole else b"", dtype=np.float32)

@@ -1,0 +1,323 @@
+"""Doubts about a result: each from the data alone, with a stable code and an advice.
+
+A rule takes a result and yields its warnings; adding one is a function and a line in ``RULES``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from fastbench.results import QUANTILES, Result, Warning  # noqa: A004 - the field's word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fastbench.results import Repetition, ThreadUsage
+
+BUSY = 0.80  # a thread above it may have delayed the replies that it timed
+LATE_MS = 1.0  # a send lag above it at p99, and above a tenth of the service time, is a miss
+LATE_SHARE = 0.1
+SHORT_RUN_S = 5.0
+UNSTABLE = 0.10  # (max - min) / median of the rate over repetitions
+STEAL_PERCENT = 1.0
+
+LOOPBACK = ("localhost", "127.", "::1")
+
+
+def assess(result: Result) -> list[Warning]:
+    """Return the warnings that ``result`` deserves, the gravest first."""
+    return [warning for rule in RULES for warning in rule(result)]
+
+
+def _partial(result: Result) -> Iterator[Warning]:
+    if result.status != "complete":
+        wanted = result.config.get("repetitions", "?")
+        yield Warning(
+            code="partial",
+            message=f"the run is {result.status}: {len(result.repetitions)} of {wanted} "
+            f"repetitions were begun{': ' if result.error else ''}{result.error}",
+            advice="do not compare it with complete runs",
+        )
+
+
+def _wrong_answers(result: Result) -> Iterator[Warning]:
+    checks = [r.verification for r in result.repetitions if r.verification]
+    wrong = sum(v.mismatches for v in checks)
+    if wrong:
+        yield Warning(
+            code="wrong-answers",
+            message=f"{wrong} of {sum(v.checked for v in checks)} sampled replies differ from "
+            "an in-process onnxruntime run of the same inputs",
+            advice="find out what the server computes before measuring how fast",
+        )
+
+
+def _errors(result: Result) -> Iterator[Warning]:
+    total = _sum(result, "errors")
+    if total:
+        texts = (
+            error.first_text or name
+            for r in result.repetitions
+            for name, error in r.counts.errors_by_class.items()
+        )
+        yield Warning(
+            code="errors",
+            message=f"{_share(total, result)} answered with an error ({next(texts, 'unknown')})",
+            advice="they count neither in the rate nor in the latencies; read the server's log",
+        )
+
+
+def _timeouts(result: Result) -> Iterator[Warning]:
+    total = _sum(result, "timeouts")
+    if total:
+        yield Warning(
+            code="timeouts",
+            message=f"{_share(total, result)} timed out",
+            advice="quantiles among them are shown as '>': lower the load or raise --timeout",
+        )
+
+
+def _lost(result: Result) -> Iterator[Warning]:
+    total = _sum(result, "lost")
+    if total:
+        reconnects = sum(r.client.reconnects for r in result.repetitions)
+        yield Warning(
+            code="lost",
+            message=f"{_share(total, result)} lost with their connection ({reconnects} reconnects)",
+            advice="look for crashes, output-buffer limits and idle time-outs of the server",
+        )
+
+
+def _unfinished(result: Result) -> Iterator[Warning]:
+    total = _sum(result, "unfinished") + _sum(result, "never_sent")
+    if total:
+        yield Warning(
+            code="unfinished",
+            message=f"{_share(total, result)} had no answer when the drain ended",
+            advice="the server cannot follow this load: lower it, or raise --timeout",
+        )
+
+
+def _clipped(result: Result) -> Iterator[Warning]:
+    total = sum(r.response_ms.clipped for r in result.repetitions)
+    if total:
+        yield Warning(
+            code="clipped",
+            message=f"{total:,} response times above 1 h are outside the histogram",
+            advice="they are counted, and rank above everything recorded",
+        )
+
+
+def _thread_busy(result: Result) -> Iterator[Warning]:
+    busiest = max((t.busy for t in _threads(result)), default=0.0)
+    if busiest > BUSY:
+        yield Warning(
+            code="thread-busy",
+            message=f"a client thread was {busiest:.0%} busy: the client may be the bottleneck",
+            advice="use more --threads on more CPUs, or another machine for the client",
+        )
+
+
+def _schedule_missed(result: Result) -> Iterator[Warning]:
+    """Say when an open loop did not send on schedule: its clients waited longer than it seems."""
+    paced = [r for r in result.repetitions if r.target_per_s]
+    late_ms = max((r.send_lag_ms.p99 or 0.0 for r in paced if r.send_lag_ms), default=0.0)
+    service_ms = min((r.service_ms.p50 or 0.0 for r in paced), default=0.0)
+    never = sum(r.counts.never_sent for r in paced)
+    if never or late_ms > max(LATE_MS, LATE_SHARE * service_ms):
+        dropped = f", and {never:,} were never sent" if never else ""
+        yield Warning(
+            code="schedule-missed",
+            message=f"THE SCHEDULE WAS NOT KEPT: 1 % of the inferences left {late_ms:,.3g} ms or "
+            f"more after they were due{dropped}",
+            advice="response times include that wait; lower --rate, or give the server more "
+            "--connections or --pipeline, the client more --threads",
+        )
+
+
+def _oversubscribed(result: Result) -> Iterator[Warning]:
+    threads = int(result.config.get("threads", 1))
+    allowed = result.platform.get("cpus_allowed", [])
+    cpus = min(len(allowed), float(result.platform.get("cpu_limit", len(allowed))))
+    if allowed and threads > cpus:
+        yield Warning(
+            code="oversubscribed",
+            message=f"{threads} threads share {cpus:g} CPUs: they wait for each other, and that "
+            "is in the latencies",
+            advice=f"use --threads {max(1, int(cpus))} or fewer, with more --connections",
+        )
+
+
+def _unpinned(result: Result) -> Iterator[Warning]:
+    unpinned = {t.name for t in _threads(result) if t.cpu is None}
+    if unpinned:
+        yield Warning(
+            code="unpinned",
+            message=f"{len(unpinned)} client threads were not pinned: the kernel may have moved "
+            "them between CPUs",
+            advice="leave out --no-pin, or allow the process as many CPUs as it has threads",
+        )
+
+
+def _same_machine(result: Result) -> Iterator[Warning]:
+    if _is_local(result.target.url) or any(r.server for r in result.repetitions):
+        yield Warning(
+            code="same-machine",
+            message="client and server ran on one machine and shared its CPUs and caches",
+            advice="use two machines for numbers to publish, or separate them with --cpus",
+        )
+
+
+def _host(result: Result) -> Iterator[Warning]:
+    hosts = [r.client.host for r in result.repetitions if r.client.host]
+    steal = max((h.steal_percent_mean for h in hosts), default=0.0)
+    swapped = sum(h.swap_in_bytes for h in hosts)
+    if steal > STEAL_PERCENT:
+        yield Warning(
+            code="cpu-steal",
+            message=f"the hypervisor took {steal:.1f} % of the CPU time away",
+            advice="use a machine of its own, or a quieter hour",
+        )
+    if swapped:
+        yield Warning(
+            code="swapping",
+            message=f"{swapped / 2**20:,.1f} MiB were swapped in during the run",
+            advice="free memory, or use a smaller dataset",
+        )
+
+
+def _major_faults(result: Result) -> Iterator[Warning]:
+    faults = sum(t.major_faults for t in _threads(result))
+    if faults:
+        yield Warning(
+            code="major-faults",
+            message=f"client threads waited {faults:,} times for the disk (major page faults)",
+            advice="the dataset does not fit the page cache: free memory or use fewer rows",
+        )
+
+
+def _cold_cache(result: Result) -> Iterator[Warning]:
+    data = result.dataset
+    if data is not None and data.resident_bytes < data.bytes:
+        missing = (data.bytes - data.resident_bytes) / 2**20
+        yield Warning(
+            code="cold-cache",
+            message=f"{missing:,.0f} MiB of the dataset were not in the page cache when the run "
+            "began: client threads may have waited for the disk",
+            advice="free memory or use fewer rows",
+        )
+
+
+def _governor(result: Result) -> Iterator[Warning]:
+    governor = result.platform.get("cpu_governor", "performance")
+    if governor != "performance":
+        yield Warning(
+            code="cpu-governor",
+            message=f"the CPU frequency governor is {governor}: latencies at low load are longer",
+            advice="set it to performance, e.g. cpupower frequency-set -g performance",
+        )
+
+
+def _synthetic(result: Result) -> Iterator[Warning]:
+    if result.dataset is not None and result.dataset.synthetic:
+        yield Warning(
+            code="synthetic-dataset",
+            message="the images are synthetic, made by fastbench",
+            advice="use photographs: fastbench data vision, then --dataset",
+        )
+
+
+def _random_weights(result: Result) -> Iterator[Warning]:
+    if result.target.random_weights:
+        yield Warning(
+            code="random-weights",
+            message="the model has random weights: its cost is real, its predictions mean nothing",
+            advice="use a trained model: --model PATH",
+        )
+
+
+def _few_samples(result: Result) -> Iterator[Warning]:
+    marked = {name for r in result.repetitions for name in r.response_ms.few_samples}
+    central = [name for name, q in QUANTILES.items() if name in marked and q <= QUANTILES["p99"]]
+    if central:
+        yield Warning(
+            code="few-samples",
+            message=f"fewer than 10 samples lie above {', '.join(central)} in a repetition",
+            advice="measure longer: --duration or --requests",
+        )
+
+
+def _short_run(result: Result) -> Iterator[Warning]:
+    shortest = min((r.measured_s for r in result.repetitions), default=SHORT_RUN_S)
+    if shortest < SHORT_RUN_S:
+        yield Warning(
+            code="short-run",
+            message=f"a repetition measured only {shortest:.2f} s: slow effects (clock "
+            "frequency, background work) are not averaged out",
+            advice="use --duration 30 or more for numbers to keep",
+        )
+
+
+def _unstable(result: Result) -> Iterator[Warning]:
+    summary = result.summary
+    if len(result.repetitions) == 1:
+        yield Warning(
+            code="single-repetition",
+            message="one repetition says nothing about how far results vary",
+            advice="use --repetitions 3 or more",
+        )
+    elif summary is not None and summary.inferences_per_s:
+        low, high = summary.inferences_per_s_spread.min, summary.inferences_per_s_spread.max
+        spread = ((high or 0.0) - (low or 0.0)) / summary.inferences_per_s
+        if spread > UNSTABLE:
+            yield Warning(
+                code="unstable",
+                message=f"inferences/s vary by {spread:.0%} of the median between repetitions",
+                advice="look for other work on the machines; measure longer",
+            )
+
+
+RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
+    _partial,
+    _wrong_answers,
+    _errors,
+    _timeouts,
+    _lost,
+    _unfinished,
+    _clipped,
+    _schedule_missed,
+    _thread_busy,
+    _oversubscribed,
+    _unpinned,
+    _same_machine,
+    _host,
+    _major_faults,
+    _cold_cache,
+    _governor,
+    _few_samples,
+    _short_run,
+    _unstable,
+    _synthetic,
+    _random_weights,
+)
+
+
+def _sum(result: Result, field: str) -> int:
+    return sum(getattr(r.counts, field) for r in result.repetitions)
+
+
+def _share(count: int, result: Result) -> str:
+    intended = _sum(result, "intended")
+    return f"{count:,} of {intended:,} inferences ({count / max(intended, 1):.2%})"
+
+
+def _threads(result: Result) -> list[ThreadUsage]:
+    repetitions: list[Repetition] = result.repetitions
+    return [thread for r in repetitions for thread in r.client.threads]
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "embedded" or parts.scheme.endswith("+unix") or host.startswith(LOOPBACK)
