@@ -1,0 +1,1 @@
+"""The embedded server: speaks RedisAI's commands, executes with onnxruntime (or TorchScript)."""
