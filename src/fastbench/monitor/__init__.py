@@ -1,0 +1,1 @@
+"""What the run did to the machine: samples of the client, the server and the host."""

@@ -1,0 +1,109 @@
+"""A background thread that samples the client, the host and the server's process at 5 Hz.
+
+It is an ordinary Python thread: it needs the GIL for some 100 us per sample and shares nothing
+with the native worker threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+from fastbench.monitor.host import HostProbe
+from fastbench.monitor.process import ProcessProbe
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from fastbench.monitor.base import Probe
+    from fastbench.results import HostUsage, ProcessUsage
+
+INTERVAL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the monitor saw; None = absent, e.g. a server on another machine."""
+
+    client: ProcessUsage | None
+    host: HostUsage | None
+    server: ProcessUsage | None
+
+
+class Monitor:
+    """Watches from ``start`` to ``stop``, or inside a ``with`` block.
+
+    ``server_pid``: the server's process where it is local; it may vanish at any time.
+    """
+
+    def __init__(self, server_pid: int | None = None) -> None:
+        self._client = ProcessProbe(os.getpid())
+        self._host = _host_probe()
+        self._server = None if server_pid is None else ProcessProbe(server_pid)
+        self._active: list[Probe[object]] = [
+            probe for probe in (self._client, self._host, self._server) if probe is not None
+        ]
+        self._started_s = time.monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fb-monitor", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def client_cpu_percent(self) -> float | None:
+        """The client's CPU use a moment ago, 100 = one core; None before the first sample."""
+        return self._client.cpu_percent
+
+    def start(self) -> None:
+        """Begin to sample."""
+        self._started_s = time.monotonic()
+        self._thread.start()
+
+    def stop(self) -> Usage:
+        """Take a last sample and return what was seen; a second call returns the same."""
+        if self._thread.is_alive():
+            self._stop.set()
+            self._thread.join()
+        return Usage(
+            client=self._client.usage(),
+            host=None if self._host is None else self._host.usage(),
+            server=None if self._server is None else self._server.usage(),
+        )
+
+    def _run(self) -> None:
+        due_s = sampled_s = self._started_s
+        stopping = False
+        while not stopping:
+            due_s += INTERVAL_S
+            stopping = self._stop.wait(max(0.0, due_s - time.monotonic()))
+            now_s = time.monotonic()
+            # CPU time is counted in ticks of 10 ms: over a shorter rest it would mean nothing.
+            if not stopping or now_s - sampled_s > INTERVAL_S / 2 or sampled_s == self._started_s:
+                self._sample(now_s - self._started_s)
+                sampled_s = now_s
+
+    def _sample(self, at_s: float) -> None:
+        self._active = [probe for probe in self._active if probe.sample(at_s)]
+
+
+def _host_probe() -> HostProbe | None:
+    try:
+        return HostProbe()
+    except (OSError, psutil.Error):  # a sandbox may hide /proc
+        return None

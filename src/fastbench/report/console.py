@@ -1,0 +1,158 @@
+"""The report that a person reads after a run, made from the result alone."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from fastbench.report import numbers, tables
+from fastbench.report.facts import facts
+from fastbench.summary import total_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+    from rich.console import ConsoleOptions, RenderableType
+
+    from fastbench.results import Counts, Result
+
+PLAIN_WIDTH = 100
+
+
+def print_report(result: Result, file: TextIO | None = None) -> None:
+    """Print the report of ``result`` to ``file`` (standard output).
+
+    In a terminal it takes the terminal's width; elsewhere it is plain text, 100 columns wide.
+    """
+    console = Console(file=file, highlight=False)
+    if console.is_terminal:
+        console.print(ConsoleReport(result))
+    else:
+        (file or sys.stdout).write(render(result))
+
+
+def render(result: Result, width: int = PLAIN_WIDTH) -> str:
+    """Return the report as plain text of at most ``width`` columns."""
+    text = io.StringIO()
+    console = Console(file=text, width=width, color_system=None, force_terminal=False)
+    console.print(ConsoleReport(result))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+class ConsoleReport:
+    """The report as a rich renderable, fitted to the width that it is printed in."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        """Yield the parts: what was run, the result in a line, tables, errors, doubts."""
+        del console
+        result = self._result
+        layout = tables.Layout.fit(len(result.repetitions), options.max_width)
+        counts = total_counts([r.counts for r in result.repetitions])
+        yield _heading(result)
+        yield _grid(facts(result))
+        yield Text(f"\n{_headline(result, counts)}", style="bold")
+        if result.error:
+            yield Text(f"ended early: {numbers.printable(result.error)}", style="bold")
+        if result.repetitions:
+            yield Text()
+            yield tables.measurements(result, layout)
+            yield from _legend(result)
+            yield Text()
+            yield tables.outcomes(result, layout)
+            yield from _errors(counts)
+            yield from _verification(result)
+        yield from _warnings(result)
+
+
+def _heading(result: Result) -> Text:
+    workload = result.config.get("workload", "run")
+    status = "" if result.status == "complete" else f", {result.status.upper()}"
+    head = Text(f"fastbench {result.fastbench_version}: {workload}{status}", style="bold")
+    return head.append(f", {result.started_at[:19].replace('T', ' ')} UTC\n", style="not bold")
+
+
+def _headline(result: Result, counts: Counts) -> str:
+    failed = f"{counts.intended - counts.ok:,} failed"
+    summary = result.summary
+    if summary is None:
+        return f"no inference succeeded, {failed}"
+    latency = summary.response_ms
+    decimals = numbers.milliseconds_decimals(latency.p50)
+    p50, p99 = (
+        numbers.milliseconds(getattr(latency, name), decimals, beyond=name in latency.beyond)
+        for name in ("p50", "p99")
+    )
+    rate = numbers.rate(summary.inferences_per_s)
+    return f"{rate} inferences/s   response p50 {p50} ms, p99 {p99} ms   {failed}"
+
+
+def _legend(result: Result) -> Iterator[RenderableType]:
+    latencies = [lat for r in result.repetitions for lat in (r.response_ms, r.service_ms)]
+    lines = []
+    if any(latency.few_samples for latency in latencies):
+        lines.append(("~", "fewer than 10 samples lie above this quantile: it may be far off"))
+    if any(latency.beyond for latency in latencies):
+        lines.append(
+            (
+                "> T",
+                (
+                    "some inferences got no answer within T; they rank above all others "
+                    "(min, mean and stddev are those of the successes)"
+                ),
+            )
+        )
+    if lines:
+        yield Text()
+        yield _grid(lines)
+
+
+def _errors(counts: Counts) -> Iterator[RenderableType]:
+    if counts.errors_by_class:
+        yield Text("\nerrors by class, with the first text of each", style="bold")
+        classes = sorted(counts.errors_by_class.items(), key=lambda item: -item[1].count)
+        yield _grid([(f"{e.count:,} x {name}", e.first_text or "-") for name, e in classes])
+
+
+def _verification(result: Result) -> Iterator[RenderableType]:
+    checks = [r.verification for r in result.repetitions if r.verification]
+    if checks:
+        differences = [c.max_abs_difference for c in checks if c.max_abs_difference is not None]
+        worst = f", largest difference {max(differences):.1e}" if differences else ""
+        yield Text(
+            f"\nverified {sum(c.checked for c in checks):,} sampled replies against onnxruntime: "
+            f"{sum(c.mismatches for c in checks):,} wrong{worst} "
+            f"(allowed {checks[0].tolerance:.1e})"
+        )
+
+
+def _warnings(result: Result) -> Iterator[RenderableType]:
+    if not result.warnings:
+        yield Text("\nno warnings", style="bold")
+        return
+    yield Text("\nwarnings", style="bold")
+    yield _grid([(w.code, _with_advice(w.message, w.advice)) for w in result.warnings])
+
+
+def _with_advice(message: str, advice: str) -> str:
+    return f"{message}; {advice}" if advice else message
+
+
+def _grid(lines: list[tuple[str, str]]) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for name, text in lines:
+        grid.add_row(Text(numbers.printable(name)), Text(numbers.printable(text)))
+    return Padding(grid, (0, 0, 0, 2), expand=False)

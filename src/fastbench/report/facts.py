@@ -1,0 +1,120 @@
+"""What was run against what, in lines of (name, text) for the head of the console report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastbench.report import numbers
+
+if TYPE_CHECKING:
+    from fastbench.results import Result
+
+
+def facts(result: Result) -> list[tuple[str, str]]:
+    """Return name and text of each fact that is known, printable and in reading order."""
+    lines = (
+        ("target", _target(result)),
+        ("model", _model(result)),
+        ("dataset", _dataset(result)),
+        ("command", _commands(result)),
+        ("load", _load(result)),
+        ("measured", _measured(result)),
+        ("client", _platform(result)),
+    )
+    return [(name, numbers.printable(text)) for name, text in lines if text]
+
+
+def _target(result: Result) -> str:
+    target = result.target
+    known = _join(target.server, target.protocol)
+    return f"{target.url} ({known})" if known else target.url
+
+
+def _model(result: Result) -> str:
+    target = result.target
+    if not target.model:
+        return ""
+    difference = target.check_max_abs_difference
+    return _join(
+        target.model,
+        " on ".join(part for part in (target.backend, target.device) if part),
+        "RANDOM WEIGHTS" if target.random_weights else "",
+        "" if difference is None else f"first answer within {difference:.1e} of onnxruntime",
+    )
+
+
+def _dataset(result: Result) -> str:
+    data = result.dataset
+    if data is None:
+        return ""
+    shape = " x ".join(str(n) for n in data.shape)
+    rows = f"{data.rows:,} rows of {shape} {data.dtype}"
+    return _join("SYNTHETIC" if data.synthetic else "", rows, data.description, data.path)
+
+
+def _load(result: Result) -> str:
+    config = result.config
+    threads, pipeline = int(config.get("threads", 1)), int(config.get("pipeline", 1))
+    connections = int(config.get("connections") or threads)
+    vision = config.get("workload") == "vision"
+    return _join(
+        f"{_loop(config)}, {_plural(threads, 'thread')}",
+        f"{_plural(connections, 'connection')} x pipeline {pipeline} = "
+        f"{connections * pipeline:,} in flight",
+        f"batch {config.get('batch', 1)}" if vision else "",
+        " ".join(str(config[key]) for key in ("dialect", "form") if vision and config.get(key)),
+    )
+
+
+def _loop(config: dict[str, Any]) -> str:
+    rate = config.get("rate_per_s")
+    if not rate:
+        return "closed loop"
+    return f"open loop at {float(rate):,.6g}/s {config.get('arrivals', '')}"
+
+
+def _commands(result: Result) -> str:
+    command = result.config.get("command") or {}
+    sent = [" ".join(arguments) for arguments in command.get("commands", [])]
+    ratios = command.get("ratios") or [1] * len(sent)
+    if len(sent) == 1:
+        return numbers.printable(sent[0])
+    return "; ".join(
+        f"{ratio} x {numbers.printable(text)}" for ratio, text in zip(ratios, sent, strict=False)
+    )
+
+
+def _measured(result: Result) -> str:
+    if not result.repetitions:
+        return ""
+    lengths = [r.measured_s for r in result.repetitions]
+    low, high = numbers.seconds(min(lengths)), numbers.seconds(max(lengths))
+    return _join(
+        f"{_plural(len(lengths), 'repetition')} of {low if low == high else f'{low} to {high}'}",
+        f"warm-up {numbers.seconds(float(result.config.get('warmup_s', 0)))}",
+        f"time-out {numbers.seconds(float(result.config.get('timeout_s', 0)))}",
+    )
+
+
+def _platform(result: Result) -> str:
+    about = result.platform
+    logical = about.get("cpus_logical", "?")
+    allowed = len(about.get("cpus_allowed", [])) or logical
+    limit, memory_bytes = about.get("cpu_limit"), about.get("memory_bytes")
+    return _join(
+        str(about.get("cpu_model", "")),
+        f"{logical} CPUs" if allowed == logical else f"{allowed} of {logical} CPUs",
+        f"limited to {limit:g} CPUs" if limit else "",
+        f"{memory_bytes / 2**30:.0f} GiB" if memory_bytes else "",
+        *about.get("gpus", []),
+        str(about.get("distribution", "")),
+        f"kernel {about['kernel']}" if about.get("kernel") else "",
+    )
+
+
+def _join(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _plural(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
