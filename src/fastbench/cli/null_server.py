@@ -1,0 +1,47 @@
+"""``fastbench null-server``: answers every request at once, to find the client's own ceiling."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastbench.errors import UsageError
+
+
+def null_server(
+    host: Annotated[str, typer.Option(help="Numeric address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
+    unix: Annotated[Path | None, typer.Option(help="Unix socket, instead of TCP.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Native threads.")] = 1,
+    reply_bytes: Annotated[
+        int,
+        typer.Option(min=0, max=1 << 30, help="Bytes of each tensor or value that is read back."),
+    ] = 4004,
+) -> None:
+    """Answer RESP requests at once with replies of the right shape; Ctrl-C ends it."""
+    import signal
+
+    from fastbench._engine import NullServer
+
+    _check_host(host)
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # they are waited for below
+    path = None if unix is None else str(unix)
+    server = NullServer(host, port, path, threads, reply_bytes=reply_bytes)
+    with server:
+        where = f"unix:{path}" if path else f"{host}:{server.port}"
+        typer.echo(f"fastbench null-server: ready on {where}")
+        signal.sigwait(ends)
+        for index, (busy, requests, received) in enumerate(server.stats()):
+            typer.echo(f"thread {index}: {requests} requests, {received} bytes, {busy:.1%} busy")
+
+
+def _check_host(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        msg = f"--host {host}: must be a numeric address, e.g. 127.0.0.1 or 0.0.0.0"
+        raise UsageError(msg) from error

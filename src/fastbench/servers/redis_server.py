@@ -1,0 +1,156 @@
+"""Any server that speaks Redis' protocol: reaching it, logging in, asking what it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import redis
+
+from fastbench.errors import ConnectError, ProtocolError, ServerError
+from fastbench.servers.resp import command, message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from fastbench.plan import Message
+    from fastbench.targets import Target
+
+PASSWORD_VARIABLE = "FASTBENCH_PASSWORD"  # noqa: S105 - the variable's name
+CONNECT_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 600.0  # loading a large model blocks the server
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class RedisServer:
+    """A Redis-speaking server over redis-py; use as a context manager.
+
+    ``address``: numeric host and port, or the path of a unix socket. ``info``: fields of INFO,
+    empty where it is forbidden.
+
+    Raises :class:`ConnectError` when nobody listens, :class:`ProtocolError` when what listens does
+    not speak RESP, :class:`ServerError` when it refuses the login.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Connect to ``target``."""
+        self.target = target
+        self._password = os.environ.get(PASSWORD_VARIABLE, "")
+        self._client = redis.Redis(**self._client_options())
+        self.address = self._resolve()
+        with self._errors():
+            self._client.ping()
+            self.info = self._read_info()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    @property
+    def is_null_server(self) -> bool:
+        """Whether it answers without computing (``fastbench null-server``)."""
+        return "fastbench_null_server" in self.info
+
+    @property
+    def name(self) -> str:
+        """What it calls itself, with its version."""
+        if self.is_null_server:
+            return "fastbench null server"
+        if "fastbench_serve" in self.info:
+            return f"fastbench {self.info['fastbench_serve']} embedded server"
+        if "valkey_version" in self.info:
+            return f"Valkey {self.info['valkey_version']}"
+        return f"Redis {self.info.get('redis_version', '(version not told)')}"
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What INFO says that a reader of the result may ask for."""
+        kept = ("os", "redis_mode", "redis_version", "valkey_version")
+        return {k: str(self.info[k]) for k in kept if k in self.info}
+
+    @property
+    def local_pid(self) -> int | None:
+        """The server's process id where it runs on this machine."""
+        local = bool(self.target.path) or self.target.host in LOOPBACK
+        pid = int(self.info.get("process_id", 0))
+        return pid if local and pid and Path(f"/proc/{pid}").exists() else None
+
+    def opening(self, resp: int = 2) -> tuple[Message, ...]:
+        """Return what each connection of the engine must send first, in RESP 2 or 3."""
+        login: tuple[str, ...] = ()
+        if self._password:
+            login = ("AUTH", self.target.user or "default", self._password)
+        if resp == 3:  # noqa: PLR2004 - the protocol's version
+            return (message([command("HELLO", "3", *login)], replies=1),)
+        if not self._password:
+            return ()
+        user = (self.target.user,) if self.target.user else ()
+        return (message([command("AUTH", *user, self._password)], replies=1),)
+
+    def execute(self, *arguments: Any) -> Any:
+        """Run one command; an error reply raises :class:`ServerError` with its text."""
+        with self._errors():
+            return self._client.execute_command(*arguments)
+
+    def _client_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_timeout": COMMAND_TIMEOUT_S,
+            "username": self.target.user or None,
+            "password": self._password or None,
+        }
+        if self.target.path:
+            return options | {"unix_socket_path": self.target.path}
+        return options | {"host": self.target.host, "port": self.target.port}
+
+    def _resolve(self) -> tuple[str, int] | str:
+        """Return the numeric address that answers, for the engine."""
+        if self.target.path:
+            return self.target.path
+        with self._errors():
+            pair = (self.target.host, self.target.port)
+            with socket.create_connection(pair, CONNECT_TIMEOUT_S) as probe:
+                host, port = probe.getpeername()[:2]
+        return host, port
+
+    def _read_info(self) -> dict[str, Any]:
+        try:
+            return dict(self._client.info())
+        except redis.ResponseError:  # a managed service may forbid it
+            return {}
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn redis-py's errors into ours, with the target's name."""
+        url = self.target.url
+        try:
+            yield
+        except redis.AuthenticationError as e:
+            msg = f"{url} refused the login: {e}; set {PASSWORD_VARIABLE} and the user in the URL"
+            raise ServerError(msg) from e
+        except redis.ResponseError as e:
+            raise ServerError(str(e)) from e
+        except redis.InvalidResponse as e:
+            msg = f"{url} does not speak RESP: {e}"
+            raise ProtocolError(msg) from e
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as e:
+            msg = f"cannot connect to {url}: {_reason(e)}; is the server running there?"
+            raise ConnectError(msg) from e
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return str(getattr(error, "strerror", None) or error)

@@ -1,0 +1,154 @@
+"""RedisAI: loading and checking a model over the control plane, and what the engine sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbench.errors import ModelError, ServerError, UsageError
+from fastbench.plan import Data, Stream
+from fastbench.results import TargetInfo
+from fastbench.servers.redis_server import RedisServer
+from fastbench.servers.redisai_messages import MESSAGES, Inference, set_once_message
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastbench.config import RunConfig
+    from fastbench.datasets.base import Dataset
+    from fastbench.models.base import Model
+    from fastbench.targets import Target
+
+MODEL_CHUNK_BYTES = 256 * 1024 * 1024  # below the default MODEL_CHUNK_SIZE and Redis' bulk limit
+DTYPES = {"float32": "FLOAT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in the server: its key, and the output of its first answer."""
+
+    key: str
+    output_bytes: int
+    max_abs_difference: float | None
+
+
+class RedisAI(RedisServer):
+    """One RedisAI server; use as a context manager.
+
+    Raises, besides what :class:`RedisServer` does, :class:`ServerError` when it is not RedisAI.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Connect to ``target`` and make sure that it speaks RedisAI."""
+        super().__init__(target)
+        if not self.is_null_server:
+            self._require_redisai()
+
+    def describe(self, model: Model, device: str, loaded: Loaded) -> TargetInfo:
+        """Return what is known about the target for the result."""
+        return TargetInfo(
+            url=self.target.url,
+            kind="redisai",
+            server=self.name,
+            protocol="RESP2",
+            model=model.name,
+            backend=model.backend,
+            device=device,
+            model_sha256=model.sha256,
+            random_weights=model.random_weights,
+            check_max_abs_difference=loaded.max_abs_difference,
+            details=self.details,
+        )
+
+    def load(self, model: Model, device: str, *, key: str | None = None) -> str:
+        """Store ``model`` on ``device`` (``cpu``, ``gpu``, ``gpu:1``) and return its key.
+
+        Raises :class:`ModelError` with the server's words when it refuses.
+        """
+        key = key or f"fastbench:{model.name}"
+        arguments: list[Any] = ["AI.MODELSTORE", key, model.backend, device.upper()]
+        if model.backend == "TF":
+            arguments += ["INPUTS", len(model.inputs), *(t.name for t in model.inputs)]
+            arguments += ["OUTPUTS", len(model.outputs), *(t.name for t in model.outputs)]
+        blob = memoryview(model.path.read_bytes())
+        starts = range(0, max(len(blob), 1), MODEL_CHUNK_BYTES)
+        try:
+            self.execute(*arguments, "BLOB", *(blob[i : i + MODEL_CHUNK_BYTES] for i in starts))
+        except ServerError as e:
+            msg = f"{self.target.url} refused model {model.name} on {device}: {e}"
+            raise ModelError(msg) from e
+        return key
+
+    def infer(self, key: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the model once over the control plane; float32 in and out, batch first."""
+        image, classes = "fastbench:check:{in}", "fastbench:check:{in}:out"
+        self.execute("AI.TENSORSET", image, "FLOAT", *batch.shape, "BLOB", batch.tobytes())
+        self.execute("AI.MODELEXECUTE", key, "INPUTS", 1, image, "OUTPUTS", 1, classes)
+        reply = self.execute("AI.TENSORGET", classes, "META", "BLOB")
+        self.execute("DEL", image, classes)
+        if isinstance(reply, bytes):  # the null server knows no shapes
+            return np.frombuffer(reply, dtype=np.float32)
+        fields = dict(zip(reply[::2], reply[1::2], strict=True))
+        return np.frombuffer(fields[b"blob"], dtype=np.float32).reshape(fields[b"shape"])
+
+    def stream(self, config: RunConfig, dataset: Dataset, loaded: Loaded) -> Stream:
+        """Return what the engine sends: one inference in the form and dialect asked for."""
+        inference = Inference(
+            model_key=loaded.key,
+            dtype=DTYPES[dataset.dtype],
+            batch=config.batch,
+            shape=dataset.row_shape,
+            row_bytes=dataset.row_bytes,
+            output_bytes=loaded.output_bytes,
+            dialect=config.dialect,
+        )
+        set_once = (set_once_message(inference),) if config.form == "execute" else ()
+        return Stream(
+            addresses=(self.address,),
+            connections=config.total_connections,
+            pipeline=config.pipeline,
+            messages=(MESSAGES[config.form](inference),),
+            opening=(*self.opening(), *set_once),
+            data=(
+                Data(str(dataset.data_path), dataset.data_offset, dataset.row_bytes, dataset.rows),
+            ),
+            redisai=True,
+        )
+
+    def _require_redisai(self) -> None:
+        try:
+            self.execute("AI.MODELGET", "fastbench:no-such-model", "META")
+        except ServerError as e:
+            if "unknown command" in str(e).lower():
+                msg = (
+                    f"{self.target.url} is {self.name} without the RedisAI module: "
+                    "load redisai.so into it, or choose another target"
+                )
+                raise ServerError(msg) from e
+
+
+def check_fit(model: Model, dataset: Dataset, batch: int) -> None:
+    """Raise :class:`ModelError` when the model cannot take the dataset's rows."""
+    if not model.inputs or model.inputs[0].shape is None:
+        return
+    wanted = model.inputs[0].shape
+    given = (batch, *dataset.row_shape)
+    fits = len(wanted) == len(given) and all(
+        w is None or w == g for w, g in zip(wanted, given, strict=True)
+    )
+    if not fits or model.inputs[0].dtype not in {None, dataset.dtype}:
+        msg = (
+            f"model {model.name} takes {model.inputs[0].dtype} {_dims(wanted)}, but the dataset "
+            f"{dataset.path} with --batch {batch} gives {dataset.dtype} {_dims(given)}: "
+            "build the dataset with another --layout, or choose another model or --batch"
+        )
+        raise ModelError(msg)
+    if batch > dataset.rows:
+        msg = f"--batch {batch}: the dataset {dataset.path} has only {dataset.rows} rows"
+        raise UsageError(msg)
+
+
+def _dims(shape: tuple[int | None, ...]) -> str:
+    return "x".join("N" if d is None else str(d) for d in shape)
