@@ -1,0 +1,40 @@
+"""A small dataset, a small model and a server that holds them, made once for all tests here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fastbench.datasets.vision import VisionConfig, build
+from fastbench.models.builtin import build_file
+from fastbench.servers.embedded import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SAMPLE_ROWS = 8
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a dataset of eight synthetic images."""
+    folder = tmp_path_factory.mktemp("dataset") / "sample"
+    build(VisionConfig(out=folder, sample=SAMPLE_ROWS, workers=1))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model that averages the colours of an image: input of full size, next to no work."""
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    build_file("mean_rgb_224", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ai_server() -> Iterator[EmbeddedServer]:
+    """Return an embedded server on TCP that the tests of a module share."""
+    with EmbeddedServer(options=("--intra-op", "1")) as server:
+        yield server

@@ -1,0 +1,96 @@
+"""`fastbench null-server` as a process: it answers everything at once, and ends when told."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from support.cli import fastbench, running
+
+import fastbench as api
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READY = r"ready on (\S+)"
+
+
+def test_run_against_it(sample: Path, tiny_model: Path) -> None:
+    """A run takes it for what it is, and counts what it has answered."""
+    with running("null-server", "--reply-bytes", 12) as server:
+        address = server.wait_for(READY)[1]
+        config = api.RunConfig(
+            target=f"redisai://{address}",
+            dataset=sample,
+            model=str(tiny_model),
+            threads=2,
+            connections=4,
+            pipeline=4,
+            requests=400,
+            warmup_s=0.0,
+            repetitions=1,
+        )
+        result = api.run(config)
+        server.signal_group(signal.SIGINT)
+        done = server.end()
+
+    assert result.repetitions[0].counts.ok == 400
+    assert "null server" in result.target.server
+    assert result.target.check_max_abs_difference is None
+    assert done.code == 0
+    assert "busy" in done.out
+    assert done.err == ""
+
+
+def test_unix_socket(tmp_path: Path) -> None:
+    """On a unix socket a usual client is answered; SIGTERM ends it and the socket is gone."""
+    path = tmp_path / "socket"
+    with running("null-server", "--unix", path, "--threads", 2) as server:
+        server.wait_for(READY)
+        with redis.Redis(unix_socket_path=str(path)) as client:
+            assert client.ping()
+            assert "fastbench_null_server" in client.info()
+        server.process.send_signal(signal.SIGTERM)
+        done = server.end()
+
+    assert done.code == 0
+    assert not path.exists()
+
+
+def test_address_in_use() -> None:
+    """A port that is taken is named, in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = fastbench("null-server", "--port", port)
+
+    assert done.code == 1
+    assert str(port) in done.line
+    assert "in use" in done.line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--host", "localhost"), "--host"),
+        (("--port", 65536), "--port"),
+        (("--threads", 0), "--threads"),
+        (("--reply-bytes", -1), "--reply-bytes"),
+    ],
+)
+def test_wrong_arguments(arguments: tuple[object, ...], word: str) -> None:
+    """Wrong arguments are named, in one line."""
+    done = fastbench("null-server", *arguments)
+
+    assert done.code == 2
+    assert word in done.line
+
+
+def test_socket_that_cannot_be_made(tmp_path: Path) -> None:
+    """A folder that does not exist is an error of one line."""
+    done = fastbench("null-server", "--unix", tmp_path / "no" / "socket")
+
+    assert done.code == 1
+    assert "No such file" in done.line

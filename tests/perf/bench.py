@@ -1,0 +1,271 @@
+"""What fastbench and its peers cost the client per request, measured side by side.
+
+Every cell runs the programs in turn, round by round (A B A B …), server and client pinned to
+different CPUs. The cost of a request is the CPU time of the whole process (wait4) at two run
+lengths: their difference over the difference in requests, so that start-up cancels out. What
+counts is the median of the ratios within a round; nothing here passes or fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+FASTBENCH = str(Path(sys.executable).with_name("fastbench"))
+SERVER_CPU, CLIENT_CPU = 0, 1
+SMALL = ("AI.MODELEXECUTE", "m", "INPUTS", "1", "a", "OUTPUTS", "1", "b")
+TENSOR_BYTES = 602_112
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison: a command at some depth against one server.
+
+    ``goal``: the ratio to redis-benchmark that the project wants, printed beside it.
+    """
+
+    name: str
+    server: str  # null | redis
+    socket: str  # tcp | unix
+    command: tuple[str, ...]
+    connections: int
+    depth: int
+    requests: int  # of the longer run; the shorter one has a quarter
+    goal: float | None = None
+    rate_goal: float | None = None  # requests/s over redis-benchmark's
+    peers: tuple[str, ...] = ("redis-benchmark", "valkey-benchmark", "memtier_benchmark")
+
+
+@dataclass
+class Cost:
+    """What one program did in each round."""
+
+    us: list[float] = field(default_factory=list)
+    per_s: list[float] = field(default_factory=list)
+
+
+def small_cells() -> list[Cell]:
+    """Return the cells of the 86-byte command, of 4 KB replies and of tensors."""
+    cells = []
+    for socket, goals in (
+        ("tcp", {1: 0.55, 4: 0.50, 16: 0.50, 64: 0.50}),
+        ("unix", {1: 0.42, 4: 0.42, 16: 0.42, 64: 0.42}),
+    ):
+        for depth, goal in goals.items():
+            n = 150_000 * min(depth, 12)
+            rate = {"tcp": 1.5, "unix": 2.0}[socket] if depth == 64 else None
+            name = f"86-byte command, {socket}, depth {depth}"
+            cells.append(Cell(name, "null", socket, SMALL, 50, depth, n, goal, rate))
+    for socket, goal in (("tcp", 0.60), ("unix", 0.55)):
+        name = f"4 KB reply, {socket}, depth 16"
+        cells.append(Cell(name, "null", socket, ("GET", "k"), 50, 16, 600_000, goal))
+    for socket, depth, goal in (
+        ("tcp", 1, 0.50),
+        ("tcp", 4, 0.45),
+        ("unix", 1, 0.25),
+        ("unix", 4, 0.25),
+    ):
+        name = f"SET {TENSOR_BYTES:,} B, {socket}, depth {depth}"
+        command = ("SET", "k", f"{{data:{TENSOR_BYTES}}}")
+        cells.append(Cell(name, "null", socket, command, 4, depth, 8_000, goal))
+    for socket, rate in (("tcp", 1.7), ("unix", 2.2)):
+        name = f"SET {TENSOR_BYTES:,} B, {socket}, depth 4, redis-server"
+        command = ("SET", "k", f"{{data:{TENSOR_BYTES}}}")
+        cells.append(Cell(name, "redis", socket, command, 8, 4, 8_000, None, rate))
+    return cells
+
+
+class Servers:
+    """The null server and a real redis-server, each on TCP and a unix socket, pinned."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="fastbench-bench-"))
+        self._processes: list[subprocess.Popen[str]] = []
+        self.where: dict[tuple[str, str], str] = {}
+
+    def __enter__(self) -> Self:
+        for socket in ("tcp", "unix"):
+            path = self._folder / "null.sock"
+            at = ["--unix", str(path)] if socket == "unix" else ["--port", "0"]
+            command = [FASTBENCH, "null-server", "--reply-bytes", "4096", *at]
+            line = self._start(command, "ready on")
+            self.where["null", socket] = line.rpartition(":")[2].strip()
+        if shutil.which("redis-server"):
+            self._start_redis()
+        return self
+
+    def _start_redis(self) -> None:
+        path = self._folder / "redis.sock"
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--unixsocket", str(path)]
+        self._start([*command, "--save", "", "--appendonly", "no"], "Ready to accept")
+        self.where["redis", "tcp"] = str(port)
+        self.where["redis", "unix"] = str(path)
+
+    def _start(self, command: list[str], ready: str) -> str:
+        pinned = ["taskset", "-c", str(SERVER_CPU), *command]
+        process = subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True)
+        self._processes.append(process)
+        assert process.stdout
+        for line in process.stdout:
+            if ready in line:
+                return line
+        sys.exit(f"bench: {command[0]} did not start")
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.terminate()
+            process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def command_line(program: str, cell: Cell, where: str, requests: int) -> list[str]:
+    """Return the arguments with which ``program`` does the cell."""
+    unix = cell.socket == "unix"
+    tensor = cell.command[0] == "SET"
+    if program == "fastbench":
+        target = f"redis+unix://{where}" if unix else f"redis://127.0.0.1:{where}"
+        load = ["-c", str(cell.connections), "-P", str(cell.depth), "-n", str(requests)]
+        fixed = ["--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet", "--json"]
+        return [FASTBENCH, "command", target, *load, *fixed, "--", *cell.command]
+    at = ["-s", where] if unix else ["-p", where]
+    if program == "memtier_benchmark":
+        at = ["-S", where] if unix else ["-s", "127.0.0.1", "-p", where]
+        per_client = max(1, requests // cell.connections)
+        load = ["-t", "1", "-c", str(cell.connections), "--pipeline", str(cell.depth)]
+        what = (
+            ["--ratio", "1:0", "--data-size", str(TENSOR_BYTES), "--key-maximum", "1"]
+            if tensor
+            else ["--command", " ".join(cell.command)]
+        )
+        return [program, *at, *load, "-n", str(per_client), "--hide-histogram", *what]
+    load = ["-c", str(cell.connections), "-P", str(cell.depth), "-n", str(requests), "-q"]
+    what = ["-t", "set", "-d", str(TENSOR_BYTES)] if tensor else list(cell.command)
+    return [program, *at, *load, *what]
+
+
+def run_pinned(command: list[str]) -> tuple[float, float]:
+    """Run on the client's CPU; return CPU seconds (user + system) and elapsed seconds."""
+    import time
+
+    pinned = ["taskset", "-c", str(CLIENT_CPU), *command]
+    began = time.monotonic()
+    process = subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr
+    problem = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"bench: {' '.join(command)}: {problem.decode(errors='replace')}")
+    return usage.ru_utime + usage.ru_stime, time.monotonic() - began
+
+
+def measure(program: str, cell: Cell, where: str) -> tuple[float, float]:
+    """Return CPU microseconds per request and requests per second, start-up taken out."""
+    short, long = cell.requests // 4, cell.requests
+    cpu_short, took_short = run_pinned(command_line(program, cell, where, short))
+    cpu_long, took_long = run_pinned(command_line(program, cell, where, long))
+    more = long - short
+    return (cpu_long - cpu_short) / more * 1e6, more / max(took_long - took_short, 1e-9)
+
+
+def run_cell(cell: Cell, where: str, programs: list[str], rounds: int) -> dict[str, Cost]:
+    """Run all programs in turn, ``rounds`` times."""
+    costs = {p: Cost() for p in programs}
+    for _ in range(rounds):
+        for program in programs:
+            us, per_s = measure(program, cell, where)
+            costs[program].us.append(us)
+            costs[program].per_s.append(per_s)
+    return costs
+
+
+def paired(over: list[float], under: list[float]) -> tuple[float, float, float]:
+    """Return the median, smallest and largest of the ratios within a round."""
+    ratios = [a / b for a, b in zip(over, under, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
+
+
+def best_peer(costs: dict[str, Cost]) -> str | None:
+    """Return the cheaper of redis-benchmark and valkey-benchmark."""
+    found = [p for p in ("redis-benchmark", "valkey-benchmark") if p in costs]
+    return min(found, key=lambda p: statistics.median(costs[p].us), default=None)
+
+
+def report(cell: Cell, costs: dict[str, Cost]) -> dict[str, object]:
+    """Print one row and return it as data."""
+    own = costs["fastbench"]
+    row: dict[str, object] = {
+        "cell": cell.name,
+        "us_per_request": {p: c.us for p, c in costs.items()},
+        "requests_per_s": {p: c.per_s for p, c in costs.items()},
+    }
+    text = f"{cell.name:44} {statistics.median(own.us):8.3f} us"
+    peer = best_peer(costs)
+    if peer:
+        ratio, low, high = paired(own.us, costs[peer].us)
+        rate, _, _ = paired(own.per_s, costs[peer].per_s)
+        row |= {"ratio": ratio, "ratio_min": low, "ratio_max": high, "rate_ratio": rate}
+        goal = f"goal {cell.goal:.2f}" if cell.goal else ""
+        rate_goal = f"goal {cell.rate_goal:.1f}" if cell.rate_goal else ""
+        text += (
+            f" {statistics.median(costs[peer].us):9.3f} us {peer:16}"
+            f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}] {goal:9}"
+            f" rate x{rate:5.2f} {rate_goal}"
+        )
+    if "memtier_benchmark" in costs:
+        ratio, _, _ = paired(own.us, costs["memtier_benchmark"].us)
+        row["memtier_ratio"] = ratio
+        text += f"  memtier ratio {ratio:.2f}"
+    say(text)
+    return row
+
+
+def say(line: str) -> None:
+    """Print one line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the cells asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--json", type=Path, default=None, help="file to write")
+    asked = parser.parse_args()
+    if os.cpu_count() == 1:
+        sys.exit("bench: needs two CPUs, one for the server and one for the client")
+    rows = []
+    say("client CPU per request, median over rounds; ratio: fastbench / cheapest peer")
+    with Servers() as servers:
+        for cell in small_cells():
+            where = servers.where.get((cell.server, cell.socket))
+            if asked.only not in cell.name or where is None:
+                continue
+            programs = ["fastbench", *(p for p in cell.peers if shutil.which(p))]
+            rows.append(report(cell, run_cell(cell, where, programs, asked.rounds)))
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

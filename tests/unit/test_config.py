@@ -1,0 +1,117 @@
+"""What a run can be asked for: limits, choices, contradictions."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastbench.config import RunConfig, option
+from fastbench.errors import EXIT_USAGE, UsageError
+
+
+def test_defaults_are_valid() -> None:
+    """Without any argument: the embedded server, one thread, one connection, 3 repetitions."""
+    config = RunConfig()
+
+    assert (config.target, config.threads, config.total_connections) == ("embedded:", 1, 1)
+    assert (config.pipeline, config.batch, config.repetitions) == (1, 1, 3)
+    assert config.duration_s is None
+    assert config.requests is None
+
+
+@pytest.mark.parametrize("name", ["threads", "connections", "pipeline", "batch", "repetitions"])
+@pytest.mark.parametrize("value", [0, -1, 10**9])
+def test_counts_out_of_range(name: str, value: int) -> None:
+    """Zero, negative and absurd counts are refused by the name of the option and the value."""
+    with pytest.raises(UsageError, match=rf"^--{name} {value}: must be between 1 and ") as caught:
+        RunConfig(**{name: value})
+
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+@pytest.mark.parametrize("name", ["duration_s", "warmup_s", "timeout_s"])
+@pytest.mark.parametrize("value", [-1.0, 1e9, math.nan, math.inf, -math.inf])
+def test_times_out_of_range(name: str, value: float) -> None:
+    """Negative, absurd and not-a-number times are refused."""
+    with pytest.raises(UsageError, match=rf"^{option(name)} {value}: must be between "):
+        RunConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("duration_s", 0.0),
+        ("timeout_s", 0.0),
+        ("requests", 0),
+        ("requests", 10**18),
+        ("verify", -1),
+        ("max_errors", -1),
+        ("seed", -1),
+        ("seed", 2**64),
+        ("workload", "speech"),
+        ("form", "script"),
+        ("dialect", "ancient"),
+        ("backend", "onnx"),
+        ("device", "tpu"),
+        ("device", "gpu:"),
+        ("device", "cpu,gpu"),
+    ],
+)
+def test_other_values_out_of_range(name: str, value: Any) -> None:
+    """Every other option is checked too, and the message begins with its name."""
+    with pytest.raises(UsageError, match=f"^{option(name)} "):
+        RunConfig(**{name: value})
+
+
+def test_limits_are_written_in_full() -> None:
+    """A limit in a message is a number that can be typed, without an exponent."""
+    with pytest.raises(UsageError, match=r"between 0\.001 and 2592000$"):
+        RunConfig(duration_s=1e9)
+
+
+@pytest.mark.parametrize("device", ["cpu", "CPU", "gpu", "gpu:0", "GPU:12"])
+def test_devices(device: str) -> None:
+    """Devices are written as RedisAI does, in any case."""
+    assert RunConfig(device=device).device == device
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"duration_s": 1.0, "requests": 5}, "--duration and --requests"),
+        ({"threads": 4, "connections": 3}, "--connections 3 is less than --threads 4"),
+        ({"connections": 65536, "pipeline": 65536}, "in flight"),
+        ({"cpus": (0,), "pin": False}, "--cpus and --no-pin"),
+    ],
+)
+def test_contradictions(values: dict[str, Any], words: str) -> None:
+    """Options that exclude one another are refused together."""
+    with pytest.raises(UsageError, match=words):
+        RunConfig(**values)
+
+
+def test_one_connection_per_thread_by_default() -> None:
+    """Without a number of connections each thread has one."""
+    assert RunConfig(threads=7).total_connections == 7
+    assert RunConfig(threads=7, connections=9).total_connections == 9
+
+
+def test_to_dict_is_json() -> None:
+    """The configuration goes into the result as plain JSON, by the names of its fields."""
+    config = RunConfig(dataset=Path("/data/d"), out=Path("o"), cpus=(1, 2), inputs=("a",))
+
+    plain = json.loads(json.dumps(config.to_dict()))
+
+    assert plain["dataset"] == "/data/d"
+    assert plain["cpus"] == [1, 2]
+    assert set(plain) == set(RunConfig.__dataclass_fields__)
+
+
+def test_option_names() -> None:
+    """Fields are named in messages as the command line names them."""
+    assert option("duration_s") == "--duration"
+    assert option("max_errors") == "--max-errors"

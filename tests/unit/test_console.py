@@ -1,0 +1,222 @@
+"""The console report and the live line: what they say, and that they fit."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+import typer
+from support.sample_result import repetition, result
+from typer.testing import CliRunner
+
+from fastbench.cli.report import report
+from fastbench.report import numbers
+from fastbench.report.console import print_report, render
+from fastbench.report.folder import ResultFolder
+from fastbench.report.live import Live
+from fastbench.results import DatasetInfo, Result, TargetInfo, Warning, from_json  # noqa: A004
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def row(text: str, label: str) -> list[str]:
+    """Return the cells of the first table row with this label."""
+    line = next(line for line in text.splitlines() if line.strip().startswith(f"{label} "))
+    return re.split(r"\s{2,}", line.strip())[1:]
+
+
+def failing() -> Result:
+    """Return a partial run with errors and time-outs in its second repetition."""
+    return result(repetition(1), repetition(2, timeouts=50, errors=12), status="partial")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("repetitions", [1, 2, 3, 4, 5, 9])
+def test_fits_the_width(width: int, repetitions: int) -> None:
+    """No line is wider than asked for and no number is cut, whatever the columns."""
+    data = result(*[repetition(n + 1, timeouts=50) for n in range(repetitions)])
+    text = render(data, width)
+
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    assert row(text, "inferences/s")
+
+
+def test_columns_are_repetitions_median_and_spread() -> None:
+    """At 100 columns three repetitions stand beside their median and spread."""
+    text = render(result())
+
+    assert row(text, "inferences/s") == ["1,001", "1,002", "1,003", "1,002", "1,001 .. 1,003"]
+    assert row(text, "intended") == ["4,000", "4,000", "4,000", "12,000"]
+
+
+def test_every_promised_statistic_has_a_row() -> None:
+    """The full latency spectrum and every outcome are shown, also where they are zero."""
+    text = render(result())
+
+    for label in (
+        *("min", "mean", "p25", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "p99.999"),
+        *("max", "stddev", "sent", "ok", "errors", "timeouts", "lost", "unfinished", "never sent"),
+        *("CPU us/inference", "user", "system", "busiest thread, %"),
+    ):
+        assert row(text, label)
+
+
+def test_few_samples_are_marked_and_explained() -> None:
+    """With 4,000 samples p99 is not marked, p99.9 is, and the mark is explained."""
+    text = render(result())
+
+    assert not any("~" in cell for cell in row(text, "p99"))
+    assert all(cell.endswith("~") for cell in row(text, "p99.9")[:4])
+    assert "fewer than 10 samples lie above" in text
+
+
+def test_lower_bounds_are_marked_and_explained() -> None:
+    """A quantile among time-outs reads "> 30,000"."""
+    text = render(failing())
+
+    assert row(text, "p99")[1] == "> 30,000"
+    assert row(text, "max")[1] == "> 30,000"
+    assert "some inferences got no answer within T" in text
+
+
+def test_failures_stand_out() -> None:
+    """Status, number of failures and the first text of an error are in the report."""
+    text = render(failing())
+
+    assert "vision, PARTIAL" in text
+    assert "62 failed" in text
+    assert "12 x ERR" in text
+    assert "model key is empty" in text
+
+
+def test_reason_of_an_early_end_stands_with_the_headline() -> None:
+    """Why a run is not complete is said before its numbers."""
+    text = render(msgspec.structs.replace(failing(), error="the peer closed the connection"))
+
+    assert text.index("ended early: the peer closed") < text.index("response time, ms")
+
+
+def test_what_is_not_real_is_said() -> None:
+    """Synthetic data and random weights stand at the top, not only among the warnings."""
+    data = msgspec.structs.replace(
+        result(),
+        dataset=DatasetInfo(path="x", rows=8, shape=[2], dtype="float32", synthetic=True),
+        target=TargetInfo(url="embedded:", kind="redisai", model="m", random_weights=True),
+    )
+    head = render(data).split("inferences/s")[0]
+
+    assert "SYNTHETIC" in head
+    assert "RANDOM WEIGHTS" in head
+
+
+def test_control_characters_of_a_server_do_not_reach_the_terminal() -> None:
+    """What a server sends cannot colour or move the terminal, nor use rich's markup."""
+    data = failing()
+    text = render(msgspec.structs.replace(data, warnings=[Warning(code="x", message="[bold]y")]))
+
+    assert "\x1b" not in text
+    assert "[bold]y" in text
+
+
+def test_advice_stands_with_its_warning() -> None:
+    """Warnings come last, each with what to do."""
+    doubt = Warning(code="thread-busy", message="a thread was 93% busy", advice="use two")
+    text = render(msgspec.structs.replace(result(), warnings=[doubt]))
+
+    assert text.rstrip().endswith("thread-busy  a thread was 93% busy; use two")
+
+
+def test_run_without_a_repetition() -> None:
+    """A run that never measured says so instead of showing an empty table."""
+    data = msgspec.structs.replace(result(), repetitions=[], summary=None, dataset=None)
+
+    assert "no inference succeeded" in render(data)
+
+
+def test_plain_text_when_not_a_terminal() -> None:
+    """A pipe gets text of 100 columns without escape sequences or trailing blanks."""
+    file = io.StringIO()
+    print_report(result(), file)
+
+    assert file.getvalue() == render(result(), 100)
+    assert "\x1b" not in file.getvalue()
+    assert not re.search(r" $", file.getvalue(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(61.527, "61.53"), (615.27, "615.3"), (61527.4, "61,527"), (None, "-")]
+)
+def test_rates(value: float | None, text: str) -> None:
+    """Rates have four significant digits or more."""
+    assert numbers.rate(value) == text
+
+
+def test_report_command_needs_result_json_alone(tmp_path: Path) -> None:
+    """``fastbench report DIR`` shows the run's own report when all other files are gone."""
+    ResultFolder(tmp_path).write(failing())
+    for path in tmp_path.iterdir():
+        if path.name != "result.json":
+            path.unlink()
+    app = typer.Typer()
+    app.command()(report)
+
+    shown = CliRunner().invoke(app, [str(tmp_path)])
+    assert (shown.exit_code, shown.stdout) == (0, render(failing()))
+    as_json = CliRunner().invoke(app, [str(tmp_path), "--json"])
+    assert from_json(as_json.stdout_bytes) == failing()
+
+
+def update(live: Live, phase: str = "measure", elapsed_s: float = 4.2) -> None:
+    """Show one state."""
+    live.update(phase, elapsed_s, 10.0, 5185, 1234.0, 3.2123, 12.345, 3, 41.3)
+
+
+def test_live_line_is_plain_and_rare_outside_a_terminal() -> None:
+    """Many updates within a moment are one line per phase, with all values in it."""
+    file = io.StringIO()
+    with Live("rep 1/3", file=file) as live:
+        for phase in ("warm-up", "warm-up", "measure", "measure"):
+            update(live, phase)
+
+    lines = file.getvalue().splitlines()
+    assert [line.split()[2] for line in lines] == ["warm-up", "measure"]
+    assert lines[1] == ("rep 1/3 measure 4.2/10 s: 1,234/s  p50/p99 3.21/12.35 ms  3 err  CPU 41%")
+
+
+def test_live_line_is_silent_when_quiet() -> None:
+    """--quiet writes nothing at all."""
+    file = io.StringIO()
+    with Live("rep 1/3", quiet=True, file=file) as live:
+        update(live)
+
+    assert file.getvalue() == ""
+
+
+class Terminal(io.StringIO):
+    """A stream that takes itself for a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+def test_live_line_in_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    """In a terminal the line is drawn in one row of it and removed at the end."""
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "xterm")
+    file = Terminal()
+    with Live("rep 1/3", file=file) as live:
+        update(live)
+        drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).strip("\r\n")
+    lines = drawn.splitlines()
+
+    assert len(lines) == 1
+    assert lines[0].startswith("rep 1/3 measure")
+    assert len(lines[0]) <= int(columns)
+    assert file.getvalue().endswith("\x1b[2K")

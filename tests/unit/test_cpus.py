@@ -1,0 +1,83 @@
+"""Which CPUs the threads are pinned to, and how many files may be open."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+import pytest
+
+from fastbench import load
+from fastbench.cli.run import parse_cpus
+from fastbench.config import RunConfig
+from fastbench.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [
+        ("0", (0,)),
+        ("2-5,8", (2, 3, 4, 5, 8)),
+        ("7,1", (7, 1)),
+        ("3-3", (3,)),
+        ("0,0", (0, 0)),
+    ],
+)
+def test_lists(text: str, cpus: tuple[int, ...]) -> None:
+    """Lists are read as the kernel writes them; the order is kept."""
+    assert parse_cpus(text) == cpus
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "1,", ",1", "-1", "1-", "1--2", "1-2-3", "5-2", "0-99999999999", "1 2", "²"]
+)
+def test_wrong_lists(text: str) -> None:
+    """Anything else is refused in one line, and at once however large the numbers are."""
+    with pytest.raises(UsageError, match=r"^--cpus "):
+        parse_cpus(text)
+
+
+def test_threads_take_allowed_cpus_in_turn() -> None:
+    """More threads than CPUs: they share them in turn."""
+    allowed = sorted(os.sched_getaffinity(0))
+
+    cpus = load.choose_cpus(RunConfig(threads=2 * len(allowed) + 1))
+
+    assert cpus == (*allowed, *allowed, allowed[0])
+
+
+def test_given_cpus_keep_their_order() -> None:
+    """The CPUs given are used in the order given."""
+    last = max(os.sched_getaffinity(0))
+
+    assert load.choose_cpus(RunConfig(threads=2, cpus=(last,))) == (last, last)
+
+
+def test_no_pinning() -> None:
+    """Without pinning no CPU is chosen."""
+    assert load.choose_cpus(RunConfig(pin=False)) == ()
+
+
+def test_cpu_that_is_not_allowed() -> None:
+    """A CPU that the process may not use is named."""
+    missing = max(os.sched_getaffinity(0)) + 1000
+
+    with pytest.raises(UsageError, match=f"CPU {missing} "):
+        load.choose_cpus(RunConfig(cpus=(missing,)))
+
+
+def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The soft limit of open files is raised as far as needed; the hard one is respected."""
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+
+    load.allow_connections(100)
+    assert raised == []
+
+    load.allow_connections(2000)
+    assert raised[0][0] >= 2000
+    assert raised[0][1] == 4096
+
+    with pytest.raises(UsageError, match=r"--connections 4096: .*4096 files"):
+        load.allow_connections(4096)

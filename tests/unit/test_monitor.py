@@ -1,0 +1,209 @@
+"""The monitor: what it sees of real processes, and that their end does no harm."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from fastbench.monitor import process
+from fastbench.monitor.host import HostProbe
+from fastbench.monitor.process import ProcessProbe
+from fastbench.monitor.sampler import INTERVAL_S, Monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUSY = "import sys\nprint('up', flush=True)\nwhile True: pass"
+IDLE = "import sys\nprint('up', flush=True)\nsys.stdin.read()"
+
+
+def started(program: str) -> subprocess.Popen[bytes]:
+    """Return a Python process that has begun to run ``program``."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up\n"
+    return child
+
+
+def ended(child: subprocess.Popen[bytes]) -> None:
+    """Kill ``child``, wait for it and close its pipes."""
+    child.kill()
+    child.communicate()
+
+
+@pytest.fixture
+def busy() -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a process that uses all the CPU it can get."""
+    child = started(BUSY)
+    yield child
+    ended(child)
+
+
+@pytest.fixture
+def idle() -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a process that waits."""
+    child = started(IDLE)
+    yield child
+    ended(child)
+
+
+def wait_for_cpu(pid: int, seconds: float) -> None:
+    """Return when the process has used that much more CPU time."""
+    watched = psutil.Process(pid)
+    goal = sum(watched.cpu_times()[:2]) + seconds
+    deadline = time.monotonic() + 60
+    while sum(watched.cpu_times()[:2]) < goal and time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+
+
+def test_cpu_time_agrees_with_the_kernels_account(busy: subprocess.Popen[bytes]) -> None:
+    """The mean times the elapsed time is the CPU time that the kernel counted, within a tick."""
+    before, begun = sum(psutil.Process(busy.pid).cpu_times()[:2]), time.monotonic()
+    probe = ProcessProbe(busy.pid)
+    wait_for_cpu(busy.pid, 0.3)
+    probe.sample(0.3)
+    usage = probe.usage()
+    elapsed = time.monotonic() - begun
+    after = sum(psutil.Process(busy.pid).cpu_times()[:2])
+
+    assert usage is not None
+    assert 0 < usage.cpu_percent_mean * elapsed / 100 <= (after - before + 0.05) * 1.2
+    assert usage.cpu_percent_mean * elapsed / 100 >= 0.15
+    assert usage.rss_max_bytes > 2**20
+    assert usage.threads_max == 1
+
+
+def test_idle_process_costs_nothing(idle: subprocess.Popen[bytes]) -> None:
+    """A waiting process shows no CPU use, but its memory."""
+    with Monitor(idle.pid) as monitor:
+        wait_for_samples(monitor, 2)
+    server = monitor.stop().server
+
+    assert server is not None
+    assert server.cpu_percent_mean == 0
+    assert server.rss_max_bytes > 0
+
+
+def wait_for_samples(monitor: Monitor, count: int) -> None:
+    """Return when the monitor has taken so many samples of the client."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        usage = monitor._client.usage()
+        if usage is not None and len(usage.samples) >= count:
+            return
+        threading.Event().wait(INTERVAL_S / 4)
+
+
+def test_samples_carry_rising_instants_since_the_start() -> None:
+    """Client and host are sampled from the start on, the client under its own pid."""
+    with Monitor() as monitor:
+        wait_for_samples(monitor, 3)
+        assert monitor.client_cpu_percent is not None
+    usage = monitor.stop()
+
+    assert usage.client is not None
+    assert usage.client.pid == os.getpid()
+    instants = [sample.at_s for sample in usage.client.samples]
+    assert instants == sorted(instants)
+    assert instants[0] >= INTERVAL_S / 2
+    assert usage.host is not None
+    assert 0 <= usage.host.cpu_percent_mean <= 100
+    assert usage.host.available_min_bytes > 0
+    assert usage.server is None
+
+
+def test_short_run_has_a_sample() -> None:
+    """Stopping at once still gives a sample, and stopping again gives the same."""
+    monitor = Monitor()
+    monitor.start()
+    usage = monitor.stop()
+
+    assert usage.client is not None
+    assert len(usage.client.samples) == 1
+    assert monitor.stop() == usage
+
+
+def test_vanished_server_ends_its_series_only(idle: subprocess.Popen[bytes]) -> None:
+    """A server that is killed leaves its samples, and the others go on."""
+    with Monitor(idle.pid) as monitor:
+        wait_for_samples(monitor, 2)
+        ended(idle)
+        wait_for_samples(monitor, 5)
+    usage = monitor.stop()
+
+    assert usage.server is not None
+    assert usage.client is not None
+    assert 1 <= len(usage.server.samples) < len(usage.client.samples)
+
+
+def test_zombie_counts_as_gone() -> None:
+    """A killed server that nobody has waited for yet is not an idle server."""
+    child = started(IDLE)
+    try:
+        probe = ProcessProbe(child.pid)
+        assert probe.sample(0.1)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+
+        assert not probe.sample(0.2)
+        usage = probe.usage()
+        assert usage is not None
+        assert len(usage.samples) == 1
+    finally:
+        ended(child)
+
+
+def test_process_that_never_was() -> None:
+    """A pid without a process has no usage, and that is no error."""
+    child = started(IDLE)
+    ended(child)
+    probe = ProcessProbe(child.pid)
+
+    assert not probe.sample(0.1)
+    assert probe.usage() is None
+    assert probe.cpu_percent is None
+
+
+def test_memory_does_not_grow_with_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long series are thinned evenly, and their maxima forget nothing."""
+    monkeypatch.setattr(process, "MAX_SAMPLES", 8)
+    probe = ProcessProbe(os.getpid())
+    for i in range(100):
+        assert probe.sample(float(i))
+    usage = probe.usage()
+
+    assert usage is not None
+    assert len(usage.samples) <= 8
+    instants = [sample.at_s for sample in usage.samples]
+    assert len({b - a for a, b in itertools.pairwise(instants)}) == 1
+    assert usage.rss_max_bytes >= max(sample.rss_bytes for sample in usage.samples)
+
+
+def test_host_without_a_sample() -> None:
+    """Nothing is said about a host that was never sampled."""
+    assert HostProbe().usage() is None
+
+
+def test_hidden_host_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a sandbox hides the host, the client is watched all the same."""
+
+    def refuse() -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(psutil, "cpu_times", refuse)
+    monitor = Monitor()
+    monitor.start()
+    usage = monitor.stop()
+
+    assert usage.host is None
+    assert usage.client is not None

@@ -1,0 +1,93 @@
+"""Target URLs: what they mean, and what is said about wrong ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastbench.errors import EXIT_USAGE, UsageError
+from fastbench.targets import Target, parse_target
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("redisai://example.org", {"host": "example.org", "port": 6379}),
+        ("redisai://127.0.0.1:7000", {"host": "127.0.0.1", "port": 7000}),
+        ("redisai://127.0.0.1:7000/", {"host": "127.0.0.1", "port": 7000}),
+        ("redisai://[::1]:7000", {"host": "::1", "port": 7000}),
+        ("redisai://ann@h:1", {"host": "h", "port": 1, "user": "ann"}),
+        ("redisai://a%40b@h:65535", {"host": "h", "port": 65535, "user": "a@b"}),
+        ("redisai+unix:///run/r.sock", {"path": "/run/r.sock"}),
+        ("redisai+unix:///a%20b%3F", {"path": "/a b?"}),
+        ("redisai+unix://ann@/run/r.sock", {"path": "/run/r.sock", "user": "ann"}),
+    ],
+)
+def test_valid(url: str, parts: dict[str, str | int]) -> None:
+    """Host, port, path and user are found; the port has a default; the URL is kept."""
+    target = parse_target(url)
+
+    found = {name: getattr(target, name) for name in ("host", "port", "path", "user")}
+    assert {name: value for name, value in found.items() if value} == parts
+    assert (target.kind, target.url) == ("redisai", url)
+
+
+@pytest.mark.parametrize(("url", "path"), [("embedded:", ""), ("embedded:unix", "unix")])
+def test_embedded(url: str, path: str) -> None:
+    """The embedded server has no address yet, at most the wish for a unix socket."""
+    assert parse_target(url) == Target(url, "embedded", path=path)
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("", "scheme"),
+        ("127.0.0.1:6379", "scheme"),
+        ("foo://127.0.0.1:6379", "scheme"),
+        ("redisai", "scheme"),
+        ("redisai:/h", "scheme"),
+        ("embedded://", "scheme"),
+        ("embedded:tcp", "scheme"),
+        ("redisai://", "host"),
+        ("redisai://:6379", "host"),
+        ("redisai://h:0", "port"),
+        ("redisai://h:-1", "port"),
+        ("redisai://h:65536", "port"),
+        ("redisai://h:http", "port"),
+        ("redisai://h:1/0", "follow"),
+        ("redisai://h:1?db=0", "follow"),
+        ("redisai://[::1", "host"),
+        ("redisai://a..b", "host"),
+        (f"redisai://{'a' * 64}", "host"),
+        ("redisai+unix://", "path"),
+        ("redisai+unix://relative", "path"),
+        ("redisai+unix://host/path", "path"),
+        ("redisai+unix:///r.sock?db=0", "path"),
+    ],
+)
+def test_invalid(url: str, word: str) -> None:
+    """One line that repeats the URL and names the part that is wrong; it is a usage error."""
+    with pytest.raises(UsageError, match=word) as caught:
+        parse_target(url)
+
+    assert repr(url) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == EXIT_USAGE
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redisai://ann:s3cret@h:1",
+        "redisai://:s3cret@h",
+        "redisai+unix://ann:s3cret@/run/r.sock",
+        "foo://ann:s3cret@h",
+        "redisai://ann:s3cret@[::1",
+    ],
+)
+def test_password_is_refused_and_not_repeated(url: str) -> None:
+    """A password in the URL would be visible to all users: it is refused, and not printed again."""
+    with pytest.raises(UsageError) as caught:
+        parse_target(url)
+
+    assert "s3cret" not in str(caught.value)
+    assert "***" in str(caught.value)

@@ -1,0 +1,221 @@
+"""Each doubt is raised by its cause and only by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from support.sample_result import client, repetition, result
+
+from fastbench.results import (
+    Counts,
+    DatasetInfo,
+    ErrorClass,
+    Repetition,
+    Result,
+    TargetInfo,
+    Verification,
+)
+from fastbench.summary import summarize
+from fastbench.warnings import assess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+changed = msgspec.structs.replace
+
+
+def long(number: int) -> Repetition:
+    """Return a repetition that is long enough to raise no doubt."""
+    return changed(repetition(number), measured_s=30.0)
+
+
+def fair() -> Result:
+    """Return a run that deserves no warning."""
+    return result(*[long(n) for n in (1, 2, 3)])
+
+
+def with_repetition(**fields: Any) -> Result:
+    """Return the fair run with its first repetition changed."""
+    run = fair()
+    return changed(run, repetitions=[changed(long(1), **fields), *run.repetitions[1:]])
+
+
+def with_counts(**counts: int) -> Result:
+    """Return the fair run with other counts in the first repetition."""
+    fields: dict[str, Any] = {"intended": 100, "sent": 100, "ok": 90, **counts}
+    return with_repetition(counts=Counts(**fields))
+
+
+def with_thread(**fields: Any) -> Result:
+    """Return the fair run with its client thread changed."""
+    usage = client()
+    return with_repetition(client=changed(usage, threads=[changed(usage.threads[0], **fields)]))
+
+
+def with_host(**fields: Any) -> Result:
+    """Return the fair run with the host changed."""
+    host = client().host
+    assert host is not None
+    return with_repetition(client=changed(client(), host=changed(host, **fields)))
+
+
+def with_rates(*rates: float) -> Result:
+    """Return a run of as many repetitions with these rates."""
+    reps = [changed(long(n + 1), inferences_per_s=rate) for n, rate in enumerate(rates)]
+    return changed(result(*reps), summary=summarize(reps))
+
+
+def with_target(url: str, **fields: Any) -> Result:
+    """Return the fair run against another target."""
+    return changed(fair(), target=TargetInfo(url=url, kind="redisai", **fields))
+
+
+def codes(run: Result) -> list[str]:
+    """Return the codes of all warnings."""
+    return [warning.code for warning in assess(run)]
+
+
+def few_samples() -> Result:
+    """Return a run with a marked p99."""
+    return with_repetition(response_ms=changed(long(1).response_ms, few_samples=["p99", "p999"]))
+
+
+def clipped() -> Result:
+    """Return a run with a response above 1 h."""
+    return with_repetition(response_ms=changed(long(1).response_ms, clipped=1))
+
+
+def mismatch() -> Result:
+    """Return a run with a wrong answer."""
+    check = Verification(
+        requested=4, checked=4, mismatches=1, max_abs_difference=0.5, tolerance=1e-4
+    )
+    return with_repetition(verification=check)
+
+
+def synthetic() -> Result:
+    """Return a run on made-up images."""
+    data = DatasetInfo(path="x", rows=8, shape=[2], dtype="float32", synthetic=True)
+    return changed(fair(), dataset=data)
+
+
+def cold() -> Result:
+    """Return a run on a dataset that was not in memory."""
+    data = DatasetInfo(
+        path="x", rows=8, shape=[2], dtype="float32", synthetic=False, bytes=64, resident_bytes=32
+    )
+    return changed(fair(), dataset=data)
+
+
+def errors() -> Result:
+    """Return a run with errors of one class."""
+    classes = {"ERR": ErrorClass(count=10, first_text="ERR model key is empty")}
+    counts = Counts(intended=100, sent=100, ok=90, errors=10, errors_by_class=classes)
+    return with_repetition(counts=counts)
+
+
+def on_platform(**facts: Any) -> Result:
+    """Return a run of 4 threads on a machine with these facts."""
+    run = fair()
+    return changed(run, config={**run.config, "threads": 4}, platform=facts)
+
+
+CASES: dict[str, tuple[Callable[[], Result], str]] = {
+    "partial": (lambda: changed(fair(), status="partial"), "partial"),
+    "interrupted": (lambda: changed(fair(), status="interrupted"), "partial"),
+    "errors": (errors, "errors"),
+    "timeouts": (lambda: with_counts(timeouts=10), "timeouts"),
+    "lost": (lambda: with_counts(lost=10), "lost"),
+    "unfinished": (lambda: with_counts(unfinished=10), "unfinished"),
+    "never sent": (lambda: with_counts(sent=90, never_sent=10), "unfinished"),
+    "clipped": (clipped, "clipped"),
+    "wrong": (mismatch, "wrong-answers"),
+    "busy": (lambda: with_thread(busy=0.93), "thread-busy"),
+    "unpinned": (lambda: with_thread(cpu=None), "unpinned"),
+    "disk": (lambda: with_thread(major_faults=3), "major-faults"),
+    "cpus": (lambda: on_platform(cpus_allowed=[0, 1]), "oversubscribed"),
+    "quota": (
+        lambda: on_platform(cpus_allowed=list(range(8)), cpu_limit=1.5),
+        "oversubscribed",
+    ),
+    "governor": (lambda: on_platform(cpu_governor="powersave"), "cpu-governor"),
+    "steal": (lambda: with_host(steal_percent_mean=7.0), "cpu-steal"),
+    "swap": (lambda: with_host(swap_in_bytes=2**20), "swapping"),
+    "embedded": (lambda: with_target("embedded:"), "same-machine"),
+    "unix": (lambda: with_target("redisai+unix:///tmp/x"), "same-machine"),
+    "loopback": (lambda: with_target("redisai://127.0.0.1:6379"), "same-machine"),
+    "loopback 6": (lambda: with_target("redisai://[::1]:6379"), "same-machine"),
+    "known server": (lambda: with_repetition(server=client().process), "same-machine"),
+    "random": (lambda: with_target("redisai://a", random_weights=True), "random-weights"),
+    "synthetic": (synthetic, "synthetic-dataset"),
+    "cold": (cold, "cold-cache"),
+    "few": (few_samples, "few-samples"),
+    "short": (lambda: with_repetition(measured_s=0.5), "short-run"),
+    "unstable": (lambda: with_rates(100.0, 90.0, 120.0), "unstable"),
+    "single": (lambda: with_rates(100.0), "single-repetition"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cause_raises_its_warning_and_no_other(case: str) -> None:
+    """One cause gives one warning, with a message and an advice of one line each."""
+    make, code = CASES[case]
+    warnings = assess(make())
+
+    assert [w.code for w in warnings] == [code]
+    assert warnings[0].message
+    assert warnings[0].advice
+    assert "\n" not in warnings[0].message + warnings[0].advice
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        fair(),
+        with_thread(busy=0.79),
+        with_rates(100.0, 97.0, 103.0),
+        on_platform(cpus_allowed=[0, 1, 2, 3], cpu_governor="performance"),
+        on_platform(),
+    ],
+)
+def test_fair_run_raises_none(run: Result) -> None:
+    """Just inside the limits, and where nothing is known, there is no warning."""
+    assert codes(run) == []
+
+
+def test_gravest_first() -> None:
+    """A partial run with errors is called that before anything else."""
+    run = changed(errors(), status="partial", target=fair().target)
+
+    assert codes(run)[:2] == ["partial", "errors"]
+
+
+def test_first_error_text_is_in_the_message() -> None:
+    """The reader sees what the server said."""
+    assert "ERR model key is empty" in assess(errors())[0].message
+
+
+def test_reason_is_in_the_message() -> None:
+    """A partial run says why it ended."""
+    run = changed(fair(), status="partial", error="redisai://a: the peer closed the connection")
+
+    assert "the peer closed the connection" in assess(run)[0].message
+
+
+def test_empty_run() -> None:
+    """A run without any repetition can be assessed."""
+    run = changed(fair(), repetitions=[], summary=None, status="partial")
+
+    assert codes(run) == ["partial"]
+
+
+def test_every_code_is_documented(root: Path) -> None:
+    """docs/results.md lists the codes of all cases above."""
+    text = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    table = text.split("### Warning codes")[1].split("###")[0]
+
+    for _, code in CASES.values():
+        assert f"`{code}`" in table
