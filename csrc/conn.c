@@ -118,7 +118,7 @@ static uint64_t oldest_end(const fb_conn *c)
 
 static bool closed_loop(const fb_conn *c)
 {
-    return c->lane->stream->arrivals == FB_ARRIVALS_CLOSED;
+    return c->lane->stream->schedule.arrivals == FB_ARRIVALS_CLOSED;
 }
 
 /* ---- breaking: the one way out ------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "base.h"
 #include "hist.h"
 #include "keys.h"
+#include "pacer.h"
 #include "resp.h"
 
 #include <stdbool.h>
@@ -69,8 +70,6 @@ typedef struct fb_endpoint {
     uint16_t port;
 } fb_endpoint;
 
-enum { FB_ARRIVALS_CLOSED = 0, FB_ARRIVALS_CONSTANT = 1, FB_ARRIVALS_POISSON = 2 };
-
 typedef struct fb_stream_config {
     int protocol;
     bool redisai;
@@ -88,9 +87,8 @@ typedef struct fb_stream_config {
     uint32_t n_data;
     const fb_keys_config *keys;
     uint32_t n_keys;
-    int arrivals;
-    double rate_per_s;         /* open loop: over all threads */
-    uint32_t max_outstanding;  /* open loop: due inferences that may wait, per thread */
+    fb_schedule schedule;     /* since load begins; over all threads */
+    uint32_t max_outstanding; /* open loop: due inferences that may wait, per thread */
 } fb_stream_config;
 
 typedef struct fb_engine_config {

@@ -52,7 +52,7 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     for (uint32_t i = 0; i < index; i++) {
         lane->first_connection += deal(stream->connections, i, share);
     }
-    fb_pacer_init(&lane->pacer, stream->arrivals, stream->rate_per_s, index, share, config->seed);
+    fb_pacer_init(&lane->pacer, &stream->schedule, index, share, config->seed);
     int rc = init_source(lane, index, err);
     rc = rc == FB_OK ? fb_recorder_init(&lane->recorder, err) : rc;
     rc = rc == FB_OK ? init_captures(lane, (uint32_t)deal(config->captures, index, share), err)
@@ -157,7 +157,7 @@ void fb_lane_sent(fb_lane *lane, const fb_slot *slot)
 {
     if (slot->flags & FB_SLOT_MEASURED) {
         lane->counts.sent++;
-        if (lane->stream->arrivals != FB_ARRIVALS_CLOSED) {
+        if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED) {
             fb_hist_record(&lane->recorder.active->lag, slot->sent_ns - slot->intended_ns);
         }
     }

@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -169,7 +170,9 @@ int fb_net_listen_tcp(const char *numeric_host, uint16_t *port, fb_error *err)
     }
     use_reno(fd);
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    fd = listen_at(fd, &address, numeric_host, err);
+    char where[80]; /* longer than any numeric address with its port */
+    (void)snprintf(where, sizeof where, "%s port %u", numeric_host, (unsigned)*port);
+    fd = listen_at(fd, &address, where, err);
     if (fd < 0) {
         return fd;
     }

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static int no_memory(fb_error *err)
 {
@@ -103,6 +104,44 @@ static int copy_pattern(fb_stream *s, const fb_stream_config *config, fb_error *
     return FB_OK;
 }
 
+static bool rates_are_good(const fb_schedule *schedule)
+{
+    for (uint32_t i = 0; i < schedule->n_rates; i++) {
+        const fb_rate *rate = &schedule->rates[i];
+        const bool last = i + 1 == schedule->n_rates;
+        if (!(rate->from_per_s >= 0) || !(rate->to_per_s >= 0) || rate->from_per_s > 1e12 ||
+            rate->to_per_s > 1e12 || (rate->duration_ns == 0 && !last)) {
+            return false;
+        }
+    }
+    return schedule->n_rates > 0;
+}
+
+static int copy_schedule(fb_stream *s, const fb_schedule *config, fb_error *err)
+{
+    const bool paced = config->arrivals == FB_ARRIVALS_CONSTANT ||
+                       config->arrivals == FB_ARRIVALS_POISSON;
+    if (config->arrivals < FB_ARRIVALS_CLOSED || config->arrivals > FB_ARRIVALS_RECORDED ||
+        (paced && !rates_are_good(config))) {
+        return fb_error_set(err, FB_E_INVAL, 0, "a schedule is malformed");
+    }
+    fb_rate *rates = calloc((size_t)config->n_rates + 1, sizeof *rates);
+    uint64_t *instants = calloc((size_t)config->n_instants + 1, sizeof *instants);
+    s->schedule = *config;
+    s->schedule.rates = rates;
+    s->schedule.instants = instants;
+    if (!rates || !instants) {
+        return no_memory(err);
+    }
+    if (config->n_rates > 0) {
+        memcpy(rates, config->rates, config->n_rates * sizeof *rates);
+    }
+    if (config->n_instants > 0) {
+        memcpy(instants, config->instants, config->n_instants * sizeof *instants);
+    }
+    return FB_OK;
+}
+
 /* Every dataset must hold the rows that one inference takes, and every chunk fit into its data. */
 static int check_parts(const fb_stream *s, const fb_message *m, fb_error *err)
 {
@@ -137,8 +176,8 @@ static int check(const fb_stream *s, fb_error *err)
                             "a stream needs a protocol, an endpoint, connections, a pipeline and "
                             "1 to 255 messages");
     }
-    if (s->arrivals != FB_ARRIVALS_CLOSED && !(s->rate_per_s > 0 && s->max_outstanding > 0)) {
-        return fb_error_set(err, FB_E_INVAL, 0, "an open loop needs a rate and a queue");
+    if (s->schedule.arrivals != FB_ARRIVALS_CLOSED && s->max_outstanding == 0) {
+        return fb_error_set(err, FB_E_INVAL, 0, "an open loop needs a queue");
     }
     int rc = FB_OK;
     for (uint32_t i = 0; rc == FB_OK && i < s->n_messages; i++) {
@@ -156,14 +195,13 @@ int fb_stream_init(fb_stream *s, const fb_stream_config *config, fb_error *err)
         .protocol = fb_protocol_find(config->protocol),
         .connections = config->connections,
         .pipeline = config->pipeline,
-        .arrivals = config->arrivals,
-        .rate_per_s = config->rate_per_s,
         .max_outstanding = config->max_outstanding,
     };
     int rc = resolve(s, config, err);
     rc = rc == FB_OK ? copy_data_and_keys(s, config, err) : rc;
     rc = rc == FB_OK ? compile_messages(s, config, err) : rc;
     rc = rc == FB_OK ? copy_pattern(s, config, err) : rc;
+    rc = rc == FB_OK ? copy_schedule(s, &config->schedule, err) : rc;
     rc = rc == FB_OK ? check(s, err) : rc;
     if (rc != FB_OK) {
         fb_stream_fini(s);
@@ -188,6 +226,8 @@ void fb_stream_fini(fb_stream *s)
     for (uint32_t i = 0; i < s->n_keys; i++) {
         fb_keys_fini(&s->keys[i]);
     }
+    free((void *)(uintptr_t)s->schedule.rates);
+    free((void *)(uintptr_t)s->schedule.instants);
     free(s->keys);
     free(s->data);
     free(s->pattern);

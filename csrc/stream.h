@@ -27,8 +27,7 @@ typedef struct fb_stream {
     uint32_t n_keys;
     uint32_t rows;   /* of the first dataset that one inference takes */
     uint64_t groups; /* inferences that the dataset is cut into; 1 without a dataset */
-    int arrivals;
-    double rate_per_s;
+    fb_schedule schedule;
     uint32_t max_outstanding;
 } fb_stream;
 

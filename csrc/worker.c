@@ -22,7 +22,7 @@ static int init_backlogs(fb_worker *w)
 {
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         const fb_stream *s = w->lanes[i].stream;
-        if (s->arrivals != FB_ARRIVALS_CLOSED) {
+        if (s->schedule.arrivals != FB_ARRIVALS_CLOSED) {
             w->backlogs[i].capacity = s->max_outstanding;
             w->backlogs[i].ring = calloc(s->max_outstanding, sizeof(fb_slot));
             if (!w->backlogs[i].ring) {
@@ -146,7 +146,7 @@ static int begin(fb_worker *w, uint64_t begin_ns)
     }
     for (uint32_t i = 0; i < w->n_conns; i++) {
         fb_conn *c = &w->conns[i];
-        if (c->lane->stream->arrivals == FB_ARRIVALS_CLOSED) {
+        if (c->lane->stream->schedule.arrivals == FB_ARRIVALS_CLOSED) {
             const int rc = fb_conn_fill(c, &w->io, w->io.now_ns);
             if (rc != FB_OK) {
                 return rc;
@@ -228,7 +228,7 @@ static int pace(fb_worker *w)
 {
     fb_conn *conns = w->conns;
     for (uint32_t i = 0; i < w->n_lanes; i++) {
-        if (w->lanes[i].stream->arrivals != FB_ARRIVALS_CLOSED) {
+        if (w->lanes[i].stream->schedule.arrivals != FB_ARRIVALS_CLOSED) {
             queue_due(w, i);
             const int rc = dispatch(w, i, conns);
             if (rc != FB_OK) {

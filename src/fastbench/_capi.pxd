@@ -50,6 +50,18 @@ cdef extern from "fastbench.h" nogil:
         const double *weights
         uint32_t n_values
 
+    ctypedef struct fb_rate:
+        double from_per_s
+        double to_per_s
+        uint64_t duration_ns
+
+    ctypedef struct fb_schedule:
+        int arrivals
+        const fb_rate *rates
+        uint32_t n_rates
+        const uint64_t *instants
+        uint64_t n_instants
+
     ctypedef struct fb_part:
         int kind
         int field
@@ -101,8 +113,7 @@ cdef extern from "fastbench.h" nogil:
         uint32_t n_data
         const fb_keys_config *keys
         uint32_t n_keys
-        int arrivals
-        double rate_per_s
+        fb_schedule schedule
         uint32_t max_outstanding
 
     ctypedef struct fb_engine_config:

@@ -212,6 +212,22 @@ cdef fb_keys_config *fill_keys(distributions, _Memory memory) except NULL:
     return out
 
 
+cdef fill_schedule(fb_schedule *out, schedule, _Memory memory):
+    cdef fb_rate *rates = <fb_rate *>memory.array(len(schedule.rates), sizeof(fb_rate))
+    cdef uint64_t *instants = <uint64_t *>memory.array(len(schedule.instants), sizeof(uint64_t))
+    for i, rate in enumerate(schedule.rates):
+        rates[i].from_per_s = rate.from_per_s
+        rates[i].to_per_s = rate.to_per_s
+        rates[i].duration_ns = rate.duration_ns
+    for i, instant in enumerate(schedule.instants):
+        instants[i] = instant
+    out.arrivals = schedule.arrivals
+    out.rates = rates
+    out.n_rates = len(schedule.rates)
+    out.instants = instants
+    out.n_instants = len(schedule.instants)
+
+
 cdef fill_stream(fb_stream_config *out, stream, list mappings, _Memory memory):
     fill_endpoints(out, stream.addresses, memory)
     out.messages = fill_messages(stream.messages, memory)
@@ -228,8 +244,7 @@ cdef fill_stream(fb_stream_config *out, stream, list mappings, _Memory memory):
     out.redisai = stream.redisai
     out.connections = stream.connections
     out.pipeline = stream.pipeline
-    out.arrivals = stream.arrivals
-    out.rate_per_s = stream.rate_per_s
+    fill_schedule(&out.schedule, stream.schedule, memory)
     out.max_outstanding = stream.max_outstanding
 
 

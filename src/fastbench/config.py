@@ -78,8 +78,11 @@ class RunConfig:
     ``connections``: in total, spread evenly over the threads; None = one per thread.
     ``duration_s`` or ``requests`` (inferences, not counting warm-up) ends measure, not both.
     ``rate_per_s``: open loop: inferences are due at that rate over all threads, at ``arrivals``,
-    whether or not replies came; None = closed loop. At most ``max_outstanding`` due inferences
-    wait per thread; beyond that they count as never sent.
+    whether or not replies came; None = closed loop. ``profile``: a rate that changes,
+    ``100:10s,200:10s`` in steps, ``100-500:20s`` as a ramp. ``arrivals_file``: instants at which
+    inferences are due, seconds since measure began, one a line. Of the three only one; the last
+    two also set how long measure lasts. At most ``max_outstanding`` due inferences wait per
+    thread; beyond that they count as never sent.
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime.
     ``max_errors``: end the run after that many failed inferences; None = never.
@@ -101,6 +104,8 @@ class RunConfig:
     connections: int | None = None
     pipeline: int = 1
     rate_per_s: float | None = None
+    profile: str | None = None
+    arrivals_file: Path | None = None
     arrivals: str = "constant"
     max_outstanding: int = 65_536
     batch: int = 1
@@ -152,6 +157,7 @@ class RunConfig:
         if self.duration_s is not None and self.requests is not None:
             msg = "--duration and --requests both given: choose one end for the measure phase"
             raise UsageError(msg)
+        self._check_schedule()
         if self.total_connections < self.threads:
             msg = (
                 f"--connections {self.connections} is less than --threads {self.threads}: "
@@ -170,6 +176,16 @@ class RunConfig:
         if self.cpus is not None and not self.pin:
             msg = "--cpus and --no-pin both given: choose one"
             raise UsageError(msg)
+
+    def _check_schedule(self) -> None:
+        given = [self.rate_per_s, self.profile, self.arrivals_file]
+        if sum(g is not None for g in given) > 1:
+            msg = "--rate, --profile and --arrivals-file: choose one schedule"
+            raise UsageError(msg)
+        fixed = self.profile is not None or self.arrivals_file is not None
+        if fixed and (self.duration_s is not None or self.requests is not None):
+            msg = "--profile and --arrivals-file say themselves when measure ends: leave out "
+            raise UsageError(msg + "--duration and --requests")
 
     @property
     def total_connections(self) -> int:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from fastbench import platform_info
 from fastbench.errors import UsageError
-from fastbench.plan import ARRIVALS_CONSTANT, ARRIVALS_POISSON, Plan
+from fastbench.plan import Plan
+from fastbench.schedules import make_schedule, scheduled_ns
 
 if TYPE_CHECKING:
     from fastbench.config import RunConfig
-    from fastbench.plan import Stream
+    from fastbench.plan import Schedule, Stream
 
 DEFAULT_DURATION_S = 5.0
 SPARE_FILES = 64  # descriptors that are open besides the connections
@@ -21,34 +22,22 @@ _NS_PER_S = 1e9
 
 def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
     """Return what one repetition tells the engine."""
-    duration_s = config.duration_s
-    if duration_s is None and config.requests is None:
-        duration_s = DEFAULT_DURATION_S
+    schedule = make_schedule(config)
     limit = 0 if config.fail_fast else config.max_errors
     return Plan(
-        streams=(_paced(config, stream),),
+        streams=(
+            dataclasses.replace(stream, schedule=schedule, max_outstanding=config.max_outstanding),
+        ),
         threads=config.threads,
         cpus=cpus,
         warmup_ns=round(config.warmup_s * _NS_PER_S),
-        duration_ns=round((duration_s or 0.0) * _NS_PER_S),
+        duration_ns=_duration_ns(config, schedule),
         requests=config.requests or 0,
         timeout_ns=round(config.timeout_s * _NS_PER_S),
         seed=config.seed,
         max_errors=-1 if limit is None else limit,
         captures=config.verify,
         capture_bytes=_reply_bytes(stream) if config.verify else 0,
-    )
-
-
-def _paced(config: RunConfig, stream: Stream) -> Stream:
-    if config.rate_per_s is None:
-        return stream
-    poisson = config.arrivals == "poisson"
-    return dataclasses.replace(
-        stream,
-        arrivals=ARRIVALS_POISSON if poisson else ARRIVALS_CONSTANT,
-        rate_per_s=config.rate_per_s,
-        max_outstanding=config.max_outstanding,
     )
 
 
@@ -84,6 +73,14 @@ def allow_connections(connections: int) -> None:
         )
         raise UsageError(msg)
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _duration_ns(config: RunConfig, schedule: Schedule) -> int:
+    """Return the length of measure; 0 = it ends by requests."""
+    if config.requests is not None:
+        return 0
+    fixed = scheduled_ns(config, schedule)
+    return fixed or round((config.duration_s or DEFAULT_DURATION_S) * _NS_PER_S)
 
 
 def _reply_bytes(stream: Stream) -> int:

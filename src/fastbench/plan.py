@@ -22,10 +22,11 @@ KEYS_GAUSS = 3
 KEYS_SEQUENCE = 4
 KEYS_TABLE = 5
 
-#: ``Stream.arrivals``
+#: ``Schedule.arrivals``
 ARRIVALS_CLOSED = 0
 ARRIVALS_CONSTANT = 1
 ARRIVALS_POISSON = 2
+ARRIVALS_RECORDED = 3
 
 ANY_LENGTH = -1
 
@@ -131,6 +132,33 @@ class Data:
     rows: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A stretch of a schedule: the rate goes evenly from one value to the other.
+
+    ``duration_ns``: > 0, but of the last stretch; its final rate then goes on.
+    """
+
+    from_per_s: float
+    to_per_s: float
+    duration_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When inferences are due, since load begins and over all threads.
+
+    ``rates`` for constant and Poisson arrivals; ``instants`` (ns, ascending) for recorded ones.
+    """
+
+    arrivals: int
+    rates: tuple[Rate, ...] = ()
+    instants: tuple[int, ...] = ()
+
+
+CLOSED_LOOP = Schedule(ARRIVALS_CLOSED)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One independent source of inferences: where to, over how many connections, what.
@@ -139,8 +167,8 @@ class Stream:
     (indices, over and over); one message needs none. ``opening``: sent in order on each new
     connection, replies checked. ``data``: the first one's rows are taken in turn.
     ``redisai``: "+TIMEDOUT" is a time-out and a nested "+NA" an error.
-    ``arrivals`` other than closed: ``rate_per_s`` over all threads, and at most
-    ``max_outstanding`` due inferences wait per thread; beyond that they count as never sent.
+    ``schedule`` other than closed: at most ``max_outstanding`` due inferences wait per thread;
+    beyond that they count as never sent.
     """
 
     addresses: tuple[Address, ...]
@@ -153,8 +181,7 @@ class Stream:
     keys: tuple[Keys, ...] = ()
     protocol: int = PROTOCOL_RESP
     redisai: bool = False
-    arrivals: int = ARRIVALS_CLOSED
-    rate_per_s: float = 0.0
+    schedule: Schedule = CLOSED_LOOP
     max_outstanding: int = 0
 
 

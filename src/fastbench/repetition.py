@@ -60,13 +60,16 @@ def run_repetition(
     index: int,
     *,
     batch: int,
+    target_per_s: float | None,
     server_pid: int | None,
     display: Display,
     verify: Callable[[list[Capture]], Verification] | None = None,
 ) -> tuple[Repetition, Outcome]:
-    """Run ``plan`` once. A run that breaks or is interrupted gives what was measured until then.
+    """Run ``plan`` once; ``target_per_s``: the mean rate that it asks for, for the record.
 
-    Raises :class:`FastbenchError`, or KeyboardInterrupt, when it ended before anything was measured.
+    A run that breaks or is interrupted gives what was measured until then.
+
+    Raises :class:`FastbenchError` or KeyboardInterrupt when it ended before anything was measured.
     """
     started_at = now_utc()
     collector = Collector(plan.interval_ns)
@@ -95,7 +98,7 @@ def run_repetition(
             client=_client(engine.threads(), totals, usage),
             send_lag_ms=collector.send_lag(),
             offered_per_s=_offered(plan, totals, measured_s),
-            target_per_s=_target_rate(plan),
+            target_per_s=target_per_s,
             server=usage.server,
             verification=_verification(engine, outcome, verify),
             error=str(outcome.error or ""),
@@ -173,13 +176,8 @@ class _Watch:
         return (now.completed - self._last.completed) / elapsed_s
 
 
-def _target_rate(plan: Plan) -> float | None:
-    stream = plan.streams[0]
-    return None if stream.arrivals == ARRIVALS_CLOSED else stream.rate_per_s
-
-
 def _offered(plan: Plan, totals: Totals, measured_s: float) -> float | None:
-    if _target_rate(plan) is None or not measured_s:
+    if plan.streams[0].schedule.arrivals == ARRIVALS_CLOSED or not measured_s:
         return None
     return totals.intended / measured_s
 

@@ -15,6 +15,7 @@ from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import ResultFolder
 from fastbench.report.live import Live
 from fastbench.results import SCHEMA_VERSION, Result
+from fastbench.schedules import target_rate
 from fastbench.summary import summarize
 from fastbench.targets import parse_target
 from fastbench.warnings import assess
@@ -84,6 +85,7 @@ def _repeat(
                     plan,
                     index,
                     batch=config.batch,
+                    target_per_s=target_rate(config),
                     server_pid=job.server_pid,
                     display=display,
                     verify=job.verify,

@@ -1,134 +1,196 @@
-/* The schedule of an open loop: exact, repeatable, and shared out without gaps. */
-#include "check.h"
-#include "fastbench.h"
 #include "pacer.h"
 
+#include "check.h"
+
 #include <math.h>
+#include <stdlib.h>
 
-#define BEGIN UINT64_C(5000000000)
+#define S FB_NS_PER_S
+#define BEGIN UINT64_C(1000000)
 
-/* In a closed loop nothing is ever due by the clock. */
+static fb_schedule rates(int arrivals, const fb_rate *list, uint32_t n)
+{
+    return (fb_schedule){.arrivals = arrivals, .rates = list, .n_rates = n};
+}
+
+static uint64_t take(fb_pacer *p)
+{
+    const uint64_t due = fb_pacer_due(p);
+    fb_pacer_advance(p);
+    return due;
+}
+
+/* Arrivals of one thread that are due before `end` (since begin). */
+static uint64_t count_before(fb_pacer *p, uint64_t end)
+{
+    uint64_t n = 0;
+    for (; fb_pacer_due(p) < BEGIN + end; n++) {
+        fb_pacer_advance(p);
+    }
+    return n;
+}
+
+static fb_pacer begun(const fb_schedule *s, uint32_t index, uint32_t share, uint64_t seed)
+{
+    fb_pacer p;
+    fb_pacer_init(&p, s, index, share, seed);
+    CHECK_EQ(FB_NEVER, fb_pacer_due(&p));
+    fb_pacer_begin(&p, BEGIN);
+    return p;
+}
+
 static void test_closed_loop_is_never_due(void)
 {
-    fb_pacer p;
-    fb_pacer_init(&p, FB_ARRIVALS_CLOSED, 0, 0, 1, 1);
-    fb_pacer_begin(&p, BEGIN);
-    CHECK(fb_pacer_due(&p) == FB_NEVER);
-    fb_pacer_advance(&p);
-    CHECK(fb_pacer_due(&p) == FB_NEVER);
+    const fb_schedule s = {.arrivals = FB_ARRIVALS_CLOSED};
+    fb_pacer p = begun(&s, 0, 1, 1);
+    CHECK_EQ(FB_NEVER, take(&p));
+    CHECK_EQ(FB_NEVER, take(&p));
 }
 
-/* Constant arrivals are where their number says, also after a million of them. */
-static void test_constant_does_not_drift(void)
+static void test_threads_interleave_evenly(void)
 {
-    fb_pacer p;
-    fb_pacer_init(&p, FB_ARRIVALS_CONSTANT, 30000, 0, 1, 1);
-    fb_pacer_begin(&p, BEGIN);
-    for (uint64_t i = 0; i < 1000000; i++) {
-        const uint64_t exact = BEGIN + i * 100000 / 3; /* 1 s / 30,000, in integers */
-        const uint64_t due = fb_pacer_due(&p);
-        if (due > exact + 1 || due + 1 < exact) {
-            CHECK_EQ(exact, due);
-            return;
+    const fb_rate rate = {1000, 1000, 0};
+    const fb_schedule s = rates(FB_ARRIVALS_CONSTANT, &rate, 1);
+    for (uint32_t index = 0; index < 3; index++) {
+        fb_pacer p = begun(&s, index, 3, 1);
+        for (uint64_t n = index; n < 3000; n += 3) {
+            const uint64_t due = take(&p) - BEGIN;
+            CHECK(due + 1 >= n * 1000000 && due <= n * 1000000 + 1);
         }
+    }
+}
+
+static void test_constant_rate_does_not_drift(void)
+{
+    const fb_rate rate = {3, 3, 0};
+    const fb_schedule s = rates(FB_ARRIVALS_CONSTANT, &rate, 1);
+    fb_pacer p = begun(&s, 0, 1, 1);
+    for (int i = 0; i < 3000000; i++) {
         fb_pacer_advance(&p);
     }
+    CHECK(llabs((long long)(fb_pacer_due(&p) - BEGIN) - (long long)(1000000 * S)) < 1000);
 }
 
-/* Threads that share a rate interleave: together they are the schedule of one thread. */
-static void test_threads_interleave(void)
+static void test_steps_and_pauses(void)
 {
-    enum { SHARE = 3 };
-    fb_pacer all;
-    fb_pacer part[SHARE];
-    fb_pacer_init(&all, FB_ARRIVALS_CONSTANT, 1000, 0, 1, 1);
-    fb_pacer_begin(&all, BEGIN);
-    for (uint32_t i = 0; i < SHARE; i++) {
-        fb_pacer_init(&part[i], FB_ARRIVALS_CONSTANT, 1000, i, SHARE, 1);
-        fb_pacer_begin(&part[i], BEGIN);
+    const fb_rate list[] = {{100, 100, 2 * S}, {0, 0, 3 * S}, {500, 500, S}};
+    const fb_schedule s = rates(FB_ARRIVALS_CONSTANT, list, 3);
+    fb_pacer p = begun(&s, 0, 1, 1);
+    CHECK_EQ(200, count_before(&p, 2 * S));
+    CHECK_EQ(0, count_before(&p, 5 * S));
+    CHECK_EQ(500, count_before(&p, 6 * S));
+    CHECK_EQ(500, count_before(&p, 7 * S)); /* the last rate goes on */
+}
+
+static void test_ramp_makes_the_area_under_it(void)
+{
+    const fb_rate list[] = {{0, 1000, 2 * S}, {1000, 0, 2 * S}};
+    const fb_schedule s = rates(FB_ARRIVALS_CONSTANT, list, 2);
+    fb_pacer p = begun(&s, 0, 1, 1);
+    CHECK_EQ(250, count_before(&p, S)); /* 1000 t^2 / 4 */
+    CHECK_EQ(750, count_before(&p, 2 * S));
+    CHECK_EQ(750, count_before(&p, 3 * S));
+    const uint64_t last = count_before(&p, 4 * S); /* the 2000th lies on the border */
+    CHECK(last == 250 || last == 251);
+    CHECK_EQ(FB_NEVER, fb_pacer_due(&p)); /* a rate of 0 is for ever */
+}
+
+static void test_instants_ascend(void)
+{
+    const fb_rate list[] = {{10, 2000, S}, {2000, 50, S / 3}, {50, 50, S}};
+    const int kinds[] = {FB_ARRIVALS_CONSTANT, FB_ARRIVALS_POISSON};
+    for (int k = 0; k < 2; k++) {
+        const fb_schedule s = rates(kinds[k], list, 3);
+        fb_pacer p = begun(&s, 1, 2, 9);
+        uint64_t last = 0;
+        for (int i = 0; i < 5000; i++) {
+            const uint64_t due = take(&p);
+            CHECK(due >= last);
+            last = due;
+        }
     }
-    for (uint32_t n = 0; n < 300; n++) {
-        const uint64_t one = fb_pacer_due(&all);
-        const uint64_t shared = fb_pacer_due(&part[n % SHARE]);
-        CHECK(one <= shared + 1 && shared <= one + 1);
-        fb_pacer_advance(&all);
-        fb_pacer_advance(&part[n % SHARE]);
-    }
 }
 
-/* A second begin starts the same constant schedule at another instant. */
-static void test_begin_again(void)
+/* Gaps of a Poisson process: mean and standard deviation are both 1 / rate. */
+static void test_poisson_gaps(void)
 {
-    fb_pacer p;
-    fb_pacer_init(&p, FB_ARRIVALS_CONSTANT, 1000, 1, 2, 1);
-    fb_pacer_begin(&p, BEGIN);
-    const uint64_t first = fb_pacer_due(&p) - BEGIN;
-    fb_pacer_advance(&p);
-    fb_pacer_begin(&p, 2 * BEGIN);
-    CHECK_EQ(first, fb_pacer_due(&p) - 2 * BEGIN);
-}
-
-/* Poisson gaps: never negative, with the mean and the deviation of an exponential. */
-static void test_poisson_has_its_moments(void)
-{
-    enum { N = 400000 };
-    fb_pacer p;
+    const fb_rate rate = {5000, 5000, 0};
+    const fb_schedule s = rates(FB_ARRIVALS_POISSON, &rate, 1);
+    fb_pacer p = begun(&s, 0, 1, 42);
+    const int n = 200000;
     double sum = 0;
     double squares = 0;
-    uint32_t long_gaps = 0;
-    fb_pacer_init(&p, FB_ARRIVALS_POISSON, 10000, 0, 1, 7);
-    fb_pacer_begin(&p, BEGIN);
-    uint64_t before = BEGIN;
-    for (int i = 0; i < N; i++) {
-        const uint64_t due = fb_pacer_due(&p);
-        CHECK(due >= before);
-        const double gap = (double)(due - before);
+    uint64_t last = BEGIN;
+    for (int i = 0; i < n; i++) {
+        const uint64_t due = take(&p);
+        const double gap = (double)(due - last);
+        last = due;
         sum += gap;
         squares += gap * gap;
-        long_gaps += gap > 300000;
-        before = due;
-        fb_pacer_advance(&p);
     }
-    const double mean = sum / N;
-    CHECK(fabs(mean / 100000 - 1) < 0.01); /* six standard errors */
-    CHECK(fabs(sqrt(squares / N - mean * mean) / 100000 - 1) < 0.02);
-    CHECK(fabs(long_gaps / (double)N / exp(-3) - 1) < 0.05);
+    const double mean = sum / n;
+    CHECK(fabs(mean / 200000 - 1) < 0.015);
+    CHECK(fabs(sqrt(squares / n - mean * mean) / 200000 - 1) < 0.03);
 }
 
-/* The same seed gives the same arrivals; another thread or seed gives others. */
-static void test_poisson_is_seeded(void)
+static void test_poisson_under_a_ramp(void)
 {
-    fb_pacer a;
-    fb_pacer b;
-    fb_pacer other_thread;
-    fb_pacer other_seed;
-    fb_pacer_init(&a, FB_ARRIVALS_POISSON, 1000, 0, 2, 3);
-    fb_pacer_init(&b, FB_ARRIVALS_POISSON, 1000, 0, 2, 3);
-    fb_pacer_init(&other_thread, FB_ARRIVALS_POISSON, 1000, 1, 2, 3);
-    fb_pacer_init(&other_seed, FB_ARRIVALS_POISSON, 1000, 0, 2, 50);
-    fb_pacer *all[] = {&a, &b, &other_thread, &other_seed};
-    uint32_t alike = 0;
-    for (int i = 0; i < 4; i++) {
-        fb_pacer_begin(all[i], BEGIN);
+    const fb_rate list[] = {{0, 20000, 2 * S}, {20000, 20000, 0}};
+    const fb_schedule s = rates(FB_ARRIVALS_POISSON, list, 2);
+    double first = 0;
+    double second = 0;
+    for (uint32_t index = 0; index < 4; index++) {
+        fb_pacer p = begun(&s, index, 4, 3);
+        first += (double)count_before(&p, S);
+        second += (double)count_before(&p, 2 * S);
     }
-    for (int n = 0; n < 1000; n++) {
-        CHECK_EQ(fb_pacer_due(&a), fb_pacer_due(&b));
-        alike += fb_pacer_due(&a) == fb_pacer_due(&other_thread);
-        alike += fb_pacer_due(&a) == fb_pacer_due(&other_seed);
-        for (int i = 0; i < 4; i++) {
-            fb_pacer_advance(all[i]);
-        }
+    CHECK(fabs(first - 5000) < 6 * sqrt(5000));
+    CHECK(fabs(second - 15000) < 6 * sqrt(15000));
+}
+
+static void test_same_seed_same_schedule(void)
+{
+    const fb_rate rate = {777, 777, 0};
+    const fb_schedule s = rates(FB_ARRIVALS_POISSON, &rate, 1);
+    fb_pacer a = begun(&s, 0, 2, 5);
+    fb_pacer b = begun(&s, 0, 2, 5);
+    fb_pacer c = begun(&s, 0, 2, 6);
+    int differ = 0;
+    for (int i = 0; i < 100; i++) {
+        const uint64_t due = take(&a);
+        CHECK_EQ(due, take(&b));
+        differ += due != take(&c);
     }
-    CHECK(alike < 10);
+    CHECK(differ > 90);
+}
+
+static void test_recorded_instants_are_dealt_out(void)
+{
+    const uint64_t instants[] = {0, 5, 5, 900, 1000000};
+    const fb_schedule s = {
+        .arrivals = FB_ARRIVALS_RECORDED, .instants = instants, .n_instants = 5};
+    fb_pacer even = begun(&s, 0, 2, 1);
+    fb_pacer odd = begun(&s, 1, 2, 1);
+    CHECK_EQ(BEGIN + 0, take(&even));
+    CHECK_EQ(BEGIN + 5, take(&even));
+    CHECK_EQ(BEGIN + 1000000, take(&even));
+    CHECK_EQ(FB_NEVER, take(&even));
+    CHECK_EQ(BEGIN + 5, take(&odd));
+    CHECK_EQ(BEGIN + 900, take(&odd));
+    CHECK_EQ(FB_NEVER, take(&odd));
 }
 
 int main(void)
 {
     RUN(test_closed_loop_is_never_due);
-    RUN(test_constant_does_not_drift);
-    RUN(test_threads_interleave);
-    RUN(test_begin_again);
-    RUN(test_poisson_has_its_moments);
-    RUN(test_poisson_is_seeded);
+    RUN(test_threads_interleave_evenly);
+    RUN(test_constant_rate_does_not_drift);
+    RUN(test_steps_and_pauses);
+    RUN(test_ramp_makes_the_area_under_it);
+    RUN(test_instants_ascend);
+    RUN(test_poisson_gaps);
+    RUN(test_poisson_under_a_ramp);
+    RUN(test_same_seed_same_schedule);
+    RUN(test_recorded_instants_are_dealt_out);
     return check_result();
 }

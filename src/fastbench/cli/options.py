@@ -29,6 +29,20 @@ Rate = Annotated[
         rich_help_panel=LOAD,
     ),
 ]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Open loop at changing rates: steps as 100:10s,200:10s, ramps as 100-500:20s.",
+        rich_help_panel=LOAD,
+    ),
+]
+ArrivalsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Open loop at recorded instants: seconds since measure began, one a line.",
+        rich_help_panel=LOAD,
+    ),
+]
 Arrivals = Annotated[
     str, typer.Option(help="Open loop: constant or poisson.", rich_help_panel=LOAD)
 ]

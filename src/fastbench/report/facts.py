@@ -67,10 +67,14 @@ def _load(result: Result) -> str:
 
 
 def _loop(config: dict[str, Any]) -> str:
-    rate = config.get("rate_per_s")
-    if not rate:
-        return "closed loop"
-    return f"open loop at {float(rate):,.6g}/s {config.get('arrivals', '')}"
+    arrivals = config.get("arrivals", "")
+    if config.get("arrivals_file"):
+        return f"open loop at the instants of {config['arrivals_file']}"
+    if config.get("profile"):
+        return f"open loop at {config['profile']} (inferences/s : time), {arrivals} arrivals"
+    if config.get("rate_per_s"):
+        return f"open loop at {float(config['rate_per_s']):,.6g}/s, {arrivals} arrivals"
+    return "closed loop"
 
 
 def _commands(result: Result) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_WAITING_REQUESTS = 1024
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 STDIN = 0
+BACKLOG = 4096  # connections that may wait to be accepted
 JOIN_BYTES = 64 * 1024  # replies up to this size leave in one piece
 
 
@@ -195,11 +196,15 @@ class Server:
         try:
             if listen.unix:
                 _refuse_live_socket(listen.unix)
-                self._listener = await loop.create_unix_server(self._connect, listen.unix)
+                self._listener = await loop.create_unix_server(
+                    self._connect, listen.unix, backlog=BACKLOG
+                )
                 return where
-            self._listener = await loop.create_server(self._connect, listen.host, listen.port)
+            self._listener = await loop.create_server(
+                self._connect, listen.host, listen.port, backlog=BACKLOG
+            )
         except OSError as e:
-            msg = f"cannot listen on {where}: {e.strerror or e}"
+            msg = f"cannot listen on {where}: {os.strerror(e.errno) if e.errno else e.strerror}"
             raise FastbenchError(msg) from e
         host, port = self._listener.sockets[0].getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
