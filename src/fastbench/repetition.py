@@ -73,8 +73,8 @@ def run_repetition(
     """
     started_at = now_utc()
     collector = Collector(plan.interval_ns)
-    monitor = Monitor(server_pid)
     with Engine(plan) as engine:
+        monitor = Monitor(server_pid, lambda: [t.tid for t in engine.threads()])
         with monitor:
             outcome = _drive(engine, plan, collector, display, monitor)
         totals, counts = collector.finish(engine)
@@ -193,7 +193,9 @@ def _client(threads: list[RawThread], totals: Totals, usage: Usage) -> ClientUsa
         cpu_us_per_inference=per_inference(user_ns + system_ns),
         user_us_per_inference=per_inference(user_ns),
         system_us_per_inference=per_inference(system_ns),
-        threads=[_thread(i, t) for i, t in enumerate(threads)],
+        threads=[
+            _thread(i, t, usage.threads[i] if usage.threads else []) for i, t in enumerate(threads)
+        ],
         process=usage.client,
         host=usage.host,
         bytes_sent=totals.bytes_sent,
@@ -203,7 +205,7 @@ def _client(threads: list[RawThread], totals: Totals, usage: Usage) -> ClientUsa
     )
 
 
-def _thread(index: int, t: RawThread) -> ThreadUsage:
+def _thread(index: int, t: RawThread, samples: list[float]) -> ThreadUsage:
     elapsed_s = t.elapsed_ns / _NS_PER_S
     busy_s = (t.user_ns + t.system_ns) / _NS_PER_S
     return ThreadUsage(
@@ -216,4 +218,5 @@ def _thread(index: int, t: RawThread) -> ThreadUsage:
         voluntary_switches=t.voluntary_switches,
         involuntary_switches=t.involuntary_switches,
         major_faults=t.major_faults,
+        cpu_percent_samples=samples,
     )

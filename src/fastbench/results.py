@@ -122,6 +122,8 @@ class ThreadUsage(_Data, frozen=True, kw_only=True):
     voluntary_switches: int
     involuntary_switches: int
     major_faults: int
+    #: CPU use over the whole repetition, sampled at 5 Hz from Python; 100 = one core.
+    cpu_percent_samples: list[float] = []
 
 
 class ProcessSample(_Data, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from fastbench.monitor import process
 from fastbench.monitor.host import HostProbe
 from fastbench.monitor.process import ProcessProbe
 from fastbench.monitor.sampler import INTERVAL_S, Monitor
+from fastbench.monitor.threads import ThreadsProbe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,3 +208,47 @@ def test_hidden_host_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert usage.host is None
     assert usage.client is not None
+
+
+def test_threads_are_told_apart() -> None:
+    """A thread that works shows CPU time in its own series, one that waits shows none."""
+    stop, idle_up = threading.Event(), threading.Event()
+    ids: list[int] = [0, 0]
+
+    def work() -> None:
+        ids[0] = threading.get_native_id()
+        while not stop.is_set():
+            sum(range(10_000))
+
+    def wait() -> None:
+        ids[1] = threading.get_native_id()
+        idle_up.set()
+        stop.wait()
+
+    threads = [threading.Thread(target=work), threading.Thread(target=wait)]
+    for thread in threads:
+        thread.start()
+    idle_up.wait()
+    probe = ThreadsProbe(lambda: ids)
+    end = time.monotonic() + 60
+    series: list[list[float]] = [[], []]
+    while sum(series[0]) < 50 and time.monotonic() < end:
+        time.sleep(0.05)
+        probe.sample(0.0)
+        series = probe.usage() or series
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+    assert sum(series[0]) >= 50
+    assert sum(series[1]) < sum(series[0])
+    assert len(series[0]) == len(series[1])
+
+
+def test_threads_that_have_not_started() -> None:
+    """Without a thread there is no series."""
+    probe = ThreadsProbe(lambda: [0])
+    probe.sample(0.0)
+    probe.sample(0.2)
+
+    assert probe.usage() is None

@@ -16,12 +16,15 @@ import psutil
 
 from fastbench.monitor.host import HostProbe
 from fastbench.monitor.process import ProcessProbe
+from fastbench.monitor.threads import ThreadsProbe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
     from fastbench.monitor.base import Probe
+    from fastbench.monitor.threads import ThreadSeries
     from fastbench.results import HostUsage, ProcessUsage
 
 INTERVAL_S = 0.2
@@ -34,20 +37,29 @@ class Usage:
     client: ProcessUsage | None
     host: HostUsage | None
     server: ProcessUsage | None
+    threads: ThreadSeries | None
 
 
 class Monitor:
     """Watches from ``start`` to ``stop``, or inside a ``with`` block.
 
     ``server_pid``: the server's process where it is local; it may vanish at any time.
+    ``thread_ids``: returns the ids of the native worker threads, 0 for those not started.
     """
 
-    def __init__(self, server_pid: int | None = None) -> None:
+    def __init__(
+        self,
+        server_pid: int | None = None,
+        thread_ids: Callable[[], Sequence[int]] = tuple,
+    ) -> None:
+        self._threads = ThreadsProbe(thread_ids)
         self._client = ProcessProbe(os.getpid())
         self._host = _host_probe()
         self._server = None if server_pid is None else ProcessProbe(server_pid)
         self._active: list[Probe[object]] = [
-            probe for probe in (self._client, self._host, self._server) if probe is not None
+            probe
+            for probe in (self._client, self._host, self._server, self._threads)
+            if probe is not None
         ]
         self._started_s = time.monotonic()
         self._stop = threading.Event()
@@ -84,6 +96,7 @@ class Monitor:
             client=self._client.usage(),
             host=None if self._host is None else self._host.usage(),
             server=None if self._server is None else self._server.usage(),
+            threads=self._threads.usage(),
         )
 
     def _run(self) -> None:

@@ -1,0 +1,50 @@
+"""The native worker threads of this process: CPU use of each over time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+from fastbench.monitor.process import MAX_SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: By thread, in the order of the ids: CPU use at each sample, 100 = one core.
+ThreadSeries = list[list[float]]
+
+
+class ThreadsProbe:
+    """Samples the threads whose ids ``thread_ids`` returns; an id of 0 is not there yet.
+
+    The kernel counts in ticks of 10 ms, so one sample is coarse and their mean is not.
+    """
+
+    def __init__(self, thread_ids: Callable[[], Sequence[int]]) -> None:
+        self._thread_ids = thread_ids
+        self._process = psutil.Process()
+        self._last: dict[int, float] = {}
+        self._last_s = time.monotonic()
+        self._series: dict[int, list[float]] = {}
+
+    def sample(self, at_s: float) -> bool:  # noqa: ARG002 - a probe's interface
+        """Take a sample; False when the series are as long as they may get."""
+        try:
+            clocks = {t.id: t.user_time + t.system_time for t in self._process.threads()}
+        except psutil.Error:
+            return False
+        now_s = time.monotonic()
+        for tid in self._thread_ids():
+            if tid in clocks and tid in self._last:
+                percent = 100 * (clocks[tid] - self._last[tid]) / max(now_s - self._last_s, 1e-9)
+                self._series.setdefault(tid, []).append(round(percent, 1))
+        self._last, self._last_s = clocks, now_s
+        return all(len(series) < MAX_SAMPLES for series in self._series.values())
+
+    def usage(self) -> ThreadSeries | None:
+        """Return one series per thread; None where there is no sample."""
+        if not self._series:
+            return None
+        return [self._series.get(tid, []) for tid in self._thread_ids()]
