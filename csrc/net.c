@@ -11,9 +11,10 @@
 
 #define LISTEN_BACKLOG 4096
 
-/* Asked for on unix sockets only: with less than a tensor in flight, sender and receiver wake each
- * other once per 200 KB. TCP sizes its own buffers, and better than we could. */
-#define UNIX_SEND_BUFFER (4 * 1024 * 1024)
+/* Asked for on unix sockets only, so that a tensor of 600 KB fits whole: with the usual 208 KB it
+ * takes more calls, and 10 to 40 % more CPU to send. A larger buffer gains nothing that can be
+ * measured. TCP sizes its own buffers as well as we could. */
+#define UNIX_SEND_BUFFER (1024 * 1024)
 
 int fb_address_tcp(fb_address *address, const char *numeric_host, uint16_t port, fb_error *err)
 {

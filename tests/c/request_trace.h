@@ -15,8 +15,8 @@ typedef struct request_trace {
     size_t len;
 } request_trace;
 
-#define REQUEST_TRACE_ADD(t, ...)                                                                  \
-    ((t)->len += (size_t)snprintf((t)->text + (t)->len, sizeof (t)->text - (t)->len, __VA_ARGS__))
+#define REQUEST_TRACE_ADD(t, ...) \
+    ((t)->len += (size_t)snprintf((t)->text + (t)->len, sizeof(t)->text - (t)->len, __VA_ARGS__))
 
 /* One command: where it ended, its kind and what its reply depends on. */
 static inline void request_trace_command(request_trace *t, const fb_request_reader *r, size_t at)

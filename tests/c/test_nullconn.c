@@ -7,13 +7,13 @@
 
 #define ECHO_LIMIT (64 * 1024)
 
-#define HELLO_2                                                                                    \
-    "*14\r\n$6\r\nserver\r\n$14\r\nfastbench-null\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n"             \
-    "$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n"                   \
+#define HELLO_2                                                                        \
+    "*14\r\n$6\r\nserver\r\n$14\r\nfastbench-null\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n" \
+    "$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n"       \
     "$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
-#define HELLO_3                                                                                    \
-    "%7\r\n$6\r\nserver\r\n$14\r\nfastbench-null\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n"              \
-    "$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n"                   \
+#define HELLO_3                                                                       \
+    "%7\r\n$6\r\nserver\r\n$14\r\nfastbench-null\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n" \
+    "$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n"      \
     "$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
 #define BULK "$4\r\n\0\0\0\0\r\n"
 #define BYTES(literal) (literal), sizeof(literal) - 1
@@ -279,7 +279,7 @@ static void test_backpressure(void)
 {
     const size_t reply_bytes = 100000;
     const size_t reply_len = reply_bytes + 11;
-    const size_t n = 300;
+    const size_t n = 100;
     talk t;
     REQUIRE(talk_open(&t, reply_bytes, false, n * (reply_len + 7) + 1));
     for (size_t i = 0; i < n; i++) {
@@ -329,7 +329,6 @@ static void test_protocol_error(void)
     const char request[] = "PING\r\nSET a b\r\n*1\r\n:1\r\nPING\r\n";
     const char reply[] = "+PONG\r\n+OK\r\n-ERR Protocol error: expected '$', got ':'\r\n";
     say(&t, request, sizeof request - 1, SIZE_MAX, true);
-    REQUIRE(sockets_wait(fb_nullconn_fd(t.conn), POLLIN) || t.state == FB_NULLCONN_GONE);
     hear(&t, sizeof reply - 1);
     check_replies(&t, reply, sizeof reply - 1);
     CHECK_EQ(FB_NULLCONN_GONE, t.state);

@@ -92,18 +92,18 @@ static bool ended(int fd)
 /* One client of test_many_clients: a tensor and three commands, again and again. */
 static void *client(void *argument)
 {
-    static char tensor[200000];
+    static const char tensor[200000];
+    static const char tail[] = "\r\nAI.MODELRUN m\r\nAI.TENSORGET y\r\n";
     const fb_address *address = argument;
     char replies[5 + 5 + 4004 + 9];
     const int fd = connected(address);
     bool ok = fd >= 0;
     for (int i = 0; i < ROUNDS && ok; i++) {
         char head[64];
-        const int n = snprintf(head, sizeof head, "*3\r\n$12\r\nAI.TENSORSET\r\n$1\r\nx\r\n$%zu\r\n",
-                               sizeof tensor);
+        const int n = snprintf(head, sizeof head,
+                               "*3\r\n$12\r\nAI.TENSORSET\r\n$1\r\nx\r\n$%zu\r\n", sizeof tensor);
         ok = send_all(fd, head, (size_t)n) && send_all(fd, tensor, sizeof tensor) &&
-             send_all(fd, "\r\nAI.MODELRUN m\r\nAI.TENSORGET y\r\n", 34) &&
-             receive_all(fd, replies, sizeof replies) &&
+             send_all(fd, tail, strlen(tail)) && receive_all(fd, replies, sizeof replies) &&
              memcmp(replies, "+OK\r\n+OK\r\n$4004\r\n", 17) == 0;
     }
     (void)close(fd);

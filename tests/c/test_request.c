@@ -26,8 +26,7 @@ static const sample SAMPLES[] = {
     {"*1\r\n$5\r\nHELLO\r\n", "15 HELLO 1;more at 15"},
     {"*2\r\n$5\r\nhello\r\n$1\r\n3\r\n", "22 HELLO 2 3;more at 22"},
     {"*2\r\n$5\r\nHELLO\r\n$2\r\nab\r\n", "23 HELLO 2 -1;more at 23"},
-    {"*2\r\n$5\r\nHELLO\r\n$30\r\n333333333333333333333333333333\r\n",
-     "52 HELLO 2 -1;more at 52"},
+    {"*2\r\n$5\r\nHELLO\r\n$30\r\n333333333333333333333333333333\r\n", "52 HELLO 2 -1;more at 52"},
     {"*0\r\n*-1\r\n*1\r\n$4\r\nPING\r\n", "23 PING 1;more at 23"},
     {"*01\r\n$04\r\nPING\r\n", "16 PING 1;more at 16"},
     /* names that only begin or end like a known one */
@@ -169,8 +168,8 @@ static void test_many_ops(void)
 {
     static uint8_t bytes[64 * 1024];
     for (uint32_t ops = FB_REQUEST_MAX_OPS; ops <= FB_REQUEST_MAX_OPS + 1; ops++) {
-        size_t len =
-            (size_t)snprintf((char *)bytes, sizeof bytes, "*%u\r\n$9\r\nAI.DAGRUN\r\n", 1 + 2 * ops);
+        size_t len = (size_t)snprintf((char *)bytes, sizeof bytes, "*%u\r\n$9\r\nAI.DAGRUN\r\n",
+                                      1 + 2 * ops);
         for (uint32_t i = 0; i < ops; i++) {
             const char *op = i % 3 == 0 ? "$2\r\n|>\r\n$12\r\nAI.TENSORGET\r\n"
                                         : "$2\r\n|>\r\n$11\r\nAI.MODELRUN\r\n";
