@@ -37,11 +37,14 @@ int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err)
     c->text = malloc((size_t)s->pipeline * s->text_max + s->opening_text_max);
     c->prepared = calloc(s->pipeline, 1);
     c->protocol_state = calloc(1, s->protocol->state_bytes);
-    if (!c->slots || !c->text || !c->prepared || !c->protocol_state ||
-        fb_outq_init(&c->out, s->pieces, err) != FB_OK) {
+    int rc = fb_outq_init(&c->out, s->pieces, err);
+    if (!c->slots || !c->text || !c->prepared || !c->protocol_state) {
+        rc = fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a connection with %u slots",
+                          s->pipeline);
+    }
+    if (rc != FB_OK) {
         fb_conn_fini(c);
-        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a connection with %u slots",
-                            s->pipeline);
+        return rc;
     }
     for (uint32_t i = 0; i < s->pipeline; i++) {
         fb_message_prepare(&s->messages[0], slot_text(c, i), number);
@@ -131,6 +134,8 @@ static void account_bytes(fb_conn *c)
 
 static void drop_socket(fb_conn *c)
 {
+    fb_tls_session_free(c->tls);
+    c->tls = NULL;
     if (c->fd >= 0) {
         (void)close(c->fd); /* epoll forgets it too */
         c->fd = -1;
@@ -167,7 +172,7 @@ static int break_off(fb_conn *c, fb_io *io)
         return io->err.code;
     }
     lane->last_break = io->err;
-    lane->reconnects++;
+    lane->breaks++;
     c->connect_by_ns = 0;
     lose_sent(c, io->now_ns);
     c->deadline_ns = io->now_ns + c->pause_ns;
@@ -203,7 +208,8 @@ int fb_conn_send(fb_conn *c, fb_io *io)
 {
     while (!fb_outq_empty(&c->out)) {
         io->now_ns = fb_now_ns();
-        const long n = fb_outq_step(&c->out, c->fd, &io->err);
+        const long n = c->tls ? fb_tls_step(c->tls, &c->out, &io->err)
+                              : fb_outq_step(&c->out, c->fd, &io->err);
         if (n < 0) {
             return break_off(c, io);
         }
@@ -215,6 +221,18 @@ int fb_conn_send(fb_conn *c, fb_io *io)
         }
     }
     return FB_OK;
+}
+
+bool fb_conn_take_back(fb_conn *c, fb_slot *slot)
+{
+    if (closed_loop(c) || c->state == FB_CONN_READY || c->used == 0) {
+        return false;
+    }
+    *slot = *slot_at(c, 0);
+    c->head = ring_index(c, 1);
+    c->used--;
+    c->unsent--;
+    return true;
 }
 
 int fb_conn_fill(fb_conn *c, fb_io *io, uint64_t intended_ns)
@@ -231,6 +249,7 @@ static void become_ready(fb_conn *c)
     c->pause_ns = PAUSE_FIRST_NS;
     c->connect_by_ns = 0;
     c->lane->ready++;
+    c->lane->reconnects += c->lane->started;
     c->lane->has_room = true;
     account_bytes(c); /* the opening's; positions of inferences start at 0 */
     for (uint32_t i = 0; i < c->used; i++) {
@@ -295,6 +314,24 @@ int fb_conn_open(fb_conn *c, fb_io *io)
     return register_socket(c, io);
 }
 
+static int begin_opening(fb_conn *c, fb_io *io)
+{
+    c->state = FB_CONN_OPENING;
+    c->opening = 0;
+    c->lane->stream->protocol->reset(c->protocol_state);
+    return open_step(c, io);
+}
+
+static int secure(fb_conn *c, fb_io *io)
+{
+    const int rc = fb_tls_handshake(c->tls, &io->err);
+    if (rc < 0) {
+        io->now_ns = fb_now_ns();
+        return break_off(c, io);
+    }
+    return rc == 0 ? FB_OK : begin_opening(c, io);
+}
+
 static int connected(fb_conn *c, fb_io *io)
 {
     const int failed = fb_net_connect_result(c->fd);
@@ -305,10 +342,12 @@ static int connected(fb_conn *c, fb_io *io)
         fb_error_set(&io->err, FB_E_CONNECT, failed, "cannot connect: %s", strerror(failed));
         return break_off(c, io);
     }
-    c->state = FB_CONN_OPENING;
-    c->opening = 0;
-    c->lane->stream->protocol->reset(c->protocol_state);
-    return open_step(c, io);
+    if (c->lane->stream->tls == NULL) {
+        return begin_opening(c, io);
+    }
+    c->state = FB_CONN_SECURING;
+    c->tls = fb_tls_session_new(c->lane->stream->tls, c->fd, &io->err);
+    return c->tls ? secure(c, io) : break_off(c, io);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------ */
@@ -322,7 +361,10 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
         return break_with(c, io, FB_E_PROTOCOL, "a reply came that no request asked for");
     }
     const bool whole = oldest_end(c) <= c->out.sent;
-    fb_lane_replied(c->lane, slot_at(c, 0), reply, io->now_ns);
+    const fb_reply premature = {.done = true, .outcome = FB_OUTCOME_ERROR, .error_class = "EARLY",
+                                .error_text = "answered before the request was sent whole"};
+    const bool hollow = !whole && reply->outcome == FB_OUTCOME_OK;
+    fb_lane_replied(c->lane, slot_at(c, 0), hollow ? &premature : reply, io->now_ns);
     c->head = ring_index(c, 1);
     c->used--;
     c->lane->down_since_ns = 0; /* a connection that breaks unanswered proves nothing */
@@ -356,7 +398,8 @@ static int digest(fb_conn *c, fb_io *io, size_t len)
     const uint8_t *end = at + len;
     fb_reply reply;
     while (at < end) {
-        const long n = protocol->feed(c->protocol_state, awaited(c), at, (size_t)(end - at), &reply);
+        const long n =
+            protocol->feed(c->protocol_state, awaited(c), at, (size_t)(end - at), &reply);
         if (FB_UNLIKELY(n < 0)) {
             protocol->explain(c->protocol_state, &io->err);
             return break_off(c, io);
@@ -375,31 +418,55 @@ static int digest(fb_conn *c, fb_io *io, size_t len)
     return FB_OK;
 }
 
-static int receive_failed(fb_conn *c, fb_io *io, ssize_t n)
+/* > 0 bytes in io->buffer; 0 = none now; < 0 = a code, with io->err. */
+static long take_bytes(const fb_conn *c, fb_io *io)
 {
-    const int cause = errno;
-    io->now_ns = fb_now_ns(); /* nothing was received that would have set it */
-    if (n == 0) {
-        return break_with(c, io, FB_E_CLOSED, "the server closed the connection");
+    if (c->tls) {
+        return fb_tls_recv(c->tls, io->buffer, io->buffer_len, &io->err);
     }
-    fb_error_set(&io->err, FB_E_CLOSED, cause, "connection lost: %s", strerror(cause));
-    return break_off(c, io);
+    const ssize_t n = recv(c->fd, io->buffer, io->buffer_len, 0);
+    if (n > 0) {
+        return n;
+    }
+    if (n == 0) {
+        return fb_error_set(&io->err, FB_E_CLOSED, 0, "the server closed the connection");
+    }
+    return errno == EAGAIN
+               ? 0
+               : fb_error_set(&io->err, FB_E_CLOSED, errno, "connection lost: %s", strerror(errno));
 }
 
-/* Reads until the socket is drained: a short read says so, unless the peer has also closed. */
+/* Reads until the socket is drained: a short read says so, unless the peer has also closed or TLS
+ * holds more. */
 static int receive(fb_conn *c, fb_io *io, bool closing)
 {
     for (;;) {
-        const ssize_t n = recv(c->fd, io->buffer, io->buffer_len, 0);
-        if (n <= 0) {
-            return n < 0 && errno == EAGAIN ? FB_OK : receive_failed(c, io, n);
+        const long n = take_bytes(c, io);
+        if (n == 0) {
+            return FB_OK;
         }
-        io->now_ns = c->received_ns = fb_now_ns();
+        io->now_ns = fb_now_ns();
+        if (n < 0) {
+            return break_off(c, io);
+        }
+        c->received_ns = io->now_ns;
         c->lane->bytes_received += (uint64_t)n;
         const int rc = digest(c, io, (size_t)n);
-        if (rc != FB_OK || c->fd < 0 || ((size_t)n < io->buffer_len && !closing)) {
+        if (rc != FB_OK || c->fd < 0 || ((size_t)n < io->buffer_len && !closing && !c->tls)) {
             return rc;
         }
+    }
+}
+
+static int establish(fb_conn *c, fb_io *io)
+{
+    switch (c->state) {
+    case FB_CONN_CONNECTING:
+        return connected(c, io);
+    case FB_CONN_SECURING:
+        return secure(c, io);
+    default:
+        return FB_OK;
     }
 }
 
@@ -409,11 +476,12 @@ int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)
         return FB_OK; /* an event of a socket that broke earlier in this round */
     }
     /* What came with the connection, a greeting or an end, has no event of its own later. */
-    int rc = c->state == FB_CONN_CONNECTING ? connected(c, io) : FB_OK;
-    if (rc != FB_OK || c->fd < 0 || c->state == FB_CONN_CONNECTING) {
+    int rc = establish(c, io);
+    if (rc != FB_OK || c->fd < 0 || c->state < FB_CONN_OPENING) {
         return rc;
     }
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP)) {
+    /* TLS may hold bytes that it read with others, or wait for room to answer what it read. */
+    if (c->tls || (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))) {
         rc = receive(c, io, events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP));
     }
     if (rc != FB_OK || c->fd < 0) {
@@ -460,6 +528,7 @@ int fb_conn_tick(fb_conn *c, fb_io *io)
     case FB_CONN_WAITING:
         return io->now_ns >= c->deadline_ns ? fb_conn_open(c, io) : FB_OK;
     case FB_CONN_CONNECTING:
+    case FB_CONN_SECURING:
     case FB_CONN_OPENING:
         return io->now_ns < c->deadline_ns
                    ? FB_OK

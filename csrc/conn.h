@@ -1,7 +1,7 @@
 /* One connection: a state machine between its lane and its socket.
  *
- *     waiting → connecting → opening → ready
- *        ↑__________________________________|   whatever breaks, one way out
+ *     waiting → connecting → securing → opening → ready    securing: TLS only
+ *        ↑_____________________________________________|   whatever breaks, one way out
  *
  * It holds up to `pipeline` inferences in flight in order of sending, sends what is queued, reads
  * replies and tells the lane how each inference ended. A connection that breaks loses what it had
@@ -24,6 +24,7 @@ typedef struct fb_io {
 typedef enum fb_conn_state {
     FB_CONN_WAITING,
     FB_CONN_CONNECTING,
+    FB_CONN_SECURING,
     FB_CONN_OPENING,
     FB_CONN_READY,
 } fb_conn_state;
@@ -32,20 +33,21 @@ typedef struct fb_conn {
     fb_lane *lane;
     void *protocol_state;
     fb_outq out;
-    fb_slot *slots; /* ring of `pipeline` */
-    uint8_t *text;  /* of each slot, then of the opening */
+    fb_slot *slots;    /* ring of `pipeline` */
+    uint8_t *text;     /* of each slot, then of the opening */
     uint8_t *prepared; /* message that each slot's text is prepared for */
-    uint32_t head;  /* oldest slot in use */
+    uint32_t head;     /* oldest slot in use */
     uint32_t used;
     uint32_t unsent; /* the newest of them: no byte has left */
     fb_conn_state state;
     int fd;
-    uint32_t opening;      /* step that is under way */
-    uint64_t number;       /* in the run */
-    uint64_t deadline_ns;  /* waiting: try again then; connecting, opening: give up then */
+    fb_tls_session *tls;    /* NULL = a plain socket */
+    uint32_t opening;       /* step that is under way */
+    uint64_t number;        /* in the run */
+    uint64_t deadline_ns;   /* waiting: try again then; until ready: give up then */
     uint64_t connect_by_ns; /* all tries of this attempt must end then; 0 = none was made */
-    uint64_t pause_ns;     /* before the next try */
-    uint64_t received_ns;  /* last byte from the peer */
+    uint64_t pause_ns;      /* before the next try */
+    uint64_t received_ns;   /* last byte from the peer */
 } fb_conn;
 
 /* FB_E_NOMEM; then nothing is held. */
@@ -68,6 +70,9 @@ int fb_conn_fill(fb_conn *c, fb_io *io, uint64_t intended_ns);
 bool fb_conn_has_room(const fb_conn *c);
 void fb_conn_take(fb_conn *c, const fb_slot *slot);
 int fb_conn_send(fb_conn *c, fb_io *io);
+/* Takes back the oldest inference of a connection that is not ready; false when there is none, and
+ * in a closed loop, where inferences stay with their connection. */
+bool fb_conn_take_back(fb_conn *c, fb_slot *slot);
 
 /* The run is over: accounts for what is still in flight and closes the socket. */
 void fb_conn_close(fb_conn *c);

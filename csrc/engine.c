@@ -139,6 +139,17 @@ static int build(fb_engine *e, const fb_engine_config *config, fb_error *err)
     return rc;
 }
 
+/* Its clock must be the one that fb_engine_wait reckons with. */
+static void init_condition(fb_shared *shared)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&shared->ended, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    (void)pthread_mutex_init(&shared->lock, NULL);
+}
+
 int fb_engine_new(const fb_engine_config *config, fb_engine **engine, fb_error *err)
 {
     fb_engine *e = calloc(1, sizeof *e);
@@ -148,6 +159,7 @@ int fb_engine_new(const fb_engine_config *config, fb_engine **engine, fb_error *
     e->config = *config;
     atomic_init(&e->shared.connecting, config->threads);
     atomic_init(&e->shared.open_threads, config->threads);
+    init_condition(&e->shared);
     const int rc = build(e, config, err);
     if (rc != FB_OK) {
         fb_engine_free(e);
@@ -159,11 +171,19 @@ int fb_engine_new(const fb_engine_config *config, fb_engine **engine, fb_error *
 
 /* ---- running -------------------------------------------------------------------------------------- */
 
+static void count_out(fb_shared *shared, uint32_t threads)
+{
+    (void)pthread_mutex_lock(&shared->lock);
+    atomic_fetch_sub_explicit(&shared->running, threads, memory_order_release);
+    (void)pthread_cond_broadcast(&shared->ended);
+    (void)pthread_mutex_unlock(&shared->lock);
+}
+
 static void *thread_main(void *arg)
 {
     fb_worker *w = arg;
     (void)fb_worker_main(w);
-    atomic_fetch_sub_explicit(&w->shared->running, 1, memory_order_release);
+    count_out(w->shared, 1);
     return NULL;
 }
 
@@ -183,7 +203,7 @@ int fb_engine_start(fb_engine *e, fb_error *err)
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
-        atomic_fetch_sub(&e->shared.running, e->config.threads - e->started);
+        count_out(&e->shared, e->config.threads - e->started);
         fb_engine_stop(e);
         return fb_error_set(err, FB_E_SYS, rc, "cannot create thread %u: %s", e->started + 1,
                             strerror(rc));
@@ -194,14 +214,16 @@ int fb_engine_start(fb_engine *e, fb_error *err)
 bool fb_engine_wait(fb_engine *e, uint64_t timeout_ns)
 {
     const uint64_t end = fb_now_ns() + timeout_ns;
-    const struct timespec step = {.tv_nsec = 2 * (long)FB_NS_PER_MS};
-    while (atomic_load_explicit(&e->shared.running, memory_order_acquire) > 0) {
-        if (fb_now_ns() >= end) {
-            return false;
-        }
-        (void)nanosleep(&step, NULL);
+    const struct timespec until = {.tv_sec = (time_t)(end / FB_NS_PER_S),
+                                   .tv_nsec = (long)(end % FB_NS_PER_S)};
+    int rc = 0;
+    (void)pthread_mutex_lock(&e->shared.lock);
+    while (rc == 0 && atomic_load(&e->shared.running) > 0) {
+        rc = pthread_cond_timedwait(&e->shared.ended, &e->shared.lock, &until);
     }
-    return true;
+    const bool ended = atomic_load(&e->shared.running) == 0;
+    (void)pthread_mutex_unlock(&e->shared.lock);
+    return ended;
 }
 
 void fb_engine_stop(fb_engine *e)
@@ -369,7 +391,11 @@ void fb_engine_totals(const fb_engine *e, uint32_t stream, fb_totals *out)
     for (uint32_t i = 0; i < e->config.threads; i++) {
         const fb_lane *lane = lane_of(e, i, stream);
         add_counts(&out->counts, &lane->counts);
+        out->completed += lane->completed_in_window;
+        out->answered += lane->answered_in_window;
+        out->gave_up += lane->gave_up;
         out->late += lane->late;
+        out->breaks += lane->breaks;
         out->reconnects += lane->reconnects;
         out->bytes_sent += lane->bytes_sent;
         out->bytes_received += lane->bytes_received;
@@ -469,6 +495,8 @@ void fb_engine_free(fb_engine *e)
         free(e->series[i].pending);
         free(e->series[i].handed);
     }
+    (void)pthread_cond_destroy(&e->shared.ended);
+    (void)pthread_mutex_destroy(&e->shared.lock);
     free(e->streams);
     free(e->series);
     free(e->workers);

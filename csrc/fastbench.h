@@ -14,6 +14,7 @@
 #include "keys.h"
 #include "pacer.h"
 #include "resp.h"
+#include "tls.h"
 
 #include <stdbool.h>
 
@@ -75,8 +76,9 @@ typedef struct fb_stream_config {
     bool redisai;
     const fb_endpoint *endpoints; /* connections take them in turn */
     uint32_t n_endpoints;
-    uint32_t connections; /* in total, >= threads */
-    uint32_t pipeline;    /* inferences in flight per connection */
+    const fb_tls_config *tls; /* NULL = plain sockets */
+    uint32_t connections;     /* in total, >= threads */
+    uint32_t pipeline;        /* inferences in flight per connection */
     const fb_message_config *messages;
     uint32_t n_messages;
     const uint8_t *pattern; /* indices of messages, taken in turn; NULL = one message */
@@ -115,9 +117,11 @@ typedef struct fb_counts {
     uint64_t intended, sent, ok, errors, timeouts, lost, unfinished, never_sent;
 } fb_counts;
 
-/* Measured inferences that ended within one interval; all threads together. */
+/* What ended within one interval; all threads together. Histograms and outcomes hold measured
+ * inferences only; completed counts successes of any inference received during measure. */
 typedef struct fb_interval {
     uint64_t index;
+    uint64_t completed;
     uint64_t ok, errors, timeouts, lost;
     fb_hist response, service, lag; /* lag of sending: open loop only */
 } fb_interval;
@@ -126,8 +130,12 @@ typedef struct fb_totals {
     fb_counts counts;
     uint64_t begin_ns;   /* measure began */
     uint64_t end_ns;     /* measure ended; by requests: when the last measured inference ended */
+    uint64_t completed;  /* successes received during measure, whenever they were intended */
+    uint64_t answered;   /* replies of any outcome received during measure */
+    uint64_t gave_up;    /* of the time-outs: the server said so before ours ran out */
     uint64_t late;       /* replies that came after their inference had timed out */
-    uint64_t reconnects; /* of all phases, like the bytes */
+    uint64_t breaks;     /* connections lost, and tries to open them again that failed */
+    uint64_t reconnects; /* connections that stood again, in all phases, like the bytes */
     uint64_t bytes_sent, bytes_received;
 } fb_totals;
 
@@ -149,7 +157,7 @@ typedef struct fb_capture {
     uint64_t row;         /* first dataset row of the inference */
     const uint8_t *bytes; /* the reply as it came over the wire; valid until fb_engine_free */
     uint32_t len;
-    bool whole; /* false: it did not fit or never ended */
+    bool whole; /* false: it did not fit, never ended, or was an error */
 } fb_capture;
 
 enum {

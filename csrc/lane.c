@@ -194,6 +194,14 @@ static void count_error_class(fb_lane *lane, const fb_reply *reply)
     lane->n_classes += room;
 }
 
+/* An error is not an answer to be verified. */
+static void reject_capture(fb_lane *lane, const fb_slot *slot)
+{
+    if (slot->flags & FB_SLOT_CAPTURE) {
+        lane->captures[slot->capture].whole = false;
+    }
+}
+
 static void close_measured(fb_lane *lane, uint64_t now_ns)
 {
     lane->open--;
@@ -214,6 +222,7 @@ static void record_failure(fb_lane *lane, const fb_reply *reply)
     if (reply->outcome == FB_OUTCOME_TIMEDOUT) {
         lane->recorder.active->timeouts++;
         lane->counts.timeouts++;
+        lane->gave_up++;
     } else {
         lane->recorder.active->errors++;
         lane->counts.errors++;
@@ -221,17 +230,29 @@ static void record_failure(fb_lane *lane, const fb_reply *reply)
     }
 }
 
+/* Throughput is what came back during measure, whenever it was intended: an inference in flight
+ * when measure begins stands for the one in flight when it ends. */
+static void count_in_window(fb_lane *lane, bool ok, uint64_t received_ns)
+{
+    const bool inside = received_ns >= lane->measure_ns && received_ns < lane->measure_end_ns;
+    lane->answered_in_window += inside;
+    lane->completed_in_window += inside && ok;
+    lane->recorder.active->completed += inside && ok;
+}
+
 void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
                      uint64_t received_ns)
 {
+    const bool ok = FB_LIKELY(reply->outcome == FB_OUTCOME_OK);
+    count_in_window(lane, ok && !(slot->flags & FB_SLOT_TIMEDOUT), received_ns);
     if (FB_UNLIKELY(slot->flags & FB_SLOT_TIMEDOUT)) {
         lane->late++;
         return;
     }
     bump(&lane->completed);
-    const bool ok = FB_LIKELY(reply->outcome == FB_OUTCOME_OK);
     if (!ok) {
         count_failure(lane);
+        reject_capture(lane, slot);
     }
     if (slot->flags & FB_SLOT_MEASURED) {
         close_measured(lane, received_ns);
@@ -265,6 +286,12 @@ void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns)
         lane->recorder.active->lost++;
         close_measured(lane, now_ns);
     }
+}
+
+void fb_lane_overflowed(fb_lane *lane, const fb_slot *slot)
+{
+    count_failure(lane);
+    fb_lane_abandoned(lane, slot, false);
 }
 
 void fb_lane_abandoned(fb_lane *lane, const fb_slot *slot, bool sent)

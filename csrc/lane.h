@@ -11,6 +11,8 @@
 #include "reply.h"
 #include "stream.h"
 
+#include <pthread.h>
+
 enum { FB_SLOT_MEASURED = 1, FB_SLOT_TIMEDOUT = 2, FB_SLOT_CAPTURE = 4 };
 
 /* One inference in flight. */
@@ -33,6 +35,8 @@ typedef struct fb_shared {
     _Atomic uint32_t open_threads; /* threads whose measured inferences have not all ended */
     _Atomic uint64_t failures;     /* inferences that failed, all phases */
     _Atomic uint32_t running;      /* threads that have not returned */
+    pthread_mutex_t lock;          /* for the condition only */
+    pthread_cond_t ended;          /* running is 0 */
 } fb_shared;
 
 #define FB_LANE_ERROR_CLASSES 32
@@ -42,7 +46,10 @@ typedef struct fb_lane {
     const fb_stream *stream;
     const fb_engine_config *config;
     fb_shared *shared;
-    uint64_t measure_ns, measure_end_ns; /* by requests: the end is FB_NEVER */
+    /* Of measure; by requests the end is FB_NEVER. The first member keeps lanes, which different
+     * threads write, on cache lines of their own. */
+    _Alignas(FB_CACHE_LINE) uint64_t measure_ns;
+    uint64_t measure_end_ns;
     uint64_t quota;                      /* by requests: measured inferences left to admit */
     uint64_t group, first_connection;
     uint32_t pattern_at; /* next message of the pattern */
@@ -55,7 +62,8 @@ typedef struct fb_lane {
     uint64_t open;          /* measured, admitted and not ended */
     uint64_t last_end_ns;
     fb_counts counts;
-    uint64_t late, reconnects, bytes_sent, bytes_received;
+    uint64_t completed_in_window, answered_in_window, gave_up;
+    uint64_t late, breaks, reconnects, bytes_sent, bytes_received;
     fb_pacer pacer;
     fb_recorder recorder;
     fb_error_class classes[FB_LANE_ERROR_CLASSES];
@@ -88,6 +96,9 @@ void fb_lane_timed_out(fb_lane *lane, fb_slot *slot, uint64_t now_ns);
 void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns);
 /* The run is over and it is still in flight (or, not sent, still waiting). */
 void fb_lane_abandoned(fb_lane *lane, const fb_slot *slot, bool sent);
+
+/* An open-loop inference that was due found the queue full: it counts as failed and never sent. */
+void fb_lane_overflowed(fb_lane *lane, const fb_slot *slot);
 
 /* Keeps reply bytes of a slot with FB_SLOT_CAPTURE; done: they are the last. */
 void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, size_t len,

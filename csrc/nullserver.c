@@ -130,8 +130,8 @@ static bool admit(fb_nullserver *server, int fd)
 {
     thread *owner = least_busy(server);
     client *c = malloc(sizeof *c);
-    fb_nullconn *conn = fb_nullconn_new(fd, &server->replies, &owner->space);
-    if (c == NULL || conn == NULL) {
+    fb_nullconn *conn = c != NULL ? fb_nullconn_new(fd, &server->replies, &owner->space) : NULL;
+    if (conn == NULL) {
         free(c);
         return false;
     }

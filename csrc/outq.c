@@ -59,8 +59,7 @@ static bool goes_by_sendfile(const fb_piece *piece)
     return piece->length >= FB_OUTQ_SENDFILE_MIN && piece->fd >= 0;
 }
 
-/* Moves the queue past n bytes that the kernel took. */
-static void advance(fb_outq *q, uint64_t n)
+void fb_outq_advance(fb_outq *q, uint64_t n)
 {
     q->sent += n;
     while (n > 0) {
@@ -90,7 +89,9 @@ static long failure(int cause, fb_error *err)
     case ECONNRESET:
         return fb_error_set(err, FB_E_CLOSED, cause, "connection lost: %s", strerror(cause));
     case EFAULT:
-        return fb_error_set(err, FB_E_DATA, cause, "the dataset's mapped bytes cannot be read");
+    case EIO:
+        return fb_error_set(err, FB_E_DATA, cause, "the dataset's bytes cannot be read: %s",
+                            strerror(cause));
     default:
         return fb_error_set(err, FB_E_SYS, cause, "cannot send: %s", strerror(cause));
     }
@@ -105,7 +106,7 @@ static long send_file(fb_outq *q, int socket_fd, fb_error *err)
         n = sendfile(socket_fd, piece->fd, &offset, piece->length);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
-        advance(q, (uint64_t)n);
+        fb_outq_advance(q, (uint64_t)n);
         return n;
     }
     if (n == 0) {
@@ -139,7 +140,7 @@ static long send_gathered(fb_outq *q, int socket_fd, fb_error *err)
     if (FB_UNLIKELY(n < 0)) {
         return failure(errno, err);
     }
-    advance(q, (uint64_t)n);
+    fb_outq_advance(q, (uint64_t)n);
     return n;
 }
 

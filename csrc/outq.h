@@ -84,6 +84,9 @@ static inline int fb_outq_push_mem(fb_outq *q, const void *bytes, size_t len)
  * 0, or FB_E_NOMEM when the ring is full; len 0 is allowed and queues nothing. */
 int fb_outq_push_file(fb_outq *q, int fd, int64_t offset, const void *mapped, uint64_t len);
 
+/* Moves past n queued bytes that somebody else handed to the kernel: TLS. */
+void fb_outq_advance(fb_outq *q, uint64_t n);
+
 /* Hands bytes to the kernel by exactly one system call; does nothing when empty.
  *
  * That call is sendfile when the oldest piece is a long range of a file, otherwise one send or

@@ -68,6 +68,7 @@ bool fb_recorder_finish(fb_recorder *r)
 void fb_interval_clear(fb_interval *interval, uint64_t index)
 {
     interval->index = index;
+    interval->completed = 0;
     interval->ok = interval->errors = interval->timeouts = interval->lost = 0;
     fb_hist_clear(&interval->response);
     fb_hist_clear(&interval->service);
@@ -76,6 +77,7 @@ void fb_interval_clear(fb_interval *interval, uint64_t index)
 
 void fb_interval_add(fb_interval *into, const fb_interval *from)
 {
+    into->completed += from->completed;
     into->ok += from->ok;
     into->errors += from->errors;
     into->timeouts += from->timeouts;

@@ -23,7 +23,7 @@ static bool is_name(const uint8_t *word, uint64_t len, const char *name)
 {
     for (uint64_t i = 0; i < len; i++) {
         const uint8_t c = word[i];
-        if ((c >= 'a' && c <= 'z' ? c - 32 : c) != (uint8_t)name[i]) {
+        if (name[i] == '\0' || (c >= 'a' && c <= 'z' ? c - 32 : c) != (uint8_t)name[i]) {
             return false;
         }
     }

@@ -1,5 +1,6 @@
 #include "stream.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,23 @@ static int resolve(fb_stream *s, const fb_stream_config *config, fb_error *err)
     return FB_OK;
 }
 
+static int make_tls(fb_stream *s, const fb_stream_config *config, fb_error *err)
+{
+    if (config->tls == NULL) {
+        return FB_OK;
+    }
+    fb_error why = {0};
+    s->tls = fb_tls_new(config->tls, &why);
+    return s->tls ? FB_OK : fb_error_set(err, why.code, why.sys_errno, "%s", why.text);
+}
+
+/* Memory that no other process can cut short, e.g. data made for this run. */
+static bool is_sealed(const fb_data *data)
+{
+    const int seals = fcntl(data->fd, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+}
+
 static int copy_data_and_keys(fb_stream *s, const fb_stream_config *config, fb_error *err)
 {
     s->data = calloc((size_t)config->n_data + 1, sizeof *s->data);
@@ -34,7 +52,11 @@ static int copy_data_and_keys(fb_stream *s, const fb_stream_config *config, fb_e
         return no_memory(err);
     }
     for (uint32_t i = 0; i < config->n_data; i++) {
-        s->data[s->n_data++] = config->data[i];
+        s->data[s->n_data] = config->data[i];
+        if (s->tls && is_sealed(&config->data[i])) {
+            s->data[s->n_data].fd = -1; /* then TLS takes it from where it is mapped */
+        }
+        s->n_data++;
     }
     int rc = FB_OK;
     for (uint32_t i = 0; rc == FB_OK && i < config->n_keys; i++) {
@@ -119,8 +141,8 @@ static bool rates_are_good(const fb_schedule *schedule)
 
 static int copy_schedule(fb_stream *s, const fb_schedule *config, fb_error *err)
 {
-    const bool paced = config->arrivals == FB_ARRIVALS_CONSTANT ||
-                       config->arrivals == FB_ARRIVALS_POISSON;
+    const bool paced =
+        config->arrivals == FB_ARRIVALS_CONSTANT || config->arrivals == FB_ARRIVALS_POISSON;
     if (config->arrivals < FB_ARRIVALS_CLOSED || config->arrivals > FB_ARRIVALS_RECORDED ||
         (paced && !rates_are_good(config))) {
         return fb_error_set(err, FB_E_INVAL, 0, "a schedule is malformed");
@@ -198,6 +220,7 @@ int fb_stream_init(fb_stream *s, const fb_stream_config *config, fb_error *err)
         .max_outstanding = config->max_outstanding,
     };
     int rc = resolve(s, config, err);
+    rc = rc == FB_OK ? make_tls(s, config, err) : rc;
     rc = rc == FB_OK ? copy_data_and_keys(s, config, err) : rc;
     rc = rc == FB_OK ? compile_messages(s, config, err) : rc;
     rc = rc == FB_OK ? copy_pattern(s, config, err) : rc;
@@ -228,6 +251,7 @@ void fb_stream_fini(fb_stream *s)
     }
     free((void *)(uintptr_t)s->schedule.rates);
     free((void *)(uintptr_t)s->schedule.instants);
+    fb_tls_free(s->tls);
     free(s->keys);
     free(s->data);
     free(s->pattern);

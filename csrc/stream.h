@@ -6,11 +6,13 @@
 
 #include "net.h"
 #include "protocol.h"
+#include "tls.h"
 
 typedef struct fb_stream {
     const fb_protocol *protocol;
     fb_address *addresses;
     uint32_t n_addresses;
+    fb_tls *tls; /* NULL = plain sockets */
     uint32_t connections, pipeline;
     fb_message *messages;
     uint32_t n_messages;

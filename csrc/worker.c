@@ -3,7 +3,6 @@
 #include "clock.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +146,8 @@ static int begin(fb_worker *w, uint64_t begin_ns)
     for (uint32_t i = 0; i < w->n_conns; i++) {
         fb_conn *c = &w->conns[i];
         if (c->lane->stream->schedule.arrivals == FB_ARRIVALS_CLOSED) {
-            const int rc = fb_conn_fill(c, &w->io, w->io.now_ns);
+            /* The slots are free since then, also when this thread wakes late. */
+            const int rc = fb_conn_fill(c, &w->io, begin_ns);
             if (rc != FB_OK) {
                 return rc;
             }
@@ -184,7 +184,7 @@ static void queue_due(fb_worker *w, uint32_t i)
             continue;
         }
         if (backlog->used == backlog->capacity) {
-            fb_lane_abandoned(lane, &slot, false); /* counted as never sent */
+            fb_lane_overflowed(lane, &slot);
             continue;
         }
         backlog->ring[(backlog->head + backlog->used++) % backlog->capacity] = slot;
@@ -270,10 +270,7 @@ static void watch_usage(fb_worker *w)
 static bool lanes_finished(const fb_worker *w)
 {
     for (uint32_t i = 0; i < w->n_lanes; i++) {
-        const fb_backlog *backlog = &w->backlogs[i];
-        const bool waiting = backlog->used > 0 &&
-                             (backlog->ring[backlog->head].flags & FB_SLOT_MEASURED);
-        if (waiting || !fb_lane_finished(&w->lanes[i], w->io.now_ns)) {
+        if (!fb_lane_finished(&w->lanes[i], w->io.now_ns)) {
             return false;
         }
     }
@@ -295,16 +292,31 @@ static int give_up(fb_worker *w)
     const uint64_t failures = atomic_load_explicit(&w->shared->failures, memory_order_relaxed);
     if (limit >= 0 && failures > (uint64_t)limit) {
         return fb_error_set(&w->io.err, FB_E_ERRORS, 0,
-                            "%llu inferences failed, more than --max-errors %lld allows",
+                            "stopped after %llu failed inferences: at most %lld were allowed "
+                            "(--max-errors, --fail-fast)",
                             (unsigned long long)failures, (long long)limit);
     }
     return FB_OK;
+}
+
+/* Open loop: what a broken connection had not sent waits for the next one that has room. */
+static void reclaim(fb_worker *w, fb_conn *c)
+{
+    const uint32_t i = (uint32_t)(c->lane - w->lanes);
+    fb_backlog *backlog = &w->backlogs[i];
+    fb_slot slot;
+    while (backlog->used < backlog->capacity && fb_conn_take_back(c, &slot)) {
+        backlog->ring[(backlog->head + backlog->used++) % backlog->capacity] = slot;
+    }
 }
 
 static int tick_connections(fb_worker *w)
 {
     for (uint32_t i = 0; i < w->n_conns; i++) {
         const int rc = fb_conn_tick(&w->conns[i], &w->io);
+        if (w->conns[i].state != FB_CONN_READY) {
+            reclaim(w, &w->conns[i]);
+        }
         if (rc != FB_OK) {
             return rc;
         }
@@ -312,8 +324,19 @@ static int tick_connections(fb_worker *w)
     return FB_OK;
 }
 
+static void watch_quota(fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        if (w->config->duration_ns != 0 || w->lanes[i].quota > 0) {
+            return;
+        }
+    }
+    w->spent_ns = w->spent_ns == 0 ? w->io.now_ns : w->spent_ns;
+}
+
 static void tick_lanes(fb_worker *w)
 {
+    watch_quota(w);
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_recorder_rotate(&w->lanes[i].recorder, fb_lane_interval(&w->lanes[i], w->io.now_ns));
     }
@@ -339,11 +362,18 @@ static int tick(fb_worker *w)
 
 /* ---- the loop ------------------------------------------------------------------------------------- */
 
-static bool drain_overdue(const fb_worker *w)
+/* From when on nothing is left to intend; FB_NEVER while there is. */
+static uint64_t drain_begin(const fb_worker *w)
 {
     const fb_lane *lane = &w->lanes[0];
-    return w->running && lane->measure_end_ns != FB_NEVER &&
-           w->io.now_ns > lane->measure_end_ns + w->config->timeout_ns + DRAIN_GRACE_NS;
+    return lane->measure_end_ns != FB_NEVER || w->spent_ns == 0 ? lane->measure_end_ns
+                                                                 : w->spent_ns;
+}
+
+static bool drain_overdue(const fb_worker *w)
+{
+    const uint64_t begin = w->running ? drain_begin(w) : FB_NEVER;
+    return begin != FB_NEVER && w->io.now_ns > begin + w->config->timeout_ns + DRAIN_GRACE_NS;
 }
 
 static bool ended(const fb_worker *w)

@@ -96,11 +96,23 @@ cdef extern from "fastbench.h" nogil:
         const char *host
         uint16_t port
 
+    int FB_TLS_1_2
+    int FB_TLS_1_3
+
+    ctypedef struct fb_tls_config:
+        const char *ca_file
+        const char *cert_file
+        const char *key_file
+        const char *server_name
+        int min_version
+        c_bool insecure
+
     ctypedef struct fb_stream_config:
         int protocol
         c_bool redisai
         const fb_endpoint *endpoints
         uint32_t n_endpoints
+        const fb_tls_config *tls
         uint32_t connections
         uint32_t pipeline
         const fb_message_config *messages
@@ -145,6 +157,7 @@ cdef extern from "fastbench.h" nogil:
 
     ctypedef struct fb_interval:
         uint64_t index
+        uint64_t completed
         uint64_t ok
         uint64_t errors
         uint64_t timeouts
@@ -157,7 +170,11 @@ cdef extern from "fastbench.h" nogil:
         fb_counts counts
         uint64_t begin_ns
         uint64_t end_ns
+        uint64_t completed
+        uint64_t answered
+        uint64_t gave_up
         uint64_t late
+        uint64_t breaks
         uint64_t reconnects
         uint64_t bytes_sent
         uint64_t bytes_received

@@ -176,6 +176,23 @@ cdef fill_endpoints(fb_stream_config *out, addresses, _Memory memory):
     out.n_endpoints = len(addresses)
 
 
+cdef const char *file_name(path, _Memory memory) except? NULL:
+    return memory.bytes(os.fsencode(path)) if path else NULL
+
+
+cdef fb_tls_config *fill_tls(tls, _Memory memory) except? NULL:
+    if tls is None:
+        return NULL
+    cdef fb_tls_config *out = <fb_tls_config *>memory.array(1, sizeof(fb_tls_config))
+    out.ca_file = file_name(tls.ca_file, memory)
+    out.cert_file = file_name(tls.cert_file, memory)
+    out.key_file = file_name(tls.key_file, memory)
+    out.server_name = memory.bytes(tls.server_name.encode())
+    out.min_version = tls.min_version
+    out.insecure = tls.insecure
+    return out
+
+
 cdef fb_message_config *fill_messages(messages, _Memory memory) except NULL:
     cdef fb_message_config *out = <fb_message_config *>memory.array(
         len(messages), sizeof(fb_message_config))
@@ -230,6 +247,7 @@ cdef fill_schedule(fb_schedule *out, schedule, _Memory memory):
 
 cdef fill_stream(fb_stream_config *out, stream, list mappings, _Memory memory):
     fill_endpoints(out, stream.addresses, memory)
+    out.tls = fill_tls(stream.tls, memory)
     out.messages = fill_messages(stream.messages, memory)
     out.n_messages = len(stream.messages)
     out.pattern = <const uint8_t *>memory.bytes(bytes(stream.pattern))
@@ -358,7 +376,7 @@ cdef class Engine:
                 return taken
             i = self.interval
             taken.append(RawInterval(
-                i.index, i.ok, i.errors, i.timeouts, i.lost,
+                i.index, i.completed, i.ok, i.errors, i.timeouts, i.lost,
                 raw_histogram(&i.response), raw_histogram(&i.service), raw_histogram(&i.lag)))
 
     def totals(self, uint32_t stream=0):
@@ -367,7 +385,7 @@ cdef class Engine:
         fb_engine_totals(self.engine, stream, &t)
         return Totals(t.counts.intended, t.counts.sent, t.counts.ok, t.counts.errors,
                       t.counts.timeouts, t.counts.lost, t.counts.unfinished, t.counts.never_sent,
-                      t.begin_ns, t.end_ns, t.late, t.reconnects, t.bytes_sent, t.bytes_received)
+                      t.begin_ns, t.end_ns, t.completed, t.answered, t.gave_up, t.late, t.breaks, t.reconnects, t.bytes_sent, t.bytes_received)
 
     def error_classes(self, uint32_t stream=0):
         """Return {class: (count, first text)} of a stream's error replies. After join."""

@@ -26,7 +26,10 @@ BACKENDS = ("TF", "TFLITE", "TORCH", "ONNX")
 
 ARRIVALS = ("constant", "poisson")
 RESP_VERSIONS = (2, 3)
+TLS_VERSIONS = ("1.2", "1.3")
+TLS_SCHEMES = ("rediss://", "redisais://")
 MAX_PATTERN = 100_000
+_SERVER_NAME = re.compile(r"[0-9A-Za-z._:-]{1,253}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,39 @@ class CommandConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """How to speak TLS to a target ``rediss://`` or ``redisais://``. Files are PEM.
+
+    ``ca``: who may have signed the server's certificate; None = whom the system trusts.
+    ``cert`` and ``key``: the client's own, where the server asks for them; the key not encrypted.
+    ``server_name``: what the certificate must name, and what is sent as SNI; None = the host of
+    the target. ``insecure``: any certificate will do. ``min_version``: ``1.2`` or ``1.3``.
+
+    Raises :class:`UsageError` naming the argument, its value and the remedy.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    insecure: bool = False
+    min_version: str = "1.2"
+
+    def __post_init__(self) -> None:
+        """Check every value on its own and against the others."""
+        _check_choice("tls_min_version", self.min_version, TLS_VERSIONS)
+        if (self.cert is None) != (self.key is None):
+            msg = "--tls-cert and --tls-key belong together: give both"
+            raise UsageError(msg)
+        if self.insecure and self.ca is not None:
+            msg = "--tls-insecure and --tls-ca both given: choose whether to check the server"
+            raise UsageError(msg)
+        if self.server_name is not None and not _SERVER_NAME.fullmatch(self.server_name):
+            msg = f"--tls-server-name {self.server_name!r}: must be a host name or an IP address"
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """A run: what to drive, with what, how hard and for how long.
 
@@ -88,6 +124,7 @@ class RunConfig:
     ``max_errors``: end the run after that many failed inferences; None = never.
     ``out``: folder for the result files; None = nothing is written.
     ``command``: what the workload ``command`` sends.
+    ``tls``: for targets over TLS; None = as :class:`TlsConfig` is by default.
 
     Raises :class:`UsageError` naming the argument, its value and the remedy.
     """
@@ -124,6 +161,7 @@ class RunConfig:
     seed: int = 1
     out: Path | None = None
     command: CommandConfig | None = None
+    tls: TlsConfig | None = None
 
     def __post_init__(self) -> None:
         """Check every value on its own and against the others."""
@@ -173,6 +211,9 @@ class RunConfig:
         if (self.workload == "command") != (self.command is not None):
             msg = "workload 'command' and a CommandConfig belong together: use fastbench command"
             raise UsageError(msg)
+        if self.tls is not None and not self.target.startswith(TLS_SCHEMES):
+            msg = "--tls options and a target without TLS: use rediss:// or redisais://"
+            raise UsageError(msg)
         if self.cpus is not None and not self.pin:
             msg = "--cpus and --no-pin both given: choose one"
             raise UsageError(msg)
@@ -194,8 +235,11 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON data, for ``result.json``."""
-        plain = dataclasses.asdict(self)
-        return {k: str(v) if isinstance(v, Path) else v for k, v in plain.items()}
+        return dataclasses.asdict(self, dict_factory=_plain)
+
+
+def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: str(v) if isinstance(v, Path) else v for name, v in fields}
 
 
 def option(name: str) -> str:

@@ -31,9 +31,13 @@ class RawHistogram:
 
 @dataclass(frozen=True, slots=True)
 class RawInterval:
-    """Measured inferences that ended within one interval, all threads together."""
+    """What ended within one interval, all threads together: measured inferences.
+
+    But ``completed`` counts the successes of any inference received during measure.
+    """
 
     index: int
+    completed: int
     ok: int
     errors: int
     timeouts: int
@@ -57,8 +61,12 @@ class Totals:
     never_sent: int
     begin_ns: int
     end_ns: int
+    completed: int  # successes received during measure, whenever they were intended
+    answered: int  # replies of any outcome received during measure
+    gave_up: int  # of the time-outs: the server said so before ours ran out
     late: int
-    reconnects: int
+    breaks: int  # connections lost, and tries to open them again that failed
+    reconnects: int  # connections that stood again
     bytes_sent: int
     bytes_received: int
 

@@ -28,6 +28,10 @@ ARRIVALS_CONSTANT = 1
 ARRIVALS_POISSON = 2
 ARRIVALS_RECORDED = 3
 
+#: ``Tls.min_version``
+TLS_1_2 = 2
+TLS_1_3 = 3
+
 ANY_LENGTH = -1
 
 #: Numeric host and port, or the path of a unix socket.
@@ -160,12 +164,30 @@ CLOSED_LOOP = Schedule(ARRIVALS_CLOSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """TLS on the connections of a stream; files are PEM, empty = none.
+
+    ``server_name``: host name or IP address that the server's certificate must name; a host name
+    is also sent (SNI). ``ca_file``: who may have signed it; empty = the system's list.
+    ``cert_file``, ``key_file``: our own. ``insecure``: any certificate will do.
+    """
+
+    server_name: str
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    min_version: int = TLS_1_2
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One independent source of inferences: where to, over how many connections, what.
 
     ``addresses``: connections take them in turn. ``messages``: sent in the order of ``pattern``
     (indices, over and over); one message needs none. ``opening``: sent in order on each new
     connection, replies checked. ``data``: the first one's rows are taken in turn.
+    ``tls``: None = plain sockets.
     ``redisai``: "+TIMEDOUT" is a time-out and a nested "+NA" an error.
     ``schedule`` other than closed: at most ``max_outstanding`` due inferences wait per thread;
     beyond that they count as never sent.
@@ -179,6 +201,7 @@ class Stream:
     opening: tuple[Message, ...] = ()
     data: tuple[Data, ...] = ()
     keys: tuple[Keys, ...] = ()
+    tls: Tls | None = None
     protocol: int = PROTOCOL_RESP
     redisai: bool = False
     schedule: Schedule = CLOSED_LOOP

@@ -93,7 +93,7 @@ def _read_if_there(path: Path) -> str | None:
 def _cpu_model() -> str:
     lines = _read("/proc/cpuinfo").splitlines()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+    return next(names, "") or platform.processor()
 
 
 def _cpus_physical() -> int | None:

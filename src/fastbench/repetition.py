@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import signal
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +17,7 @@ from fastbench.plan import ARRIVALS_CLOSED
 from fastbench.results import ClientUsage, Repetition, ThreadUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fastbench.measured import Capture, RawThread, Snapshot, Totals
     from fastbench.monitor.sampler import Usage
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from fastbench.results import Verification
 
 POLL_S = 0.1
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 _NS_PER_S = 1e9
 
 
@@ -82,7 +86,7 @@ def run_repetition(
             raise outcome.error or KeyboardInterrupt
         response, service = collector.latencies(totals, plan.timeout_ns)
         measured_s = max(totals.end_ns - totals.begin_ns, 0) / _NS_PER_S
-        rate = totals.ok / measured_s if measured_s else 0.0
+        rate = totals.completed / measured_s if measured_s else 0.0
         usage = monitor.stop()
         repetition = Repetition(
             index=index,
@@ -119,21 +123,46 @@ def _drive(
     engine: Engine, plan: Plan, collector: Collector, display: Display, monitor: Monitor
 ) -> Outcome:
     """Start, watch until the end, join."""
-    interrupted = False
     watch = _Watch(plan, display, monitor)
-    try:
-        engine.start()
-        while not engine.wait(POLL_S):
-            collector.add(engine.take_intervals())
-            watch.show(engine.snapshot(), collector)
-    except KeyboardInterrupt:
+    with _interrupts_stop(engine) as interrupts:
+        try:
+            engine.start()
+            while not engine.wait(POLL_S):
+                collector.add(engine.take_intervals())
+                watch.show(engine.snapshot(), collector)
+        except KeyboardInterrupt as error:
+            engine.stop()
+            interrupts.append(error)
+        try:
+            engine.join()
+        except FastbenchError as error:
+            return Outcome("partial", error)
+    return Outcome("interrupted" if interrupts else "complete")
+
+
+@contextlib.contextmanager
+def _interrupts_stop(engine: Engine) -> Iterator[list[object]]:
+    """Let the first Ctrl-C only stop the engine, so that no interval is lost half-way.
+
+    The second one raises KeyboardInterrupt as ever. Yields what interrupted, nothing at first.
+    """
+    interrupts: list[object] = []
+
+    def interrupt(number: int, _: object) -> None:
+        if interrupts:
+            raise KeyboardInterrupt
+        interrupts.append(number)
         engine.stop()
-        interrupted = True
+
+    ours = threading.current_thread() is threading.main_thread()
+    raising = [s for s in STOPPING if ours and signal.getsignal(s) is signal.default_int_handler]
     try:
-        engine.join()
-    except FastbenchError as error:
-        return Outcome("partial", error)
-    return Outcome("interrupted" if interrupted else "complete")
+        for number in raising:
+            signal.signal(number, interrupt)
+        yield interrupts
+    finally:
+        for number in raising:
+            signal.signal(number, signal.default_int_handler)
 
 
 class _Watch:
@@ -187,7 +216,7 @@ def _client(threads: list[RawThread], totals: Totals, usage: Usage) -> ClientUsa
     system_ns = sum(t.system_ns for t in threads)
 
     def per_inference(total_ns: int) -> float | None:
-        return total_ns / 1e3 / totals.ok if totals.ok else None
+        return total_ns / 1e3 / totals.answered if totals.answered else None
 
     return ClientUsage(
         cpu_us_per_inference=per_inference(user_ns + system_ns),
@@ -200,6 +229,7 @@ def _client(threads: list[RawThread], totals: Totals, usage: Usage) -> ClientUsa
         host=usage.host,
         bytes_sent=totals.bytes_sent,
         bytes_received=totals.bytes_received,
+        connection_breaks=totals.breaks,
         reconnects=totals.reconnects,
         late_replies=totals.late,
     )

@@ -91,15 +91,22 @@ class Latency(_Data, frozen=True, kw_only=True):
 
 
 class Interval(_Data, frozen=True, kw_only=True):
-    """One interval of the time series; instants are seconds since measure began."""
+    """One interval of the time series; instants are seconds since measure began.
+
+    Outcomes and latencies: of measured inferences that ended in it. ``completed``: successes of
+    any inference received in it during measure, from which the rate is computed; None for the
+    rate after the end of measure. A quantile is None where nothing was recorded, or where it
+    falls among inferences that had no reply.
+    """
 
     start_s: float
     end_s: float
+    completed: int = 0
     ok: int
     errors: int
     timeouts: int
     lost: int
-    inferences_per_s: float
+    inferences_per_s: float | None
     response_p50_ms: float | None = None
     response_p95_ms: float | None = None
     response_p99_ms: float | None = None
@@ -167,7 +174,8 @@ class ClientUsage(_Data, frozen=True, kw_only=True):
     host: HostUsage | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
-    reconnects: int = 0
+    connection_breaks: int = 0  # connections lost, and tries to open them again that failed
+    reconnects: int = 0  # connections that stood again after they had broken
     late_replies: int = 0  # replies that came after their inference had timed out
 
 

@@ -42,12 +42,11 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
     parse_target(config.target)
     cpus = choose_cpus(config)
     allow_connections(config.total_connections)
-    with _result_folder(config) as folder:
-        with OPEN[config.workload](config) as job:
-            plan = make_plan(config, job.stream, cpus)
-            started_at = now_utc()
-            repetitions, outcome = _repeat(config, job, plan, show=show)
-            result = _result(config, job, started_at, repetitions, outcome)
+    with _result_folder(config) as folder, OPEN[config.workload](config) as job:
+        plan = make_plan(config, job.stream, cpus)
+        started_at = now_utc()
+        repetitions, outcome = _repeat(config, job, plan, show=show)
+        result = _result(config, job, started_at, repetitions, outcome)
         if folder:
             folder.write(result)
     return result

@@ -9,7 +9,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from fastbench.errors import UsageError
 
 DEFAULT_PORTS = {"redisai": 6379, "redis": 6379}
-SCHEMES = ("redisai", "redisai+unix", "redis", "redis+unix", "embedded")
+SECURE = {"redisais": "redisai", "rediss": "redis"}
+SCHEMES = (
+    *("redisai", "redisai+unix", "redisais"),
+    *("redis", "redis+unix", "rediss"),
+    "embedded",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class Target:
 
     ``kind``: which server kind speaks to it, e.g. ``redisai``. ``host`` and ``port``, or ``path``
     of a unix socket; for ``embedded`` all are empty until it is started, and ``path`` is ``unix``
-    when a unix socket was asked for.
+    when a unix socket was asked for. ``tls``: for ``redisais`` and ``rediss``.
     """
 
     url: str
@@ -27,12 +32,14 @@ class Target:
     port: int = 0
     path: str = ""
     user: str = ""
+    tls: bool = False
 
 
 def parse_target(url: str) -> Target:
     """Parse ``redisai://[user@]host[:port]``, ``redisai+unix:///path`` or ``embedded:[unix]``.
 
-    ``redis://`` and ``redis+unix://`` are the same for plain commands.
+    ``redisais://`` is ``redisai://`` over TLS; ``redis://``, ``redis+unix://`` and ``rediss://``
+    are the same for plain commands.
 
     Raises :class:`UsageError` naming what is wrong with it and what would be right; a password in
     it is not repeated.
@@ -43,7 +50,8 @@ def parse_target(url: str) -> Target:
     if "://" not in url or parts.scheme not in SCHEMES or parts.scheme == "embedded":
         raise _wrong(
             url,
-            "unknown scheme; use redisai://host:port, redisai+unix:///path/of/socket or embedded:",
+            "unknown scheme; use redisai://host:port, redisais://host:port for TLS, "
+            "redisai+unix:///path/of/socket or embedded:",
         )
     if parts.password is not None:
         raise _wrong(
@@ -79,14 +87,16 @@ def _tcp_target(url: str, parts: SplitResult) -> Target:
         raise _wrong(url, "the port must be a number from 1 to 65535") from e
     if not parts.hostname or port == 0:
         raise _wrong(url, f"needs a host and a port, e.g. {parts.scheme}://127.0.0.1:6379")
+    kind = SECURE.get(parts.scheme, parts.scheme)
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise _wrong(url, "nothing may follow the port")
     return Target(
         url,
-        parts.scheme,
+        kind,
         host=parts.hostname,
-        port=port or DEFAULT_PORTS[parts.scheme],
+        port=port or DEFAULT_PORTS[kind],
         user=unquote(parts.username or ""),
+        tls=parts.scheme in SECURE,
     )
 
 

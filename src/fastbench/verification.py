@@ -71,20 +71,20 @@ def verify(
     captures: Sequence[Capture], requested: int, dataset: Dataset, batch: int, oracle: Oracle
 ) -> Verification:
     """Compare kept replies with the oracle's answers to the same rows."""
+    whole = [c for c in captures if c.whole]
     rows = dataset.array()
-    differences = {
-        c.row: difference(oracle.run([np.asarray(rows[c.row : c.row + batch])])[0], _output(c))
-        for c in captures
-        if c.whole
+    expected = {
+        row: oracle.run([np.asarray(rows[row : row + batch])])[0] for row in {c.row for c in whole}
     }
-    wrong = sorted(row for row, d in differences.items() if not d <= TOLERANCE)
+    differences = [(c.row, difference(expected[c.row], _output(c))) for c in whole]
+    wrong = [row for row, d in differences if not d <= TOLERANCE]
     return Verification(
         requested=requested,
-        checked=sum(c.whole for c in captures),
+        checked=len(whole),
         mismatches=len(wrong),
-        max_abs_difference=max(differences.values(), default=None),
+        max_abs_difference=max((d for _, d in differences), default=None),
         tolerance=TOLERANCE,
-        mismatched_rows=wrong[:NAMED_MISMATCHES],
+        mismatched_rows=sorted(set(wrong))[:NAMED_MISMATCHES],
     )
 
 

@@ -20,6 +20,7 @@ LATE_MS = 1.0  # a send lag above it at p99, and above a tenth of the service ti
 LATE_SHARE = 0.1
 SHORT_RUN_S = 5.0
 UNSTABLE = 0.10  # (max - min) / median of the rate over repetitions
+UNSTEADY = 0.25  # of the inferences that could be in flight
 STEAL_PERCENT = 1.0
 
 LOOPBACK = ("localhost", "127.", "::1")
@@ -99,6 +100,26 @@ def _unfinished(result: Result) -> Iterator[Warning]:
         )
 
 
+def _unsteady(result: Result) -> Iterator[Warning]:
+    """Check Little's law: a closed loop holds rate x mean response time in flight, not more."""
+    config = result.config
+    if any(r.target_per_s for r in result.repetitions):
+        return
+    connections = int(config.get("connections") or config.get("threads", 1))
+    in_flight = connections * int(config.get("pipeline", 1))
+    held = max(
+        (r.inferences_per_s * (r.response_ms.mean or 0.0) / 1e3 for r in result.repetitions),
+        default=0.0,
+    )
+    if held > in_flight * (1 + UNSTEADY):
+        yield Warning(
+            code="unsteady",
+            message=f"INFERENCES/S ARE TOO HIGH: with the mean response time they make {held:,.1f} "
+            f"in flight where only {in_flight:,} could be: the load was still building up",
+            advice="use --warmup and --duration well above the response times",
+        )
+
+
 def _clipped(result: Result) -> Iterator[Warning]:
     total = sum(r.response_ms.clipped for r in result.repetitions)
     if total:
@@ -133,6 +154,15 @@ def _schedule_missed(result: Result) -> Iterator[Warning]:
             f"more after they were due{dropped}",
             advice="response times include that wait; lower --rate, or give the server more "
             "--connections or --pipeline, the client more --threads",
+        )
+
+
+def _insecure(result: Result) -> Iterator[Warning]:
+    if (result.config.get("tls") or {}).get("insecure"):
+        yield Warning(
+            code="tls-insecure",
+            message="the server's certificate was not checked: it may not have been the server",
+            advice="give the CA's certificate by --tls-ca in place of --tls-insecure",
         )
 
 
@@ -285,9 +315,11 @@ RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
     _timeouts,
     _lost,
     _unfinished,
+    _unsteady,
     _clipped,
     _schedule_missed,
     _thread_busy,
+    _insecure,
     _oversubscribed,
     _unpinned,
     _same_machine,

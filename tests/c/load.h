@@ -19,8 +19,7 @@ typedef struct load {
 
 static inline fb_part load_text(const char *text)
 {
-    return (fb_part){
-        .kind = FB_PART_TEXT, .bytes = (const uint8_t *)text, .len = strlen(text)};
+    return (fb_part){.kind = FB_PART_TEXT, .bytes = (const uint8_t *)text, .len = strlen(text)};
 }
 
 /* One connection, one thread, one inference in flight, ten requests; change what a test needs. */

@@ -61,7 +61,9 @@ def test_warm_up_is_sent_and_not_counted(connections: int) -> None:
     """With warm-up, the server sees more than N; exactly N are counted, all sent after it."""
     with FakeServer() as server:
         load = stream_of(server.address, connections, 2, PING)
-        ran = drive(Plan(streams=(load,), threads=1, warmup_ns=100 * MS, requests=500, interval_ns=FINE))
+        ran = drive(
+            Plan(streams=(load,), threads=1, warmup_ns=100 * MS, requests=500, interval_ns=FINE)
+        )
 
     assert ran.totals.ok == ran.totals.intended == 500
     late = [s for s in server.requests if s.arrived_ns >= ran.totals.begin_ns]
@@ -78,7 +80,9 @@ def test_slow_warm_up_leaves_no_trace() -> None:
 
     with FakeServer(script) as server:
         load = stream_of(server.address, 4, 1, PING)
-        ran = drive(Plan(streams=(load,), threads=2, warmup_ns=600 * MS, requests=400, interval_ns=FINE))
+        ran = drive(
+            Plan(streams=(load,), threads=2, warmup_ns=600 * MS, requests=400, interval_ns=FINE)
+        )
 
     t = ran.totals
     slow = [s for s in server.requests if s.answered_ns - s.arrived_ns >= slow_s * S]
@@ -109,7 +113,9 @@ def test_load_is_kept_up_until_the_last_measured_reply() -> None:
 
     with FakeServer(script) as server:
         load = stream_of(server.address, 4, 1, PING)
-        plan = Plan(streams=(load,), threads=1, warmup_ns=100 * MS, duration_ns=400 * MS, interval_ns=FINE)
+        plan = Plan(
+            streams=(load,), threads=1, warmup_ns=100 * MS, duration_ns=400 * MS, interval_ns=FINE
+        )
         ran = drive(plan, watch=learn_begin)
 
     t = ran.totals
@@ -133,7 +139,9 @@ def test_duration_counts_what_was_intended_within_it() -> None:
     """By duration, begin and end lie that far apart, and the books agree with the server's."""
     with FakeServer(always(Reply(after_s=0.002))) as server:
         load = stream_of(server.address, 6, 2, PING)
-        plan = Plan(streams=(load,), threads=3, warmup_ns=100 * MS, duration_ns=500 * MS, interval_ns=FINE)
+        plan = Plan(
+            streams=(load,), threads=3, warmup_ns=100 * MS, duration_ns=500 * MS, interval_ns=FINE
+        )
         ran = drive(plan)
 
     t = ran.totals
@@ -215,10 +223,7 @@ def test_phases_follow_one_another() -> None:
     def note(engine: Engine) -> None:
         seen.append(engine.snapshot().phase)
 
-    def script(request: Request) -> Reply:
-        return Reply(after_s=0.2)
-
-    with FakeServer(script) as server:
+    with FakeServer(always(Reply(after_s=0.2))) as server:
         load = stream_of(server.address, 2, 1, PING, opening=(HELLO,))
         plan = Plan(streams=(load,), threads=1, warmup_ns=300 * MS, duration_ns=300 * MS)
         drive(plan, watch=note)
@@ -231,7 +236,9 @@ def test_a_reader_that_comes_late_loses_nothing() -> None:
     """Intervals that nobody took for a while grow; their sums still equal the totals."""
     with NullServer() as server:
         load = stream_of(("127.0.0.1", server.port), 4, 4, PING)
-        with Engine(Plan(streams=(load,), threads=2, duration_ns=400 * MS, interval_ns=10 * MS)) as engine:
+        with Engine(
+            Plan(streams=(load,), threads=2, duration_ns=400 * MS, interval_ns=10 * MS)
+        ) as engine:
             engine.start()
             engine.wait(0.15)
             some = engine.take_intervals()
@@ -268,7 +275,9 @@ def test_memory_does_not_grow_with_the_run() -> None:
     rss = []
     with NullServer() as server:
         load = stream_of(("127.0.0.1", server.port), 4, 16, PING)
-        with Engine(Plan(streams=(load,), threads=1, duration_ns=6 * S, interval_ns=100 * MS)) as engine:
+        with Engine(
+            Plan(streams=(load,), threads=1, duration_ns=6 * S, interval_ns=100 * MS)
+        ) as engine:
             engine.start()
             counted = 0
             while not engine.wait(0.1):

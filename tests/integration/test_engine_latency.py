@@ -119,14 +119,21 @@ def test_littles_law(connections: int, pipeline: int, threads: int, tmp_path: Pa
     with NullServer(unix_path=str(tmp_path / "s"), threads=1) as _:
         load = stream_of(str(tmp_path / "s"), connections, pipeline)
         plan = Plan(streams=(load,), threads=threads, warmup_ns=100 * MS, duration_ns=1500 * MS)
-        ran = drive(plan)
+        assert any(obeys_littles_law(drive(plan), connections * pipeline) for _ in range(TRIES))
 
-    t = ran.totals
-    in_flight = ran.sum_ns("response") / (t.end_ns - t.begin_ns)
-    # Each slot may hold an inference across begin and another across end.
-    longest = max(i.response.max_ns for i in ran.intervals)
-    edge = connections * pipeline * longest / (t.end_ns - t.begin_ns)
-    assert abs(in_flight - connections * pipeline) <= 0.03 * connections * pipeline + edge
+
+#: A machine that stands still for 100 ms at the edge of measure spoils one run, not all.
+TRIES = 5
+
+
+def obeys_littles_law(ran: Ran, slots: int) -> bool:
+    """Return whether as many inferences were in flight as there are slots, within 2 %.
+
+    Each slot may besides hold an inference across begin and another across end.
+    """
+    measured_ns = ran.totals.end_ns - ran.totals.begin_ns
+    edge = slots * max(i.response.max_ns for i in ran.intervals) / measured_ns
+    return abs(ran.sum_ns("response") / measured_ns - slots) <= 0.02 * slots + edge
 
 
 def test_littles_law_with_a_slow_server() -> None:
@@ -134,12 +141,7 @@ def test_littles_law_with_a_slow_server() -> None:
     with FakeServer(in_turn([Reply(after_s=0.004), Reply(after_s=0.001)])) as server:
         load = stream_of(server.address, 4, 2)
         plan = Plan(streams=(load,), threads=2, warmup_ns=100 * MS, duration_ns=1500 * MS)
-        ran = drive(plan)
-
-    t = ran.totals
-    longest = max(i.response.max_ns for i in ran.intervals)
-    edge = 8 * longest / (t.end_ns - t.begin_ns)
-    assert abs(ran.sum_ns("response") / (t.end_ns - t.begin_ns) - 8) <= 0.03 * 8 + edge
+        assert any(obeys_littles_law(drive(plan), 8) for _ in range(TRIES))
 
 
 def test_an_outage_is_in_the_response_times() -> None:

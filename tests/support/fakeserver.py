@@ -14,11 +14,12 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
 _WAIT_S = 60.0
@@ -52,7 +53,7 @@ class Reply:
 SILENCE = Reply(b"")  # the request is read and never answered
 
 #: What to do with a request.
-Script = Callable[[Request], Reply] if TYPE_CHECKING else object
+Script = Callable[[Request], Reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ class FakeServer:
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-server")
         self._listener: asyncio.Server | None = None
         self._open: set[_Connection] = set()
+        self._made: list[_Connection] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -134,8 +136,8 @@ class FakeServer:
         """Return the requests (of that name) that were answered, in order of arrival."""
         return [s for s in self.requests if s.answered_ns and name in {None, s.name}]
 
-    def _call(self, coroutine: object) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_WAIT_S)  # type: ignore[arg-type]
+    def _call(self, coroutine: Coroutine[None, None, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_WAIT_S)
 
     async def _listen(self) -> None:
         def connection() -> _Connection:
@@ -150,11 +152,15 @@ class FakeServer:
 
     async def _end(self) -> None:
         self._die()
-        tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        answering = {c.task for c in self._made if c.task is not None}
+        accepting = asyncio.all_tasks() - answering - {asyncio.current_task()}
+        await asyncio.gather(*accepting, return_exceptions=True)  # asyncio's own: let them finish
+        self._die()
+        for connection in self._made:
+            if connection.task is not None:
+                connection.task.cancel()
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
+        await asyncio.sleep(0)
 
     def _die(self) -> None:
         if self._listener is not None:
@@ -171,7 +177,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._buffer = bytearray()
         self._queue: asyncio.Queue[tuple[Reply, Seen]] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._number = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -180,18 +186,19 @@ class _Connection(asyncio.Protocol):
         self._index = len(self._server.heard)
         self._server.heard.append(Heard())
         self._server._open.add(self)
+        self._server._made.append(self)
         welcome = self._server.welcome(self._index)
         self._transport.write(welcome.data)
         if welcome.then == "deaf":
             self._transport.pause_reading()
         elif welcome.then != "keep":
             self.end(welcome.then)
-        self._task = asyncio.get_running_loop().create_task(self._answer())
+        self.task = asyncio.get_running_loop().create_task(self._answer())
 
     def connection_lost(self, _: Exception | None) -> None:
         self._server._open.discard(self)
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def data_received(self, data: bytes) -> None:
         now_ns = time.monotonic_ns()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 
+Words = tuple[str | float | bytes, ...]
+
 
 class Wire:
     """One connection; words may be text, numbers or bytes."""
@@ -87,6 +89,16 @@ def encode(*words: str | float | bytes) -> bytes:
     parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
     head = b"*%d\r\n" % len(parts)
     return head + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def reply(*lines: str) -> bytes:
+    """Return lines as they stand on the wire."""
+    return b"".join(line.encode("latin-1") + b"\r\n" for line in lines)
+
+
+def check(wire: Wire, words: Words, *lines: str) -> None:
+    """Send words and compare all that comes back."""
+    assert reply(*lines) == wire.ask(*words), words
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ def interval(index: int, values_ns: list[int], **counts: int) -> RawInterval:
     found = histogram(values_ns)
     return RawInterval(
         index=index,
+        completed=counts.get("completed", len(values_ns)),
         ok=len(values_ns),
         errors=counts.get("errors", 0),
         timeouts=counts.get("timeouts", 0),
@@ -152,9 +153,7 @@ def test_errors_by_class() -> None:
     """Error classes come with their count and their first text, sorted by name."""
     collector = Collector(SECOND_NS)
     classes = {"WRONGTYPE": (1, "WRONGTYPE no"), "ERR": (2, "ERR model key is empty")}
-    _, counts = finish(
-        collector, [interval(0, [MS] * 7, errors=3)], totals(7, errors=3), classes
-    )
+    _, counts = finish(collector, [interval(0, [MS] * 7, errors=3)], totals(7, errors=3), classes)
 
     assert counts.errors == 3
     assert list(counts.errors_by_class) == ["ERR", "WRONGTYPE"]

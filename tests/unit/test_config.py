@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastbench.config import RunConfig, option
+from fastbench.config import RunConfig, TlsConfig, option
 from fastbench.errors import EXIT_USAGE, UsageError
 
 
@@ -86,12 +86,37 @@ def test_devices(device: str) -> None:
         ({"threads": 4, "connections": 3}, "--connections 3 is less than --threads 4"),
         ({"connections": 65536, "pipeline": 65536}, "in flight"),
         ({"cpus": (0,), "pin": False}, "--cpus and --no-pin"),
+        ({"tls": TlsConfig()}, "rediss:// or redisais://"),
     ],
 )
 def test_contradictions(values: dict[str, Any], words: str) -> None:
     """Options that exclude one another are refused together."""
     with pytest.raises(UsageError, match=words):
         RunConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"cert": Path("c")}, "--tls-cert and --tls-key belong together"),
+        ({"key": Path("k")}, "--tls-cert and --tls-key belong together"),
+        ({"insecure": True, "ca": Path("a")}, "--tls-insecure and --tls-ca"),
+        ({"min_version": "1.1"}, "--tls-min-version '1.1': must be one of 1.2, 1.3"),
+        ({"server_name": ""}, "--tls-server-name ''"),
+        ({"server_name": "a b"}, "--tls-server-name 'a b'"),
+    ],
+)
+def test_tls_options(values: dict[str, Any], words: str) -> None:
+    """What TLS cannot do is refused by the name of its option."""
+    with pytest.raises(UsageError, match=f"^{words}"):
+        TlsConfig(**values)
+
+
+def test_paths_of_tls_are_json() -> None:
+    """Also files inside a nested configuration are written as text."""
+    config = RunConfig(target="rediss://h", tls=TlsConfig(ca=Path("ca.pem")))
+
+    assert json.loads(json.dumps(config.to_dict()))["tls"]["ca"] == "ca.pem"
 
 
 def test_one_connection_per_thread_by_default() -> None:

@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from fastbench import load
-from fastbench.cli.run import parse_cpus
+from fastbench.cli.options import parse_cpus
 from fastbench.config import RunConfig
 from fastbench.errors import UsageError
 

@@ -65,9 +65,7 @@ EXECUTE = {
     b"$7\r\nOUTPUTS\r\n$30\r\nclassificationTensor:{c000007}\r\n",
 }
 EXECUTE_ARGUMENTS = {"modern": 8, "legacy": 6}
-TENSORGET = (
-    b"$12\r\nAI.TENSORGET\r\n$30\r\nclassificationTensor:{c000007}\r\n$4\r\nBLOB\r\n"
-)
+TENSORGET = b"$12\r\nAI.TENSORGET\r\n$30\r\nclassificationTensor:{c000007}\r\n$4\r\nBLOB\r\n"
 DAG_HEAD = {
     "modern": b"*26\r\n$13\r\nAI.DAGEXECUTE\r\n$7\r\nROUTING\r\n$9\r\n{c000007}\r\n",
     "legacy": b"*22\r\n$9\r\nAI.DAGRUN\r\n",
@@ -138,7 +136,4 @@ def test_texts_are_joined() -> None:
     """The engine sees as few parts as there are runs of constant bytes."""
     parts = MESSAGES["pipeline"](inference("modern", 1)).parts
 
-    assert not any(
-        isinstance(a, Text) and isinstance(b, Text)
-        for a, b in pairwise(parts)
-    )
+    assert not any(isinstance(a, Text) and isinstance(b, Text) for a, b in pairwise(parts))

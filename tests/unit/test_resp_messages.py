@@ -38,9 +38,7 @@ def test_commands_follow_one_another() -> None:
     """Several commands are one message: their texts are joined, replies and expectations kept."""
     result = message([command("PING"), command("PING")], replies=2, expect=(Expect(b"+"),) * 2)
 
-    assert result == Message(
-        (Text(b"*1\r\n$4\r\nPING\r\n" * 2),), 2, (Expect(b"+"), Expect(b"+"))
-    )
+    assert result == Message((Text(b"*1\r\n$4\r\nPING\r\n" * 2),), 2, (Expect(b"+"), Expect(b"+")))
 
 
 def test_empty_value() -> None:

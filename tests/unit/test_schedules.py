@@ -69,7 +69,7 @@ def test_profile_units() -> None:
 )
 def test_bad_profiles(text: str) -> None:
     """Each is one line that names the option."""
-    with pytest.raises(UsageError, match="^--profile"):
+    with pytest.raises(UsageError, match=r"^--profile"):
         parse_profile(text)
 
 
@@ -92,7 +92,7 @@ def test_bad_files(tmp_path: Path, text: str) -> None:
     """Each is one line that names the option and the file."""
     file = tmp_path / "arrivals"
     file.write_text(text)
-    with pytest.raises(UsageError, match="^--arrivals-file .*arrivals"):
+    with pytest.raises(UsageError, match=r"^--arrivals-file .*arrivals"):
         make_schedule(RunConfig(arrivals_file=file))
 
 

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 import pytest
-from support.wire import Wire, encode, server_in_thread
+from support.wire import Wire, Words, check, encode, reply, server_in_thread
 
 from fastbench.models import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-Words = tuple[str | float | bytes, ...]
 
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 NO_TENSOR = "ERR tensor key is empty or in a different shard"
@@ -53,16 +51,6 @@ def addition() -> bytes:
     graph = onnx.helper.make_graph([node], "addition", values[:2], values[2:])
     opset = onnx.helper.make_opsetid("", 17)
     return onnx.helper.make_model(graph, ir_version=10, opset_imports=[opset]).SerializeToString()
-
-
-def reply(*lines: str) -> bytes:
-    """Return lines as they stand on the wire."""
-    return b"".join(line.encode("latin-1") + b"\r\n" for line in lines)
-
-
-def check(wire: Wire, words: Words, *lines: str) -> None:
-    """Send words and compare all that comes back."""
-    assert reply(*lines) == wire.ask(*words), words
 
 
 TENSORSET_ERRORS: list[tuple[Words, str]] = [

@@ -25,14 +25,15 @@ GENERATED = {".git", ".venv", "build", "dist", "results", "__pycache__", ".hypot
 #: Where each Python module or subpackage stands: imports point to a lower floor.
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"config", "measured", "plan", "results", "targets"},
+    {"cache", "config", "measured", "plan", "results", "targets"},
     {"_engine", "_pixels", "_wire"},
-    {"latency", "platform_info"},
+    {"latency", "platform_info", "schedules"},
     {"summary", "warnings"},
     {"datasets", "models", "monitor", "report", "serve"},
     {"servers"},
-    {"collector", "job", "verification"},
-    {"load", "repetition", "workloads"},
+    {"job", "series", "verification"},
+    {"collector"},
+    {"check", "load", "repetition", "workloads"},
     {"runner"},
     {"fastbench"},  # the package itself: it only hands names on
     {"cli"},

@@ -31,6 +31,24 @@ def test_valid(url: str, parts: dict[str, str | int]) -> None:
     assert (target.kind, target.url) == ("redisai", url)
 
 
+@pytest.mark.parametrize(
+    ("url", "kind", "tls"),
+    [
+        ("redisais://h", "redisai", True),
+        ("rediss://h", "redis", True),
+        ("redisai://h", "redisai", False),
+        ("redis://h", "redis", False),
+        ("redis+unix:///s", "redis", False),
+    ],
+)
+def test_tls_is_a_scheme(url: str, kind: str, *, tls: bool) -> None:
+    """The scheme with an s speaks to the same kind of server, over TLS, at the same port."""
+    target = parse_target(url)
+
+    assert (target.kind, target.tls) == (kind, tls)
+    assert target.port == (0 if target.path else 6379)
+
+
 @pytest.mark.parametrize(("url", "path"), [("embedded:", ""), ("embedded:unix", "unix")])
 def test_embedded(url: str, path: str) -> None:
     """The embedded server has no address yet, at most the wish for a unix socket."""

@@ -77,6 +77,17 @@ def test_another_rows_answer(dataset: Dataset, oracle: Oracle) -> None:
     assert found.mismatched_rows == [4]
 
 
+def test_every_reply_counts(dataset: Dataset, oracle: Oracle) -> None:
+    """One wrong reply is not hidden by right ones to the same row, before or after it."""
+    right = capture(3, answer(dataset, 3, 1))
+    wrong = capture(3, answer(dataset, 4, 1))
+
+    for captures in ([wrong, right, right], [right, wrong, right], [right, right, wrong]):
+        found = verification.verify(captures, 3, dataset, 1, oracle)
+
+        assert (found.checked, found.mismatches, found.mismatched_rows) == (3, 1, [3])
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

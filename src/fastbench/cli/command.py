@@ -10,7 +10,7 @@ import typer
 
 from fastbench.cli import options
 from fastbench.cli.execute import execute
-from fastbench.cli.options import parse_cpus
+from fastbench.cli.options import parse_cpus, tls_config
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.errors import UsageError
 
@@ -21,7 +21,7 @@ def command(
     target: Annotated[
         str,
         typer.Argument(
-            help="redis://[user@]host:port, redis+unix:///path or embedded:. "
+            help="redis://[user@]host:port, rediss:// for TLS, redis+unix:///path or embedded:. "
             "The password comes from FASTBENCH_PASSWORD."
         ),
     ],
@@ -113,6 +113,12 @@ def command(
     timeout: options.Timeout = 30.0,
     max_errors: options.MaxErrors = None,
     fail_fast: options.FailFast = False,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    tls_server_name: options.TlsServerName = None,
+    tls_insecure: options.TlsInsecure = False,
+    tls_min_version: options.TlsMinVersion = "1.2",
     out: options.Out = None,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -146,6 +152,9 @@ def command(
         max_errors=max_errors,
         fail_fast=fail_fast,
         seed=seed,
+        tls=tls_config(
+            tls_ca, tls_cert, tls_key, tls_server_name, tls_min_version, insecure=tls_insecure
+        ),
         out=out,
         command=CommandConfig(
             commands=_commands(words, commands),

@@ -11,6 +11,7 @@ from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN
 
 if TYPE_CHECKING:
     from fastbench.config import RunConfig
+    from fastbench.results import Result
 
 
 def execute(config: RunConfig, *, quiet: bool, as_json: bool) -> int:
@@ -27,5 +28,11 @@ def execute(config: RunConfig, *, quiet: bool, as_json: bool) -> int:
         print_report(result)
     if result.status == "interrupted":
         return EXIT_INTERRUPTED
-    wrong = any(r.verification and r.verification.mismatches for r in result.repetitions)
-    return EXIT_RUN if wrong or result.status != "complete" else EXIT_OK
+    return EXIT_OK if _is_good(result) else EXIT_RUN
+
+
+def _is_good(result: Result) -> bool:
+    """Tell whether the run was complete, something succeeded and all sampled answers were right."""
+    checks = [r.verification for r in result.repetitions if r.verification]
+    right = all(check.checked and not check.mismatches for check in checks)
+    return result.status == "complete" and result.summary is not None and right

@@ -1,4 +1,4 @@
-"""``fastbench model``: what models there are, and what is in them."""
+"""``fastbench model``: what models there are, what is in them, and into a server with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Build and describe models.", no_args_is_help=True)
+app = typer.Typer(help="Build, describe, load and check models.", no_args_is_help=True)
+
+
+_Target = Annotated[
+    str,
+    typer.Argument(metavar="TARGET", help="redisai://[user@]host:port or redisai+unix:///path."),
+]
+_Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Name of a built-in model, or a model file.")
+]
+_Backend = Annotated[
+    str | None, typer.Option(help="TF, TFLITE, TORCH or ONNX. Default: from the file.")
+]
+_Inputs = Annotated[list[str] | None, typer.Option("--input", help="Input name of the model (TF).")]
+_Outputs = Annotated[
+    list[str] | None, typer.Option("--output", help="Output name of the model (TF).")
+]
+_Key = Annotated[
+    str | None, typer.Option(help="Key in the server. Default: fastbench: and the model's name.")
+]
 
 
 @app.command("list")
@@ -34,13 +53,46 @@ def build(
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="Name of a built-in model, or a model file.")],
-    backend: Annotated[str | None, typer.Option(help="TF, TFLITE, TORCH or ONNX.")] = None,
-    inputs: Annotated[list[str] | None, typer.Option("--input", help="Input tensor.")] = None,
-    outputs: Annotated[list[str] | None, typer.Option("--output", help="Output tensor.")] = None,
+    model: _Model, backend: _Backend = None, inputs: _Inputs = None, outputs: _Outputs = None
 ) -> None:
     """Describe a model: backend, tensors, size, cost."""
     from fastbench.models import describe, load_model
 
     for line in describe(load_model(model, backend, tuple(inputs or ()), tuple(outputs or ()))):
         typer.echo(line)
+
+
+@app.command()
+def load(
+    target: _Target,
+    model: _Model,
+    device: Annotated[str, typer.Option(help="cpu, gpu or gpu:N of the server.")] = "cpu",
+    backend: _Backend = None,
+    inputs: _Inputs = None,
+    outputs: _Outputs = None,
+    key: _Key = None,
+) -> None:
+    """Store a model in a server and compare one inference with onnxruntime."""
+    from fastbench import check as checks
+    from fastbench.models import load_model
+
+    chosen = load_model(model, backend, tuple(inputs or ()), tuple(outputs or ()))
+    checked = checks.load(target, chosen, device, key)
+    typer.echo(f"{target}: stored {chosen.name} as {checked.key} on {device}")
+    typer.echo(checked)
+
+
+@app.command()
+def check(
+    target: _Target,
+    model: _Model,
+    dataset: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its first row is sent. Default: random.")
+    ] = None,
+    key: _Key = None,
+) -> None:
+    """Compare one inference of a model that a server holds with onnxruntime."""
+    from fastbench import check as checks
+    from fastbench.models import load_model
+
+    typer.echo(checks.check(target, load_model(model), key, dataset))

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from fastbench.config import TlsConfig
 from fastbench.errors import UsageError
 
 LOAD = "Load"
 ENDS = "When it ends"
 OUTPUT = "Output"
+TLS = "TLS (targets rediss:// and redisais://)"
 
 Threads = Annotated[int, typer.Option(help="Native threads.", rich_help_panel=LOAD)]
 Connections = Annotated[
@@ -95,6 +97,53 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="Print result.json, not the report.", rich_help_panel=OUTPUT),
 ]
+
+TlsCa = Annotated[
+    Path | None,
+    typer.Option(
+        help="PEM file: who may sign for the server. Default: the system's list.",
+        rich_help_panel=TLS,
+    ),
+]
+TlsCert = Annotated[
+    Path | None, typer.Option(help="PEM file: the client's certificate.", rich_help_panel=TLS)
+]
+TlsKey = Annotated[
+    Path | None, typer.Option(help="PEM file: its key, not encrypted.", rich_help_panel=TLS)
+]
+TlsServerName = Annotated[
+    str | None,
+    typer.Option(
+        help="What the server's certificate must name. Default: the target's host.",
+        rich_help_panel=TLS,
+    ),
+]
+TlsInsecure = Annotated[
+    bool,
+    typer.Option("--tls-insecure", help="Take any certificate.", rich_help_panel=TLS),
+]
+TlsMinVersion = Annotated[str, typer.Option(help="1.2 or 1.3.", rich_help_panel=TLS)]
+
+
+def tls_config(
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    server_name: str | None,
+    min_version: str,
+    *,
+    insecure: bool,
+) -> TlsConfig | None:
+    """Return what the options of TLS say together; None where none was given."""
+    config = TlsConfig(
+        ca=ca,
+        cert=cert,
+        key=key,
+        server_name=server_name,
+        insecure=insecure,
+        min_version=min_version,
+    )
+    return None if config == TlsConfig() else config
 
 
 def parse_cpus(text: str | None) -> tuple[int, ...] | None:

@@ -9,7 +9,7 @@ import typer
 
 from fastbench.cli import options
 from fastbench.cli.execute import execute
-from fastbench.cli.options import parse_cpus
+from fastbench.cli.options import parse_cpus, tls_config
 from fastbench.config import RunConfig
 
 WHAT = "What is sent"
@@ -19,7 +19,8 @@ def run(
     target: Annotated[
         str,
         typer.Argument(
-            help="redisai://[user@]host:port, redisai+unix:///path or embedded: (default). "
+            help="redisai://[user@]host:port, redisais:// for TLS, redisai+unix:///path or "
+            "embedded: (default). "
             "The password comes from FASTBENCH_PASSWORD."
         ),
     ] = "embedded:",
@@ -94,6 +95,12 @@ def run(
             rich_help_panel=options.OUTPUT,
         ),
     ] = 0,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
+    tls_server_name: options.TlsServerName = None,
+    tls_insecure: options.TlsInsecure = False,
+    tls_min_version: options.TlsMinVersion = "1.2",
     out: options.Out = None,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -133,6 +140,9 @@ def run(
         max_errors=max_errors,
         fail_fast=fail_fast,
         seed=seed,
+        tls=tls_config(
+            tls_ca, tls_cert, tls_key, tls_server_name, tls_min_version, insecure=tls_insecure
+        ),
         out=out,
     )
     raise typer.Exit(execute(config, quiet=quiet, as_json=json))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import IO, TYPE_CHECKING
 
-from fastbench.datasets.cache import cache_folder
+from fastbench.cache import cache_folder
 from fastbench.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import fcntl
 import shutil
 from typing import TYPE_CHECKING
 
+from fastbench.cache import cache_folder
 from fastbench.datasets.base import Dataset, open_dataset
-from fastbench.datasets.cache import cache_folder
 from fastbench.datasets.versions import libraries
 from fastbench.datasets.vision import VisionConfig, build
 from fastbench.errors import DatasetError

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastbench.cache import cache_folder
 from fastbench.errors import ModelError
 from fastbench.models import mobilenet, tiny
 
@@ -33,15 +34,9 @@ def builtin_names() -> tuple[str, ...]:
     return tuple(BUILTIN)
 
 
-def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/fastbench/models``, by default below ``~/.cache``."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "fastbench" / "models"
-
-
 def builtin_path(name: str) -> Path:
     """Return the file of a built-in model, built first where it is not in the cache."""
-    path = cache_folder() / f"{name}-{RECIPE}.onnx"
+    path = cache_folder() / "models" / f"{name}-{RECIPE}.onnx"
     if not path.is_file():
         build_file(name, path)
     return path

@@ -39,8 +39,16 @@ def _model(result: Result) -> str:
         target.model,
         " on ".join(part for part in (target.backend, target.device) if part),
         "RANDOM WEIGHTS" if target.random_weights else "",
-        "" if difference is None else f"first answer within {difference:.1e} of onnxruntime",
+        _first_answer(difference),
     )
+
+
+def _first_answer(difference: float | None) -> str:
+    if difference is None:
+        return ""
+    if difference == 0:
+        return "first answer equals onnxruntime's"
+    return f"first answer within {difference:.1e} of onnxruntime's"
 
 
 def _dataset(result: Result) -> str:

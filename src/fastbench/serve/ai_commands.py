@@ -8,31 +8,20 @@ from typing import TYPE_CHECKING
 
 from fastbench.serve.backends import BACKENDS
 from fastbench.serve.dag import Dag, GetTensor, Op, SetTensor, parse_dag
-from fastbench.serve.execute import Execution, deadline, parse_execute, parse_run
+from fastbench.serve.execute import Execution, deadline, parse_execution
 from fastbench.serve.modelstore import parse_chunk_size, parse_recipe, show_model
 from fastbench.serve.queues import Job, Model, Stats, TimedOutError
 from fastbench.serve.resp import NA, OK, TIMED_OUT, CommandError, Reply
-from fastbench.serve.state import (
-    Keys,
-    Session,
-    State,
-    check_replaceable,
-    find_model,
-    find_tensor,
-)
-from fastbench.serve.tensors import (
-    Tensor,
-    dtype_name,
-    parse_format,
-    parse_tensor,
-    show_tensor,
-)
+from fastbench.serve.scripts import Script, parse_script, show_script
+from fastbench.serve.state import Keys, Session, State, check_replaceable, find
+from fastbench.serve.tensors import Tensor, dtype_name, parse_format, parse_tensor, show_tensor
 from fastbench.serve.words import Words, upper, wrong_arity
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from fastbench.serve.resp import Request
+    from fastbench.serve.state import Kind
     from fastbench.serve.tensors import Array
 
 
@@ -52,53 +41,85 @@ def tensorset(_state: State, session: Session, request: Request) -> Reply:
 def tensorget(_state: State, session: Session, request: Request) -> Reply:
     """``AI.TENSORGET key [META] [BLOB | VALUES]``."""
     words = Words(request)
-    tensor = find_tensor(session.keys, words.key())
+    tensor = find(session.keys, words.key(), Tensor)
     return show_tensor(tensor, parse_format(words))
 
 
 def modelstore(state: State, session: Session, request: Request) -> Awaitable[Reply]:
     """``AI.MODELSTORE key backend device ... BLOB chunk ...``, and AI.MODELSET."""
     words = Words(request)
-    key, keys = words.key(), session.keys
+    key = words.key()
     recipe = parse_recipe(words, legacy=upper(request[0]) == "AI.MODELSET")
-    check_replaceable(keys, key, Model)
+    check_replaceable(session.keys, key, Model)
+    return _store(session.keys, key, lambda: recipe.load(state.settings.intra_op))
 
-    async def load() -> Reply:
-        keys[key] = await asyncio.to_thread(recipe.load, state.settings.intra_op)
-        return OK
 
-    return load()
+async def _store(keys: Keys, key: bytes, load: Callable[[], Model | Script]) -> Reply:
+    keys[key] = await asyncio.to_thread(load)
+    return OK
 
 
 def modelget(state: State, session: Session, request: Request) -> Reply:
     """``AI.MODELGET key [META] [BLOB]``."""
     words = Words(request)
-    model = find_model(session.keys, words.key())
+    model = find(session.keys, words.key(), Model)
     return show_model(model, words, state.model_chunk_bytes)
 
 
 def modeldel(_state: State, session: Session, request: Request) -> Reply:
     """``AI.MODELDEL key``."""
-    key = bytes(request[1])
-    find_model(session.keys, key)
-    del session.keys[key]
+    return _delete(session.keys, bytes(request[1]), Model)
+
+
+def scriptstore(_state: State, session: Session, request: Request) -> Awaitable[Reply]:
+    """``AI.SCRIPTSTORE key device ... SOURCE text``, and AI.SCRIPTSET."""
+    words = Words(request)
+    key = words.key()
+    recipe = parse_script(words, legacy=upper(request[0]) == "AI.SCRIPTSET")
+    check_replaceable(session.keys, key, Script)
+    return _store(session.keys, key, recipe.load)
+
+
+def scriptget(_state: State, session: Session, request: Request) -> Reply:
+    """``AI.SCRIPTGET key [META] [SOURCE]``."""
+    words = Words(request)
+    return show_script(find(session.keys, words.key(), Script), words)
+
+
+def scriptdel(_state: State, session: Session, request: Request) -> Reply:
+    """``AI.SCRIPTDEL key``."""
+    return _delete(session.keys, bytes(request[1]), Script)
+
+
+def _delete(keys: Keys, key: bytes, kind: type[Kind]) -> Reply:
+    find(keys, key, kind)
+    del keys[key]
     return OK
 
 
 def modelscan(_state: State, session: Session, _request: Request) -> Reply:
     """``AI._MODELSCAN``: key and tag of every model."""
-    return [[key, value.tag] for key, value in session.keys.items() if isinstance(value, Model)]
+    return _scan(session.keys, Model)
 
 
-def modelexecute(state: State, session: Session, request: Request) -> Awaitable[Reply]:
-    """``AI.MODELEXECUTE``, and AI.MODELRUN. The inputs are those of this instant."""
-    words = Words(request)
+def scriptscan(_state: State, session: Session, _request: Request) -> Reply:
+    """``AI._SCRIPTSCAN``: key and tag of every script."""
+    return _scan(session.keys, Script)
+
+
+def _scan(keys: Keys, kind: type[Model | Script]) -> Reply:
+    return [[key, value.tag] for key, value in keys.items() if isinstance(value, kind)]
+
+
+def execute(state: State, session: Session, request: Request) -> Awaitable[Reply]:
+    """``AI.MODELEXECUTE``, ``AI.SCRIPTEXECUTE`` and their deprecated forms.
+
+    The inputs are those of this instant.
+    """
     keys = session.keys
-    model = find_model(keys, words.key())
-    parse = parse_run if upper(request[0]) == "AI.MODELRUN" else parse_execute
-    execution = parse(words, model)
-    inputs = [find_tensor(keys, key).array for key in execution.inputs]
-    job = state.submit(model, inputs, deadline(execution.timeout_s))
+    execution = parse_execution(request, keys)
+    inputs = [find(keys, key, Tensor).array for key in execution.inputs]
+    job = state.submit(execution.model, inputs, deadline(execution.timeout_s))
     return _keep_outputs(job, keys, execution.outputs)
 
 
@@ -121,11 +142,7 @@ def _tensors(arrays: Sequence[Array]) -> list[Tensor]:
 
 def dag(state: State, session: Session, request: Request) -> Awaitable[Reply]:
     """``AI.DAGEXECUTE``, ``AI.DAGRUN`` and their read-only forms."""
-    keys = session.keys
-    parsed = parse_dag(
-        request, lambda key: find_model(keys, key), lambda key: find_tensor(keys, key)
-    )
-    return _DagRun(state, keys, parsed).run()
+    return _DagRun(state, session.keys, parse_dag(request, session.keys)).run()
 
 
 class _DagRun:
@@ -160,7 +177,7 @@ class _DagRun:
         return await self._execute(op)
 
     async def _execute(self, op: Execution) -> Reply:
-        """Run a model, unless an op before failed: then its outputs do not exist either."""
+        """Run it, unless an op before failed: then its outputs do not exist either."""
         reply: Reply = NA
         if not self._failed:
             inputs = [self._names[name].array for name in op.inputs]
@@ -190,19 +207,20 @@ class _DagRun:
 def info(_state: State, session: Session, request: Request) -> Reply:
     """``AI.INFO key [RESETSTAT]``."""
     key = bytes(request[1])
-    model = session.keys.get(key)
-    if not isinstance(model, Model):
+    found = session.keys.get(key)
+    if not isinstance(found, Model | Script):
         msg = "ERR cannot find run info for key"
         raise CommandError(msg)
-    stats = model.stats
+    stats = found.stats
     if len(request) > 2 and upper(request[2]) == "RESETSTAT":  # noqa: PLR2004
         for name in Stats.__slots__:
             setattr(stats, name, 0)
         return OK
+    kind, samples = (b"MODEL", stats.samples) if isinstance(found, Model) else (b"SCRIPT", -1)
     return [
-        *(b"key", key, b"type", b"MODEL", b"backend", model.backend.encode()),
-        *(b"device", model.device.text.encode(), b"tag", model.tag),
-        *(b"duration", stats.duration_us, b"samples", stats.samples),
+        *(b"key", key, b"type", kind, b"backend", found.backend.encode()),
+        *(b"device", found.device.text.encode(), b"tag", found.tag),
+        *(b"duration", stats.duration_us, b"samples", samples),
         *(b"calls", stats.calls, b"errors", stats.errors),
     ]
 

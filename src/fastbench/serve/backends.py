@@ -52,11 +52,10 @@ class Device:
         return int(number or 0) if kind == "GPU" else None
 
 
-def parse_device(text: str) -> Device:
-    """Check the spelling; CommandError otherwise."""
+def parse_device(text: str, error: str = "ERR Invalid DEVICE") -> Device:
+    """Check the spelling; CommandError with ``error`` otherwise."""
     if not re.fullmatch(r"(?i)[CG]PU(:[0-9]{1,5})?", text):
-        msg = "ERR Invalid DEVICE"
-        raise CommandError(msg)
+        raise CommandError(error)
     return Device(text)
 
 
@@ -67,10 +66,20 @@ def load(backend: str, device: Device, blob: bytes, threads: int) -> Executable:
     """
     if backend == "ONNX":
         return OnnxModel(device, blob, threads)
-    if backend == "TORCH" and importlib.util.find_spec("torch"):
-        return TorchModel(device, blob)
-    msg = "ERR Could not load backend"
-    raise CommandError(msg)
+    _require_torch(backend)
+    return TorchModel(device, blob)
+
+
+def load_functions(device: Device, source: bytes) -> TorchFunctions:
+    """Compile a script; raises :class:`CommandError` as :func:`load` does."""
+    _require_torch("TORCH")
+    return TorchFunctions(device, source)
+
+
+def _require_torch(backend: str) -> None:
+    if backend != "TORCH" or importlib.util.find_spec("torch") is None:
+        msg = "ERR Could not load backend"
+        raise CommandError(msg)
 
 
 class OnnxModel:
@@ -140,10 +149,7 @@ class TorchModel:
 
         import torch
 
-        if device.gpu is not None and not torch.cuda.is_available():
-            msg = "ERR GPU requested but TORCH couldn't find CUDA"
-            raise CommandError(msg)
-        self._device = "cpu" if device.gpu is None else f"cuda:{device.gpu}"
+        self._device = _torch_device(device)
         try:
             self._module = torch.jit.load(io.BytesIO(blob), map_location=self._device).eval()
         except Exception as e:
@@ -156,21 +162,73 @@ class TorchModel:
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Execute the module, without the GIL."""
-        import torch
-
-        try:
-            with torch.inference_mode():
-                # Copied, for PyTorch warns of arrays that must not be written to.
-                tensors = [torch.from_numpy(a.copy()).to(self._device) for a in arrays]
-                outputs = self._module(*tensors)
-        except Exception as e:
-            raise _backend_error(e) from e
-        if isinstance(outputs, torch.Tensor):
-            outputs = [outputs]
-        return [output.cpu().numpy() for output in outputs]
+        return _run_torch(self._module, "forward", arrays, self._device)
 
     def stop(self) -> None:
         """PyTorch has no way to do it."""
+
+
+class TorchFunctions:
+    """Functions written in TorchScript, the part of Python that PyTorch compiles."""
+
+    def __init__(self, device: Device, source: bytes) -> None:
+        """Compile ``source`` to run on ``device``."""
+        import torch
+
+        self._device = _torch_device(device)
+        self._unit = torch.jit.CompilationUnit()
+        try:
+            # The only name from outside: a client's script must not reach this program's own.
+            self._unit.define(source.decode("utf-8", "replace"), rcb={"torch": torch}.get)
+        except Exception as e:
+            raise _backend_error(e) from e
+
+    def parameters(self, function: str) -> list[str] | None:
+        """Return the types that a function takes, None where there is no such function."""
+        found = self._unit.find_function(function)
+        return found and [argument.type.annotation_str for argument in found.schema.arguments]
+
+    def run(self, function: str, arguments: list[Any]) -> list[Array]:
+        """Call a function with arrays, lists of arrays or lists of text; return its tensors."""
+        return _run_torch(self._unit.find_function(function), function, arguments, self._device)
+
+
+def _torch_device(device: Device) -> str:
+    import torch
+
+    if device.gpu is not None and not torch.cuda.is_available():
+        msg = "GPU requested but Torch couldn't find CUDA"
+        raise CommandError(msg)
+    return "cpu" if device.gpu is None else f"cuda:{device.gpu}"
+
+
+def _run_torch(call: Any, name: str, arguments: Sequence[Any], device: str) -> list[Array]:
+    """Call what PyTorch compiled, without the GIL."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            returned = call(*(_to_torch(argument, device) for argument in arguments))
+            if returned is None:
+                return []
+            values = returned if isinstance(returned, list | tuple) else [returned]
+            if all(isinstance(value, torch.Tensor) for value in values):
+                return [value.cpu().numpy() for value in values]
+    except Exception as e:
+        raise _backend_error(e) from e
+    msg = f"Function returned non-tensor values{name}"  # without a space, as RedisAI has it
+    raise CommandError(msg)
+
+
+def _to_torch(argument: Any, device: str) -> Any:
+    import torch
+
+    if isinstance(argument, list):
+        return [_to_torch(element, device) for element in argument]
+    if not isinstance(argument, np.ndarray):
+        return argument
+    # Copied, for PyTorch warns of arrays that must not be written to.
+    return torch.from_numpy(argument.copy()).to(device)
 
 
 def _backend_error(error: Exception) -> CommandError:

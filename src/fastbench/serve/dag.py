@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from fastbench.serve.execute import (
-    NO_TIMEOUT,
-    SHORTEST_EXECUTE,
-    SHORTEST_RUN,
-    Execution,
-    parse_execute,
-    parse_run,
-    parse_timeout,
-)
+from fastbench.serve.execute import NO_TIMEOUT, Execution, parse_execution, parse_timeout
 from fastbench.serve.resp import CommandError, Request
+from fastbench.serve.state import find
 from fastbench.serve.tensors import (
     LONGEST_GET,
     SHORTEST_SET,
@@ -24,10 +16,10 @@ from fastbench.serve.tensors import (
     parse_format,
     parse_tensor,
 )
-from fastbench.serve.words import Words, upper, wrong_arity
+from fastbench.serve.words import MISMATCH, Words, upper
 
 if TYPE_CHECKING:
-    from fastbench.serve.queues import Model
+    from fastbench.serve.state import Keys
 
 SEPARATOR = "|>"
 SHORTEST_DAG = {False: 6, True: 4}  # words; True: the deprecated AI.DAGRUN
@@ -50,8 +42,6 @@ class GetTensor:
 
 
 Op: TypeAlias = SetTensor | GetTensor | Execution
-FindModel: TypeAlias = Callable[[bytes], "Model"]
-FindTensor: TypeAlias = Callable[[bytes], Tensor]
 
 
 @dataclass(slots=True)
@@ -64,8 +54,8 @@ class Dag:
     timeout_s: float = NO_TIMEOUT
 
 
-def parse_dag(request: Request, find_model: FindModel, find_tensor: FindTensor) -> Dag:
-    """Read a whole DAG command; ``find_*`` look keys up and raise the error replies."""
+def parse_dag(request: Request, keys: Keys) -> Dag:
+    """Read a whole DAG command; raise the error replies."""
     command = upper(request[0])
     legacy = command.startswith("AI.DAGRUN")
     if len(request) < SHORTEST_DAG[legacy]:
@@ -73,8 +63,8 @@ def parse_dag(request: Request, find_model: FindModel, find_tensor: FindTensor) 
         msg = f"ERR {kind} arguments for '{command}' command"
         raise CommandError(msg)
     words = Words(request)
-    dag = _parse_head(words, find_tensor, command)
-    dag.ops = [_parse_op(op, find_model, legacy=legacy) for op in _split(words.rest())]
+    dag = _parse_head(words, keys, command)
+    dag.ops = [_parse_op(op, keys, command) for op in _split(words.rest())]
     if not dag.ops:
         msg = "ERR DAG is empty"
         raise CommandError(msg)
@@ -82,7 +72,7 @@ def parse_dag(request: Request, find_model: FindModel, find_tensor: FindTensor) 
     return dag
 
 
-def _parse_head(words: Words, find_tensor: FindTensor, command: str) -> Dag:
+def _parse_head(words: Words, keys: Keys, command: str) -> Dag:
     """Read LOAD, PERSIST, ROUTING and TIMEOUT, up to the first separator."""
     dag, seen = Dag(), set()
     while len(words) and (option := words.keyword()) != SEPARATOR:
@@ -91,7 +81,8 @@ def _parse_head(words: Words, find_tensor: FindTensor, command: str) -> Dag:
             raise _unexpected(word.decode("latin-1"))
         seen.add(option)
         if option == "LOAD":
-            dag.loaded = {key: find_tensor(key) for key in _counted_keys(words, option)}
+            loaded = _counted_keys(words, option)
+            dag.loaded = {key: find(keys, key, Tensor) for key in loaded}
         elif option == "PERSIST":
             dag.persist = _parse_persist(words, command)
         elif option == "TIMEOUT":
@@ -117,14 +108,11 @@ def _parse_persist(words: Words, command: str) -> list[bytes]:
 
 def _counted_keys(words: Words, option: str) -> list[bytes]:
     _require(words, option)
-    count = words.integer(
-        f"ERR invalid or negative value found in number of keys to {option}", low=0
+    return words.counted(
+        f"ERR invalid or negative value found in number of keys to {option}",
+        f"ERR number of keys to {option} into DAG {MISMATCH}",
+        low=0,
     )
-    if count > len(words):
-        problem = "into DAG does not match the number of given arguments"
-        msg = f"ERR number of keys to {option} {problem}"
-        raise CommandError(msg)
-    return words.keys(count)
 
 
 def _require(words: Words, option: str) -> None:
@@ -146,40 +134,28 @@ def _split(words: Request) -> list[Request]:
     return ops
 
 
-def _parse_op(op: Request, find_model: FindModel, *, legacy: bool) -> Op:
-    match upper(op[0]), legacy:
-        case "AI.TENSORSET", _:
+def _parse_op(op: Request, keys: Keys, command: str) -> Op:
+    name, legacy = upper(op[0]), command.startswith("AI.DAGRUN")
+    match name:
+        case "AI.TENSORSET":
             _check_length(op, len(op) >= SHORTEST_SET)
             words = Words(op)
             return SetTensor(words.key(), parse_tensor(words))
-        case "AI.TENSORGET", _:
+        case "AI.TENSORGET":
             _check_length(op, 1 < len(op) <= LONGEST_GET)
             words = Words(op)
             return GetTensor(words.key(), parse_format(words))
-        case "AI.MODELEXECUTE", False:
-            return _parse_execution(op, find_model, SHORTEST_EXECUTE)
-        case "AI.MODELRUN", True:
-            return _parse_execution(op, find_model, SHORTEST_RUN)
-        case "AI.MODELEXECUTE", True:
-            msg = "AI.MODELEXECUTE cannot be used in a deprecated AI.DAGRUN command"
-        case "AI.MODELRUN", False:
-            msg = "Deprecated AI.MODELRUN cannot be used in AI.DAGEXECUTE command"
+        case "AI.MODELEXECUTE" | "AI.SCRIPTEXECUTE" if legacy:
+            msg = f"{name} cannot be used in a deprecated AI.DAGRUN command"
+        case "AI.MODELRUN" | "AI.SCRIPTRUN" if not legacy:
+            msg = f"Deprecated {name} cannot be used in AI.DAGEXECUTE command"
+        case "AI.SCRIPTEXECUTE" if command.endswith("_RO"):
+            msg = f"ERR {name} command cannot be specified in a read-only DAG"
+        case "AI.MODELEXECUTE" | "AI.MODELRUN" | "AI.SCRIPTEXECUTE" | "AI.SCRIPTRUN":
+            return parse_execution(op, keys, in_dag=True)
         case _:
             msg = "Unsupported command within DAG"
     raise CommandError(msg)
-
-
-def _parse_execution(op: Request, find_model: FindModel, shortest: int) -> Execution:
-    if len(op) < shortest:
-        raise wrong_arity(upper(op[0]))
-    words = Words(op)
-    model = find_model(words.key())
-    parse = parse_execute if shortest == SHORTEST_EXECUTE else parse_run
-    execution = parse(words, model)
-    if execution.timeout_s != NO_TIMEOUT:
-        msg = "ERR TIMEOUT not allowed within a DAG command"
-        raise CommandError(msg)
-    return execution
 
 
 def _check_length(op: Request, good: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastbench.serve.backends import BACKENDS, Device, load, parse_device
 from fastbench.serve.queues import Model
 from fastbench.serve.resp import CommandError
-from fastbench.serve.words import Words, integer, upper
+from fastbench.serve.words import MISMATCH, Words, integer, upper
 
 if TYPE_CHECKING:
     from fastbench.serve.resp import Reply
@@ -84,11 +84,11 @@ def _counted_names(words: Words, option: str, backend: str) -> None:
         raise CommandError(msg)
     if not given:
         return
-    count = words.integer(f"ERR Invalid argument for {option[:-1].lower()}_count", low=0)
-    if count > len(words):
-        msg = f"ERR number of model {option.lower()} does not match the number of given arguments"
-        raise CommandError(msg)
-    words.keys(count)
+    words.counted(
+        f"ERR Invalid argument for {option[:-1].lower()}_count",
+        f"ERR number of model {option.lower()} {MISMATCH}",
+        low=0,
+    )
 
 
 def _legacy_names(words: Words, option: str, backend: str) -> None:

@@ -205,8 +205,7 @@ def _finish(batch: list[Job], results: Sequence[list[Array] | Exception], durati
             stats.errors += 1
         else:
             stats.duration_us += duration_us
-            first = result[0]
-            stats.samples += first.shape[0] if first.ndim else 1
+            stats.samples += len(result[0]) if result and result[0].ndim else 1
         _resolve(job.done, result)
 
 

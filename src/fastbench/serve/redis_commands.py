@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastbench.serve.info import REDIS_VERSION, info_text
 from fastbench.serve.queues import Model
 from fastbench.serve.resp import OK, CommandError, Reply, Simple
+from fastbench.serve.scripts import Script
 from fastbench.serve.state import DATABASES, wrong_type
 from fastbench.serve.tensors import Tensor
 from fastbench.serve.words import Words, integer, upper
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 AI_MODULE_VERSION = 10207  # RedisAI 1.2.7, whose replies are given
 RESP_VERSIONS = (2, 3)
 SETTINGS = {"save": b"", "appendonly": b"no"}  # nothing is ever written to disk
+TYPES = {bytes: "string", Tensor: "AI_TENSOR", Model: "AI__MODEL", Script: "AI_SCRIPT"}
 
 
 def ping(_state: State, _session: Session, request: Request) -> Reply:
@@ -179,8 +181,8 @@ def exists(_state: State, session: Session, request: Request) -> Reply:
 
 def type_(_state: State, session: Session, request: Request) -> Reply:
     """``TYPE key``."""
-    names = {bytes: "string", Tensor: "AI_TENSOR", Model: "AI__MODEL", type(None): "none"}
-    return Simple(names[type(session.keys.get(bytes(request[1])))])
+    value = session.keys.get(bytes(request[1]))
+    return Simple("none" if value is None else TYPES[type(value)])
 
 
 def dbsize(_state: State, session: Session, _request: Request) -> Reply:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from fastbench.serve import ai_commands, redis_commands
-from fastbench.serve.execute import SHORTEST_EXECUTE, SHORTEST_RUN
+from fastbench.serve.execute import SHORTEST
 from fastbench.serve.resp import OK, CommandError, Reply, Request, Simple
 from fastbench.serve.state import CommandStats, Session, State
 from fastbench.serve.words import upper, wrong_arity
@@ -37,8 +37,12 @@ COMMANDS: dict[str, Command] = {
     "AI.MODELGET": Command(ai_commands.modelget, 2, 4),
     "AI.MODELDEL": Command(ai_commands.modeldel, 2, 2),
     "AI._MODELSCAN": Command(ai_commands.modelscan, 1, 1),
-    "AI.MODELEXECUTE": Command(ai_commands.modelexecute, SHORTEST_EXECUTE),
-    "AI.MODELRUN": Command(ai_commands.modelexecute, SHORTEST_RUN),
+    "AI.SCRIPTSTORE": Command(ai_commands.scriptstore, 8),
+    "AI.SCRIPTSET": Command(ai_commands.scriptstore, 5, 7),
+    "AI.SCRIPTGET": Command(ai_commands.scriptget, 2, 4),
+    "AI.SCRIPTDEL": Command(ai_commands.scriptdel, 2, 2),
+    "AI._SCRIPTSCAN": Command(ai_commands.scriptscan, 1, 1),
+    **{name: Command(ai_commands.execute, 1) for name in SHORTEST},
     "AI.DAGEXECUTE": Command(ai_commands.dag, 1),
     "AI.DAGEXECUTE_RO": Command(ai_commands.dag, 1),
     "AI.DAGRUN": Command(ai_commands.dag, 1),
@@ -65,9 +69,7 @@ COMMANDS: dict[str, Command] = {
     "FLUSHALL": Command(redis_commands.flushall, 1, 2),
     "FLUSHDB": Command(redis_commands.flushdb, 1, 2),
 }
-#: Those whose arity error shows the name in upper case.
-SHOUTING = ("AI.MODELEXECUTE", "AI.MODELRUN")
-EXECUTING = ("AI.MODELEXECUTE", "AI.MODELRUN", "AI.DAG")
+EXECUTING = (*SHORTEST, "AI.DAG")
 NOT_IN_TRANSACTION = "ERR Cannot run RedisAI command within a transaction or a LUA script"
 WITHOUT_PASSWORD = ("AUTH", "HELLO", "QUIT")
 
@@ -157,7 +159,7 @@ def _find(name: str, request: Request) -> Command:
     if command is None:
         raise _unknown(request)
     if not command.least <= len(request) <= command.most:
-        raise wrong_arity(name if name in SHOUTING else name.lower())
+        raise wrong_arity(name.lower())
     return command
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fastbench.serve.modelstore import MODEL_CHUNK_BYTES
 from fastbench.serve.queues import DeviceQueue, Model
 from fastbench.serve.resp import CommandError, Request
+from fastbench.serve.scripts import Script
 from fastbench.serve.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -21,8 +22,15 @@ if TYPE_CHECKING:
 
 DATABASES = 16
 
-Value: TypeAlias = bytes | Tensor | Model
+Value: TypeAlias = bytes | Tensor | Model | Script
 Keys: TypeAlias = dict[bytes, Value]
+Kind = TypeVar("Kind", Tensor, Model, Script)
+
+ABSENT: dict[type[Value], str] = {
+    Tensor: "ERR tensor key is empty or in a different shard",
+    Model: "ERR model key is empty",
+    Script: "ERR script key is empty",
+}
 
 _session_ids = itertools.count(1)
 
@@ -98,29 +106,17 @@ def wrong_type() -> CommandError:
     return CommandError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
-def find_tensor(keys: Keys, key: bytes) -> Tensor:
-    """Return the tensor under a key, or raise the error reply."""
+def find(keys: Keys, key: bytes, kind: type[Kind]) -> Kind:
+    """Return what is under a key, or raise the error reply where it is not of this kind."""
     value = keys.get(key)
     if value is None:
-        msg = "ERR tensor key is empty or in a different shard"
-        raise CommandError(msg)
-    if not isinstance(value, Tensor):
+        raise CommandError(ABSENT[kind])
+    if not isinstance(value, kind):
         raise wrong_type()
     return value
 
 
-def find_model(keys: Keys, key: bytes) -> Model:
-    """Return the model under a key, or raise the error reply."""
-    value = keys.get(key)
-    if value is None:
-        msg = "ERR model key is empty"
-        raise CommandError(msg)
-    if not isinstance(value, Model):
-        raise wrong_type()
-    return value
-
-
-def check_replaceable(keys: Keys, key: bytes, kind: type[Tensor | Model]) -> None:
+def check_replaceable(keys: Keys, key: bytes, kind: type[Tensor | Model | Script]) -> None:
     """Refuse to overwrite a value of another type."""
     if not isinstance(keys.get(key), kind | None):
         raise wrong_type()

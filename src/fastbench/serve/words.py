@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fastbench.serve.resp import Argument, Request
 
 LONGEST_KEYWORD = 32
+MISMATCH = "does not match the number of given arguments"  # how many errors end
 
 
 class Words:
@@ -46,6 +47,13 @@ class Words:
     def keys(self, count: int) -> list[bytes]:
         """Take ``count`` words as keys; there must be as many."""
         return [self.key() for _ in range(count)]
+
+    def counted(self, no_count: str, too_few: str, low: int | None = None) -> list[bytes]:
+        """Take a count of at least ``low`` and as many keys; else raise one of the errors."""
+        count = self.integer(no_count, low)
+        if not 0 <= count <= len(self):
+            raise CommandError(too_few)
+        return self.keys(count)
 
     def rest(self) -> Request:
         """Take all that is left."""

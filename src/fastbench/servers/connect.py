@@ -12,6 +12,7 @@ from fastbench.targets import parse_target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fastbench.config import TlsConfig
     from fastbench.targets import Target
 
 
@@ -26,7 +27,7 @@ def started(target: Target) -> Iterator[Target]:
 
 
 @contextlib.contextmanager
-def connect(target: Target) -> Iterator[RedisAI]:
-    """Connect to a RedisAI target."""
-    with started(target) as reachable, RedisAI(reachable) as server:
+def connect(target: Target, tls: TlsConfig | None = None) -> Iterator[RedisAI]:
+    """Connect to a RedisAI target; ``tls``: how, where it is over TLS."""
+    with started(target) as reachable, RedisAI(reachable, tls) as server:
         yield server

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from fastbench.config import TlsConfig
 from fastbench.errors import ConnectError, ProtocolError, ServerError
 from fastbench.servers.resp import command, message
+from fastbench.servers.tls import Secured, ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,14 +40,18 @@ class RedisServer:
     not speak RESP, :class:`ServerError` when it refuses the login.
     """
 
-    def __init__(self, target: Target) -> None:
-        """Connect to ``target``."""
+    def __init__(self, target: Target, tls: TlsConfig | None = None) -> None:
+        """Connect to ``target``; ``tls``: how, where it is over TLS."""
         self.target = target
+        self._secured = Secured(tls or TlsConfig(), target.host) if target.tls else None
+        self.tls = self._secured.plan if self._secured else None
         self._password = os.environ.get(PASSWORD_VARIABLE, "")
-        self._client = redis.Redis(**self._client_options())
         self.address = self._resolve()
+        self._client = self._make_client()
         with self._errors():
             self._client.ping()
+            if self._secured:
+                self._secured.heard = True
             self.info = self._read_info()
 
     def __enter__(self) -> Self:
@@ -77,7 +85,8 @@ class RedisServer:
     def details(self) -> dict[str, str]:
         """What INFO says that a reader of the result may ask for."""
         kept = ("os", "redis_mode", "redis_version", "valkey_version")
-        return {k: str(self.info[k]) for k in kept if k in self.info}
+        told = {k: str(self.info[k]) for k in kept if k in self.info}
+        return told | ({"tls": self._secured.agreed} if self._secured else {})
 
     @property
     def local_pid(self) -> int | None:
@@ -103,16 +112,21 @@ class RedisServer:
         with self._errors():
             return self._client.execute_command(*arguments)
 
-    def _client_options(self) -> dict[str, Any]:
+    def _make_client(self) -> redis.Redis:
         options: dict[str, Any] = {
+            "protocol": 2,  # HELLO is unknown to servers before Redis 6
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "socket_timeout": COMMAND_TIMEOUT_S,
             "username": self.target.user or None,
             "password": self._password or None,
+            "retry": Retry(NoBackoff(), 1),
         }
         if self.target.path:
-            return options | {"unix_socket_path": self.target.path}
-        return options | {"host": self.target.host, "port": self.target.port}
+            return redis.Redis(**options, unix_socket_path=self.target.path)
+        options |= {"host": self.target.host, "port": self.target.port}
+        if self._secured:
+            return redis.Redis.from_pool(self._secured.pool(**options))
+        return redis.Redis(**options)
 
     def _resolve(self) -> tuple[str, int] | str:
         """Return the numeric address that answers, for the engine."""
@@ -122,6 +136,8 @@ class RedisServer:
             pair = (self.target.host, self.target.port)
             with socket.create_connection(pair, CONNECT_TIMEOUT_S) as probe:
                 host, port = probe.getpeername()[:2]
+                if self._secured:
+                    self._secured.try_on(probe)
         return host, port
 
     def _read_info(self) -> dict[str, Any]:
@@ -141,12 +157,22 @@ class RedisServer:
             raise ServerError(msg) from e
         except redis.ResponseError as e:
             raise ServerError(str(e)) from e
-        except redis.InvalidResponse as e:
-            msg = f"{url} does not speak RESP: {e}"
-            raise ProtocolError(msg) from e
         except (redis.ConnectionError, redis.TimeoutError, OSError) as e:
-            msg = f"cannot connect to {url}: {_reason(e)}; is the server running there?"
+            found = self._secured.explain(e) if self._secured else None
+            found = found or f"{_reason(e)}; {self._question(e)}"
+            msg = f"cannot connect to {url}: {found}"
             raise ConnectError(msg) from e
+        except (redis.InvalidResponse, AttributeError, TypeError, ValueError) as e:
+            # redis-py stumbles over replies of a type that Redis would not give.
+            alert = r"\x15" in str(e)  # how a record of TLS begins that says what is wrong
+            hint = "; it speaks TLS: use rediss:// or redisais://" if alert else ""
+            msg = f"{url} does not speak RESP: {e}{hint}"
+            raise ProtocolError(msg) from e
+
+    def _question(self, error: Exception) -> str:
+        if ended(error) and not (self._secured or self.target.path):
+            return "does it speak TLS there? then use rediss:// or redisais://"
+        return "is the server running there?"
 
 
 def _reason(error: BaseException) -> str:

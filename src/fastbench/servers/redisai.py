@@ -16,7 +16,7 @@ from fastbench.servers.redisai_messages import MESSAGES, Inference, set_once_mes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fastbench.config import RunConfig
+    from fastbench.config import RunConfig, TlsConfig
     from fastbench.datasets.base import Dataset
     from fastbench.models.base import Model
     from fastbench.targets import Target
@@ -40,9 +40,9 @@ class RedisAI(RedisServer):
     Raises, besides what :class:`RedisServer` does, :class:`ServerError` when it is not RedisAI.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, tls: TlsConfig | None = None) -> None:
         """Connect to ``target`` and make sure that it speaks RedisAI."""
-        super().__init__(target)
+        super().__init__(target, tls)
         if not self.is_null_server:
             self._require_redisai()
 
@@ -114,6 +114,7 @@ class RedisAI(RedisServer):
             data=(
                 Data(str(dataset.data_path), dataset.data_offset, dataset.row_bytes, dataset.rows),
             ),
+            tls=self.tls,
             redisai=True,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
     with contextlib.ExitStack() as stack:
         generated = [stack.enter_context(_generate(n, config.seed)) for n in words.sizes]
         target = stack.enter_context(started(parse_target(config.target)))
-        server = stack.enter_context(RedisServer(target))
+        server = stack.enter_context(RedisServer(target, config.tls))
         yield Job(
             stream=Stream(
                 addresses=(server.address,),
@@ -58,6 +59,8 @@ def open_job(config: RunConfig) -> Iterator[Job]:
                 opening=(*server.opening(wanted.resp), *_select(wanted)),
                 data=(*_file(dataset), *generated),
                 keys=tuple(words.keys),
+                redisai=any(c[0].upper().startswith("AI.") for c in wanted.commands),
+                tls=server.tls,
             ),
             target=TargetInfo(
                 url=target.url,
@@ -95,11 +98,12 @@ def _file(dataset: Dataset | None) -> tuple[Data, ...]:
 @contextlib.contextmanager
 def _generate(size: int, seed: int) -> Iterator[Data]:
     """Rows of random bytes in an anonymous file, so that they too are sent without a copy."""
-    fd = os.memfd_create("fastbench-data", os.MFD_CLOEXEC)
+    fd = os.memfd_create("fastbench-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         rows = np.random.default_rng(seed)
         for _ in range(GENERATED_ROWS):
             _write_all(fd, rows.bytes(size))
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         yield Data(fd, 0, size, GENERATED_ROWS)
     finally:
         os.close(fd)

@@ -38,7 +38,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
     model = load_model(config.model, config.backend, config.inputs, config.outputs)
     check_fit(model, dataset, config.batch)
     oracle = _oracle(config, model)
-    with connect(target) as server:
+    with connect(target, config.tls) as server:
         loaded = load_and_check(server, config, model, dataset, oracle)
         before = _identity(dataset)
         yield Job(

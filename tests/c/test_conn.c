@@ -1,0 +1,596 @@
+/* One connection, driven by hand: each event is one step, and the other end is this test. */
+#include "check.h"
+#include "clock.h"
+#include "conn.h"
+#include "load.h"
+#include "sockets.h"
+
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#define MS FB_NS_PER_MS
+#define OK_REPLY "+OK\r\n"
+#define PING_BYTES (sizeof LOAD_PING - 1)
+
+typedef struct rig {
+    load load;
+    fb_stream stream;
+    fb_shared shared;
+    fb_lane lane;
+    fb_conn conn;
+    fb_io io;
+    int listener, peer; /* -1 = none */
+    char wire[4096];    /* what the peer last received */
+} rig;
+
+/* A server that listens, and the usual load; a test may change it before rig_open. */
+static bool rig_init(rig *r)
+{
+    uint16_t port = 0;
+    memset(r, 0, sizeof *r);
+    r->peer = -1;
+    r->listener = fb_net_listen_tcp("127.0.0.1", &port, NULL);
+    load_init(&r->load, "127.0.0.1", port);
+    return r->listener >= 0;
+}
+
+/* Makes lane and connection and begins to connect. */
+static bool rig_open(rig *r)
+{
+    r->io.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    r->io.buffer_len = 64 * 1024;
+    r->io.buffer = malloc(r->io.buffer_len);
+    r->io.now_ns = fb_now_ns();
+    if (!r->io.buffer || fb_stream_init(&r->stream, &r->load.stream, NULL) != FB_OK ||
+        fb_lane_init(&r->lane, &r->stream, &r->load.config, &r->shared, 0, NULL) != FB_OK ||
+        fb_conn_init(&r->conn, &r->lane, 5, NULL) != FB_OK) {
+        return false;
+    }
+    fb_recorder_clear(&r->lane.recorder);
+    return fb_conn_open(&r->conn, &r->io) == FB_OK;
+}
+
+static void rig_hang_up(rig *r)
+{
+    if (r->peer >= 0) {
+        (void)close(r->peer);
+    }
+    r->peer = -1;
+}
+
+/* Ends the run and checks that every inference is in exactly one column. */
+static void rig_close(rig *r)
+{
+    fb_conn_close(&r->conn);
+    const fb_counts c = r->lane.counts;
+    CHECK_EQ(c.intended, c.sent + c.never_sent);
+    CHECK_EQ(c.sent, c.ok + c.errors + c.timeouts + c.lost + c.unfinished);
+    CHECK_EQ(0, r->lane.open);
+    fb_conn_fini(&r->conn);
+    fb_lane_fini(&r->lane);
+    fb_stream_fini(&r->stream);
+    rig_hang_up(r);
+    (void)close(r->listener);
+    (void)close(r->io.epoll_fd);
+    free(r->io.buffer);
+}
+
+static bool rig_accept(rig *r)
+{
+    rig_hang_up(r);
+    if (!sockets_wait(r->listener, POLLIN)) {
+        return false;
+    }
+    r->peer = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC);
+    return r->peer >= 0;
+}
+
+/* Waits for one event and hands it to the connection; what that returned. */
+static int step(rig *r)
+{
+    struct epoll_event event = {0};
+    const int n = epoll_wait(r->io.epoll_fd, &event, 1, SOCKETS_PATIENCE_MS);
+    CHECK_EQ(1, n);
+    return n == 1 ? fb_conn_event(&r->conn, &r->io, event.events) : FB_E_BROKEN;
+}
+
+/* An event is there to be taken, without waiting for one. */
+static bool epoll_pending(const rig *r)
+{
+    struct pollfd polled = {.fd = r->io.epoll_fd, .events = POLLIN};
+    return poll(&polled, 1, 0) == 1;
+}
+
+/* Steps until the connection is in that state. */
+static void step_to(rig *r, fb_conn_state state)
+{
+    for (int i = 0; i < 20 && r->conn.state != state; i++) {
+        CHECK_EQ(FB_OK, step(r));
+    }
+    CHECK_EQ(state, r->conn.state);
+}
+
+static void answer(rig *r, const char *text)
+{
+    CHECK_EQ(strlen(text), send(r->peer, text, strlen(text), MSG_NOSIGNAL));
+}
+
+/* Answers and steps until that many inferences have been counted as ok. */
+static void answer_ok(rig *r, const char *text, uint64_t ok)
+{
+    answer(r, text);
+    while (r->lane.counts.ok < ok && step(r) == FB_OK && r->conn.fd >= 0) {
+    }
+    CHECK_EQ(ok, r->lane.counts.ok);
+}
+
+/* Receives exactly n bytes at the peer, in any pieces. */
+static void receive(rig *r, size_t n)
+{
+    size_t got = 0;
+    while (got < n && sockets_wait(r->peer, POLLIN)) {
+        const ssize_t more = recv(r->peer, r->wire + got, n - got, 0);
+        if (more <= 0) {
+            break;
+        }
+        got += (size_t)more;
+    }
+    CHECK_EQ(n, got);
+    r->wire[got] = '\0';
+}
+
+/* Load begins now: the first window of inferences leaves. */
+static void begin(rig *r)
+{
+    r->io.now_ns = fb_now_ns();
+    fb_lane_begin(&r->lane, r->io.now_ns);
+    CHECK_EQ(FB_OK, fb_conn_fill(&r->conn, &r->io, r->io.now_ns));
+}
+
+/* Ready, begun, and the first window received at the peer. */
+static bool rig_run(rig *r)
+{
+    if (!rig_open(r) || !rig_accept(r)) {
+        return false;
+    }
+    step_to(r, FB_CONN_READY);
+    begin(r);
+    receive(r, r->load.stream.pipeline * PING_BYTES);
+    return true;
+}
+
+/* Without an opening a connection is ready when it stands, and quiet until load begins. */
+static void test_becomes_ready(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    CHECK_EQ(1, r.lane.ready);
+    CHECK_EQ(0, r.lane.counts.intended);
+    begin(&r);
+    receive(&r, PING_BYTES);
+    CHECK_STR(LOAD_PING, r.wire);
+    CHECK_EQ(1, r.lane.counts.sent);
+    rig_close(&r);
+}
+
+/* Opening steps go out one by one, each after the reply to the one before. */
+static void test_opens_step_by_step(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    const fb_part second_part = load_text("SECOND");
+    const fb_message_config steps[] = {r.load.opening,
+                                       {.parts = &second_part, .n_parts = 1, .replies = 1}};
+    r.load.stream.openings = steps;
+    r.load.stream.n_openings = 2;
+    REQUIRE(rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_OPENING);
+    receive(&r, r.load.opening_part.len);
+    CHECK_EQ(0, r.conn.opening);
+    answer(&r, OK_REPLY);
+    CHECK_EQ(FB_OK, step(&r));
+    receive(&r, 6);
+    CHECK_STR("SECOND", r.wire);
+    CHECK_EQ(FB_CONN_OPENING, r.conn.state);
+    answer(&r, OK_REPLY);
+    step_to(&r, FB_CONN_READY);
+    CHECK_EQ(r.load.opening_part.len + 6, r.lane.bytes_sent);
+    rig_close(&r);
+}
+
+/* A full pipeline leaves at once; each reply frees one slot, which is filled again. */
+static void test_window_slides(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.stream.pipeline = 3;
+    REQUIRE(rig_run(&r));
+    CHECK_EQ(3, r.conn.used);
+    answer_ok(&r, OK_REPLY, 1);
+    receive(&r, PING_BYTES);
+    answer_ok(&r, OK_REPLY OK_REPLY, 3);
+    receive(&r, 2 * PING_BYTES);
+    CHECK_EQ(6, r.lane.counts.sent);
+    CHECK_EQ(3, r.conn.used);
+    rig_close(&r);
+}
+
+/* A reply byte by byte counts with its last byte, not before. */
+static void test_reply_byte_by_byte(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    for (const char *c = OK_REPLY; *c; c++) {
+        CHECK_EQ(0, r.lane.counts.ok);
+        CHECK_EQ(1, send(r.peer, c, 1, MSG_NOSIGNAL));
+        CHECK_EQ(FB_OK, step(&r));
+    }
+    CHECK_EQ(1, r.lane.counts.ok);
+    rig_close(&r);
+}
+
+/* What arrives together with the connection is read, although no other event will come. */
+static void test_greeting_that_comes_with_the_connection(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.stream.n_openings = 1;
+    REQUIRE(rig_open(&r) && rig_accept(&r));
+    answer(&r, "-ERR max number of clients reached\r\n");
+    REQUIRE(sockets_wait(r.conn.fd, POLLIN)); /* it is there before the first event is taken */
+    CHECK_EQ(FB_E_REPLY, step(&r));
+    CHECK(strstr(r.io.err.text, "max number of clients") != NULL);
+    rig_close(&r);
+}
+
+/* A peer that hung up before the first event is noticed by that event, not by a time-out. */
+static void test_hang_up_that_comes_with_the_connection(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_open(&r) && rig_accept(&r));
+    rig_hang_up(&r);
+    REQUIRE(sockets_wait(r.conn.fd, POLLIN));
+    CHECK_EQ(FB_E_CLOSED, step(&r));
+    CHECK_EQ(0, r.lane.ready);
+    rig_close(&r);
+}
+
+/* Before load every break ends the run, with its reason. */
+static void test_breaks_before_load_are_fatal(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    answer(&r, OK_REPLY);
+    CHECK_EQ(FB_E_PROTOCOL, step(&r));
+    rig_close(&r);
+
+    REQUIRE(rig_init(&r) && rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    answer(&r, "HTTP/1.1 400\r\n");
+    CHECK_EQ(FB_E_PROTOCOL, step(&r));
+    CHECK(strstr(r.io.err.text, "not RESP") != NULL);
+    rig_close(&r);
+
+    REQUIRE(rig_init(&r));
+    r.load.stream.n_openings = 1;
+    REQUIRE(rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_OPENING);
+    r.io.now_ns += r.load.config.connect_timeout_ns;
+    CHECK_EQ(FB_E_CONNECT, fb_conn_tick(&r.conn, &r.io));
+    rig_close(&r);
+}
+
+/* When load runs, a break costs what was in flight and nothing else. */
+static void test_break_costs_what_was_in_flight(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.stream.pipeline = 3;
+    REQUIRE(rig_run(&r));
+    answer(&r, OK_REPLY "gar");
+    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+    CHECK_EQ(1, r.lane.counts.ok);
+    CHECK_EQ(2, r.lane.counts.lost);
+    CHECK_EQ(1, r.lane.breaks);
+    CHECK_EQ(0, r.lane.reconnects);
+    CHECK_EQ(0, r.lane.ready);
+    CHECK_EQ(3, r.conn.used); /* the next ones wait for the connection already */
+    CHECK_EQ(3, r.conn.unsent);
+    /* It opens again after its pause, and what waited is sent. */
+    r.io.now_ns = r.conn.deadline_ns;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    REQUIRE(rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    receive(&r, 3 * PING_BYTES);
+    answer_ok(&r, OK_REPLY OK_REPLY OK_REPLY, 4);
+    rig_close(&r);
+}
+
+/* What had not left when the connection broke is what leaves next, with its own rows. */
+static void test_unsent_inferences_survive_a_break(void)
+{
+    enum { ROW = 32 << 20 };
+    const fb_part parts[] = {load_text("row "),
+                             {.kind = FB_PART_FIELD, .field = FB_FIELD_ROW, .width = 2},
+                             {.kind = FB_PART_PAYLOAD, .rows = 1}};
+    rig r;
+    const int fd = memfd_create("fastbench-test", MFD_CLOEXEC);
+    REQUIRE(fd >= 0 && ftruncate(fd, (off_t)ROW * 9) == 0);
+    uint8_t *rows = mmap(NULL, (size_t)ROW * 9, PROT_READ, MAP_SHARED, fd, 0);
+    REQUIRE(rows != MAP_FAILED);
+    const fb_data data = {.fd = fd, .row_bytes = ROW, .rows = 9, .base = rows};
+    REQUIRE(rig_init(&r));
+    r.load.stream.data = &data;
+    r.load.stream.n_data = 1;
+    r.load.stream.pipeline = 3;
+    r.load.message.parts = parts;
+    r.load.message.n_parts = 3;
+    REQUIRE(rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    begin(&r); /* the socket takes a part of row 0 and nothing of the others */
+    CHECK_EQ(1, r.lane.counts.sent);
+    CHECK_EQ(2, r.conn.unsent);
+    rig_hang_up(&r);
+    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(1, r.lane.counts.lost);
+    CHECK_EQ(3, r.conn.unsent);
+    r.io.now_ns = r.conn.deadline_ns;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    REQUIRE(rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    receive(&r, 6);
+    CHECK_STR("row 01", r.wire);
+    rig_close(&r);
+    (void)munmap(rows, (size_t)ROW * 9);
+    (void)close(fd);
+}
+
+/* A reply longer than the buffer is read to its end by one event: there may be no other. */
+static void test_reply_longer_than_the_buffer(void)
+{
+    static char reply[5000] = "$4985\r\n";
+    int there = 0;
+    rig r;
+    memset(reply + 7, 'x', 4985);
+    (void)strcpy(reply + 7 + 4985, OK_REPLY + 3);
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    r.io.buffer_len = 64;
+    answer(&r, reply);
+    while (there < (int)strlen(reply)) {
+        REQUIRE(ioctl(r.conn.fd, FIONREAD, &there) == 0);
+    }
+    while (r.lane.counts.ok == 0 && epoll_pending(&r)) {
+        CHECK_EQ(FB_OK, step(&r));
+    }
+    CHECK_EQ(1, r.lane.counts.ok);
+    rig_close(&r);
+}
+
+/* A reply before its request was sent whole is from a peer that does not follow its protocol. */
+static void test_reply_before_its_request(void)
+{
+    static uint8_t big[64 << 20];
+    rig r;
+    REQUIRE(rig_init(&r));
+    memset(big, 'x', sizeof big);
+    r.load.part = (fb_part){.kind = FB_PART_TEXT, .bytes = big, .len = sizeof big};
+    REQUIRE(rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    begin(&r);
+    CHECK_EQ(1, r.lane.counts.sent);
+    CHECK(!fb_outq_empty(&r.conn.out));
+    answer(&r, OK_REPLY);
+    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+    CHECK(strstr(r.lane.last_break.text, "before its request") != NULL);
+    rig_close(&r);
+}
+
+/* A reply more than was asked for breaks the connection: nobody knows whose it was. */
+static void test_unasked_reply(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    answer(&r, OK_REPLY OK_REPLY);
+    CHECK_EQ(FB_OK, step(&r));
+    CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+    CHECK_EQ(1, r.lane.counts.ok);
+    CHECK(strstr(r.lane.last_break.text, "no request asked for") != NULL);
+    rig_close(&r);
+}
+
+/* A time-out counts once; the late reply keeps its place in the order and counts as late. */
+static void test_time_out_keeps_step(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.stream.pipeline = 2;
+    REQUIRE(rig_run(&r));
+    r.io.now_ns = r.conn.slots[0].sent_ns + r.load.config.timeout_ns - 1;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(0, r.lane.counts.timeouts);
+    r.io.now_ns++;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(2, r.lane.counts.timeouts); /* they left together */
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(2, r.lane.counts.timeouts);
+    CHECK_EQ(2, r.conn.used);
+    answer(&r, OK_REPLY OK_REPLY);
+    CHECK_EQ(FB_OK, step(&r));
+    CHECK_EQ(2, r.lane.late);
+    CHECK_EQ(0, r.lane.counts.ok);
+    receive(&r, 2 * PING_BYTES);
+    answer_ok(&r, OK_REPLY OK_REPLY, 2);
+    CHECK_EQ(2, r.lane.late);
+    rig_close(&r);
+}
+
+/* A peer that stays silent for two time-outs is taken for dead. */
+static void test_silent_peer_is_dead(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    const uint64_t sent_ns = r.conn.slots[0].sent_ns;
+    r.io.now_ns = sent_ns + r.load.config.timeout_ns;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(FB_CONN_READY, r.conn.state);
+    r.io.now_ns = sent_ns + 2 * r.load.config.timeout_ns + 1;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+    CHECK_EQ(1, r.lane.counts.timeouts);
+    CHECK_EQ(0, r.lane.counts.lost);
+    rig_close(&r);
+}
+
+/* Pauses double from 10 ms to one second, and begin anew once a connection stood. */
+static void test_backs_off(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    (void)close(r.listener);
+    rig_hang_up(&r);
+    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    }
+    uint64_t expected = 10 * MS;
+    for (int i = 0; i < 12; i++) {
+        CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+        CHECK_EQ(expected, r.conn.deadline_ns - r.io.now_ns);
+        r.io.now_ns = r.conn.deadline_ns - 1;
+        CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+        CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+        r.io.now_ns++;
+        CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+        for (int k = 0; k < 20 && r.conn.state == FB_CONN_CONNECTING; k++) {
+            CHECK_EQ(FB_OK, step(&r));
+        }
+        expected = expected * 2 < FB_NS_PER_S ? expected * 2 : FB_NS_PER_S;
+    }
+    CHECK_EQ(1, r.lane.counts.lost);
+    CHECK_EQ(13, r.lane.breaks);
+    CHECK_EQ(0, r.lane.reconnects);
+    r.listener = epoll_create1(EPOLL_CLOEXEC); /* something for rig_close to close */
+    rig_close(&r);
+}
+
+/* The lane knows since when nothing was answered, whatever connects in between. */
+static void test_down_until_something_is_answered(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    rig_hang_up(&r);
+    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    }
+    const uint64_t down_ns = r.lane.down_since_ns;
+    CHECK(down_ns != 0);
+    r.io.now_ns = r.conn.deadline_ns;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    REQUIRE(rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    rig_hang_up(&r);
+    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(down_ns, r.lane.down_since_ns);
+    r.io.now_ns = r.conn.deadline_ns;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    REQUIRE(rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    answer_ok(&r, OK_REPLY, 1);
+    CHECK_EQ(0, r.lane.down_since_ns);
+    rig_close(&r);
+}
+
+/* A unix listener whose backlog is full is tried again until the limit for connecting. */
+static void test_full_backlog(void)
+{
+    char folder[] = "/tmp/fastbench-conn-XXXXXX";
+    char path[64];
+    rig r;
+    REQUIRE(mkdtemp(folder) != NULL);
+    (void)snprintf(path, sizeof path, "%s/s", folder);
+    REQUIRE(rig_init(&r));
+    const int listener = fb_net_listen_unix(path, NULL);
+    REQUIRE(listener >= 0 && listen(listener, 0) == 0);
+    fb_address address;
+    REQUIRE(fb_address_unix(&address, path, NULL) == FB_OK);
+    const int first = fb_net_connect(&address, NULL); /* fills the backlog */
+    load_init(&r.load, path, 0);
+    REQUIRE(rig_open(&r));
+    CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(FB_CONN_WAITING, r.conn.state);
+    CHECK_EQ(0, r.lane.reconnects);
+    r.io.now_ns += r.load.config.connect_timeout_ns;
+    CHECK_EQ(FB_E_CONNECT, fb_conn_tick(&r.conn, &r.io));
+    rig_close(&r);
+    (void)close(first);
+    (void)close(listener);
+    (void)unlink(path);
+    (void)rmdir(folder);
+}
+
+/* Kept replies hold the bytes of their inference, those of its neighbours apart. */
+static void test_keeps_reply_bytes(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.stream.pipeline = 3;
+    r.load.config.requests = 3;
+    r.load.config.captures = 3;
+    r.load.config.capture_bytes = 32;
+    REQUIRE(rig_run(&r));
+    answer_ok(&r, "+first\r\n$6\r\nsec", 1);
+    answer_ok(&r, "ond\r\n+third\r\n", 3);
+    const char *expected[] = {"+first\r\n", "$6\r\nsecond\r\n", "+third\r\n"};
+    for (int i = 0; i < 3; i++) {
+        const fb_capture *c = &r.lane.captures[i];
+        CHECK(c->whole);
+        CHECK_EQ(strlen(expected[i]), c->len);
+        CHECK_EQ(0, memcmp(expected[i], c->bytes, c->len));
+    }
+    rig_close(&r);
+}
+
+/* Closed at the end: what was sent is unfinished, what was not is never sent. */
+static void test_close_accounts_for_all(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.stream.pipeline = 2;
+    REQUIRE(rig_run(&r));
+    answer_ok(&r, OK_REPLY, 1);
+    fb_conn_close(&r.conn);
+    CHECK_EQ(2, r.lane.counts.unfinished);
+    CHECK_EQ(0, r.lane.counts.never_sent);
+    rig_close(&r);
+}
+
+int main(void)
+{
+    RUN(test_becomes_ready);
+    RUN(test_opens_step_by_step);
+    RUN(test_window_slides);
+    RUN(test_reply_byte_by_byte);
+    RUN(test_greeting_that_comes_with_the_connection);
+    RUN(test_hang_up_that_comes_with_the_connection);
+    RUN(test_breaks_before_load_are_fatal);
+    RUN(test_break_costs_what_was_in_flight);
+    RUN(test_unsent_inferences_survive_a_break);
+    RUN(test_reply_longer_than_the_buffer);
+    RUN(test_reply_before_its_request);
+    RUN(test_unasked_reply);
+    RUN(test_time_out_keeps_step);
+    RUN(test_silent_peer_is_dead);
+    RUN(test_backs_off);
+    RUN(test_down_until_something_is_answered);
+    RUN(test_full_backlog);
+    RUN(test_keeps_reply_bytes);
+    RUN(test_close_accounts_for_all);
+    return check_result();
+}

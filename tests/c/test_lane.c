@@ -1,0 +1,422 @@
+/* The books of one thread's share: what is admitted, which rows, and how each inference ended. */
+#include "check.h"
+#include "lane.h"
+#include "load.h"
+
+#define BEGIN UINT64_C(1000000000)
+#define MS FB_NS_PER_MS
+
+static const fb_reply ok_reply = {true, FB_OUTCOME_OK, "", ""};
+static const fb_reply timed_out_reply = {true, FB_OUTCOME_TIMEDOUT, "", ""};
+
+typedef struct rig {
+    load load;
+    fb_stream stream;
+    fb_shared shared;
+    fb_lane lane;
+} rig;
+
+/* One lane of `share` whose load begins at BEGIN; settings come from the caller's rig. */
+static bool rig_begin(rig *r, uint32_t index, uint32_t share)
+{
+    r->load.config.threads = share;
+    if (fb_stream_init(&r->stream, &r->load.stream, NULL) != FB_OK ||
+        fb_lane_init(&r->lane, &r->stream, &r->load.config, &r->shared, index, NULL) != FB_OK) {
+        return false;
+    }
+    fb_recorder_clear(&r->lane.recorder);
+    fb_lane_begin(&r->lane, BEGIN);
+    return true;
+}
+
+static void rig_close(rig *r)
+{
+    fb_lane_fini(&r->lane);
+    fb_stream_fini(&r->stream);
+}
+
+static void rig_init(rig *r)
+{
+    *r = (rig){0};
+    load_init(&r->load, "127.0.0.1", 1);
+}
+
+/* Shares of requests and connections add up to the whole, and connections are numbered on. */
+static void test_shares_add_up(void)
+{
+    for (uint32_t share = 1; share <= 7; share++) {
+        uint64_t requests = 0;
+        uint64_t connections = 0;
+        for (uint32_t i = 0; i < share; i++) {
+            rig r;
+            rig_init(&r);
+            r.load.config.requests = 1000 + share;
+            r.load.stream.connections = 10;
+            REQUIRE(rig_begin(&r, i, share));
+            CHECK_EQ(connections, r.lane.first_connection);
+            requests += r.lane.quota;
+            connections += r.lane.connections;
+            rig_close(&r);
+        }
+        CHECK_EQ(1000 + share, requests);
+        CHECK_EQ(10, connections);
+    }
+}
+
+/* By requests: warm-up is admitted unmeasured, then exactly the quota, then nothing. */
+static void test_admits_by_number(void)
+{
+    rig r;
+    fb_slot slot;
+    rig_init(&r);
+    r.load.config.requests = 3;
+    r.load.config.warmup_ns = 10 * MS;
+    REQUIRE(rig_begin(&r, 0, 1));
+    for (int i = 0; i < 5; i++) {
+        CHECK(fb_lane_admit(&r.lane, BEGIN + 10 * MS - 1, &slot));
+        CHECK_EQ(0, slot.flags);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK(!fb_lane_finished(&r.lane, BEGIN + 20 * MS));
+        CHECK(fb_lane_admit(&r.lane, BEGIN + 10 * MS, &slot));
+        CHECK_EQ(FB_SLOT_MEASURED, slot.flags);
+    }
+    CHECK(!fb_lane_admit(&r.lane, BEGIN + 10 * MS, &slot));
+    CHECK_EQ(3, r.lane.counts.intended);
+    CHECK(!fb_lane_finished(&r.lane, BEGIN + 20 * MS));
+    rig_close(&r);
+}
+
+/* By duration: measured is what is intended in [begin, end); before and after is only load. */
+static void test_admits_by_time(void)
+{
+    rig r;
+    fb_slot slot;
+    rig_init(&r);
+    r.load.config.requests = 0;
+    r.load.config.warmup_ns = 10 * MS;
+    r.load.config.duration_ns = 5 * MS;
+    REQUIRE(rig_begin(&r, 0, 1));
+    const uint64_t instants[] = {BEGIN,           BEGIN + 10 * MS - 1,
+                                 BEGIN + 10 * MS, BEGIN + 15 * MS - 1,
+                                 BEGIN + 15 * MS, BEGIN + 90 * MS};
+    const bool measured[] = {false, false, true, true, false, false};
+    for (int i = 0; i < 6; i++) {
+        CHECK(fb_lane_admit(&r.lane, instants[i], &slot));
+        CHECK_EQ(measured[i], (slot.flags & FB_SLOT_MEASURED) != 0);
+        CHECK_EQ(instants[i], slot.intended_ns);
+    }
+    CHECK_EQ(2, r.lane.counts.intended);
+    CHECK(!fb_lane_finished(&r.lane, BEGIN + 100 * MS)); /* two are open */
+    rig_close(&r);
+}
+
+/* Sends one measured inference, intended at BEGIN and sent 1 ms later. */
+static fb_slot sent(rig *r)
+{
+    fb_slot slot;
+    CHECK(fb_lane_admit(&r->lane, BEGIN, &slot));
+    slot.sent_ns = BEGIN + MS;
+    fb_lane_sent(&r->lane, &slot);
+    return slot;
+}
+
+/* Each outcome goes into its own column, its interval and, only for a success, the histograms. */
+static void test_outcomes(void)
+{
+    rig r;
+    rig_init(&r);
+    REQUIRE(rig_begin(&r, 0, 1));
+    const fb_interval *now = r.lane.recorder.active;
+    fb_slot slot = sent(&r);
+    fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 4 * MS);
+    CHECK_EQ(4 * MS, now->response.max_ns);
+    CHECK_EQ(3 * MS, now->service.max_ns);
+    CHECK_EQ(0, now->lag.total);
+    slot = sent(&r);
+    fb_lane_replied(&r.lane, &slot, &timed_out_reply, BEGIN + 5 * MS);
+    slot = sent(&r);
+    fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, "ERR", "ERR no"},
+                    BEGIN + 6 * MS);
+    slot = sent(&r);
+    fb_lane_lost(&r.lane, &slot, BEGIN + 7 * MS);
+    slot = sent(&r);
+    fb_lane_timed_out(&r.lane, &slot, BEGIN + 8 * MS);
+    slot = sent(&r);
+    fb_lane_abandoned(&r.lane, &slot, true);
+    CHECK(fb_lane_admit(&r.lane, BEGIN, &slot));
+    fb_lane_abandoned(&r.lane, &slot, false);
+    const fb_counts c = r.lane.counts;
+    CHECK_EQ(7, c.intended);
+    CHECK_EQ(6, c.sent);
+    CHECK_EQ(1, c.ok);
+    CHECK_EQ(2, c.timeouts);
+    CHECK_EQ(1, c.errors);
+    CHECK_EQ(1, c.lost);
+    CHECK_EQ(1, c.unfinished);
+    CHECK_EQ(1, c.never_sent);
+    CHECK_EQ(1, now->ok);
+    CHECK_EQ(2, now->timeouts);
+    CHECK_EQ(1, now->errors);
+    CHECK_EQ(1, now->lost);
+    CHECK_EQ(1, now->response.total);
+    CHECK_EQ(1, now->service.total);
+    CHECK_EQ(0, r.lane.open);
+    CHECK_EQ(BEGIN + 8 * MS, r.lane.last_end_ns);
+    CHECK_EQ(4, atomic_load(&r.shared.failures));
+    rig_close(&r);
+}
+
+/* After a time-out only one more thing can happen, and it changes nothing but `late`. */
+static void test_after_a_timeout(void)
+{
+    rig r;
+    rig_init(&r);
+    REQUIRE(rig_begin(&r, 0, 1));
+    for (int i = 0; i < 3; i++) {
+        fb_slot slot = sent(&r);
+        fb_lane_timed_out(&r.lane, &slot, BEGIN + 2 * MS);
+        if (i == 0) {
+            fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 3 * MS);
+        } else if (i == 1) {
+            fb_lane_lost(&r.lane, &slot, BEGIN + 3 * MS);
+        } else {
+            fb_lane_abandoned(&r.lane, &slot, true);
+        }
+    }
+    const fb_counts c = r.lane.counts;
+    CHECK_EQ(3, c.timeouts);
+    CHECK_EQ(0, c.ok + c.lost + c.unfinished);
+    CHECK_EQ(1, r.lane.late);
+    CHECK_EQ(0, r.lane.open);
+    CHECK_EQ(0, r.lane.recorder.active->response.total);
+    rig_close(&r);
+}
+
+/* What was intended in warm-up leaves no trace, however it ends. */
+static void test_warm_up_leaves_no_trace(void)
+{
+    rig r;
+    rig_init(&r);
+    r.load.config.warmup_ns = 10 * MS;
+    REQUIRE(rig_begin(&r, 0, 1));
+    for (int i = 0; i < 4; i++) {
+        fb_slot slot = sent(&r);
+        if (i == 0) {
+            fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 50 * MS);
+        } else if (i == 1) {
+            fb_lane_lost(&r.lane, &slot, BEGIN + 50 * MS);
+        } else if (i == 2) {
+            fb_lane_timed_out(&r.lane, &slot, BEGIN + 50 * MS);
+        } else {
+            fb_lane_abandoned(&r.lane, &slot, true);
+        }
+    }
+    const fb_counts zero = {0};
+    CHECK_EQ(0, memcmp(&zero, &r.lane.counts, sizeof zero));
+    CHECK_EQ(0, r.lane.recorder.active->response.total);
+    CHECK_EQ(0, r.lane.recorder.active->timeouts + r.lane.recorder.active->lost);
+    CHECK_EQ(0, r.lane.last_end_ns);
+    rig_close(&r);
+}
+
+/* In an open loop the lag of sending is recorded; response time holds it, service time not. */
+static void test_lag(void)
+{
+    rig r;
+    rig_init(&r);
+    const fb_rate rate = {1000, 1000, 0};
+    r.load.stream.schedule =
+        (fb_schedule){.arrivals = FB_ARRIVALS_CONSTANT, .rates = &rate, .n_rates = 1};
+    r.load.stream.max_outstanding = 10;
+    REQUIRE(rig_begin(&r, 0, 1));
+    const fb_slot slot = sent(&r);
+    fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 4 * MS);
+    CHECK_EQ(MS, r.lane.recorder.active->lag.max_ns);
+    CHECK_EQ(4 * MS, r.lane.recorder.active->response.max_ns);
+    rig_close(&r);
+}
+
+/* Error classes are told apart up to a limit; beyond it they are still counted. */
+static void test_error_classes(void)
+{
+    rig r;
+    uint64_t sum = 0;
+    rig_init(&r);
+    r.load.config.requests = 1000;
+    REQUIRE(rig_begin(&r, 0, 1));
+    for (int i = 0; i < 200; i++) {
+        char name[FB_ERROR_CLASS_MAX];
+        (void)snprintf(name, sizeof name, "C%d", i % 100);
+        const fb_slot slot = sent(&r);
+        fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, name, "text"}, BEGIN);
+    }
+    for (int i = 0; i < FB_LANE_ERROR_CLASSES; i++) {
+        sum += r.lane.classes[i].count;
+    }
+    CHECK_EQ(200, sum);
+    CHECK_STR("C0", r.lane.classes[0].name);
+    CHECK_EQ(2, r.lane.classes[0].count);
+    CHECK_STR(FB_LANE_OTHER_ERRORS, r.lane.classes[FB_LANE_ERROR_CLASSES - 1].name);
+    rig_close(&r);
+}
+
+/* Threads begin at different rows, and each walks through all of them and around. */
+static void test_rows(void)
+{
+    static const uint8_t bytes[100];
+    const fb_data data = {.fd = -1, .row_bytes = 1, .rows = 20, .base = bytes};
+    const fb_part parts[2] = {load_text("x"), {.kind = FB_PART_PAYLOAD, .rows = 2}};
+    const uint64_t begins[] = {0, 3, 6};
+    for (uint32_t index = 0; index < 3; index++) {
+        rig r;
+        fb_slot slot;
+        rig_init(&r);
+        r.load.config.requests = 1000;
+        r.load.stream.data = &data;
+        r.load.stream.n_data = 1;
+        r.load.message.parts = parts;
+        r.load.message.n_parts = 2;
+        r.load.stream.connections = 3;
+        REQUIRE(rig_begin(&r, index, 3));
+        for (uint64_t i = 0; i < 25; i++) {
+            CHECK(fb_lane_admit(&r.lane, BEGIN, &slot));
+            CHECK_EQ((begins[index] + i) % 10, slot.group);
+        }
+        rig_close(&r);
+    }
+}
+
+/* Messages come in the order of the pattern, over and over. */
+static void test_pattern(void)
+{
+    const uint8_t pattern[] = {1, 0, 0};
+    rig r;
+    fb_slot slot;
+    rig_init(&r);
+    const fb_message_config two[] = {r.load.message, r.load.message};
+    r.load.stream.messages = two;
+    r.load.stream.n_messages = 2;
+    r.load.stream.pattern = pattern;
+    r.load.stream.n_pattern = 3;
+    REQUIRE(rig_begin(&r, 0, 1));
+    for (int i = 0; i < 10; i++) {
+        CHECK(fb_lane_admit(&r.lane, BEGIN, &slot));
+        CHECK_EQ(pattern[i % 3], slot.message);
+    }
+    rig_close(&r);
+}
+
+/* Returns how many of n inferences are kept, and checks that they lie evenly. */
+static uint32_t count_captures(uint32_t requests, uint32_t captures)
+{
+    rig r;
+    fb_slot slot;
+    uint32_t kept = 0;
+    uint32_t last = 0;
+    rig_init(&r);
+    r.load.config.requests = requests;
+    r.load.config.captures = captures;
+    r.load.config.capture_bytes = 10;
+    CHECK(rig_begin(&r, 0, 1));
+    for (uint32_t i = 0; fb_lane_admit(&r.lane, BEGIN, &slot); i++) {
+        if (slot.flags & FB_SLOT_CAPTURE) {
+            CHECK_EQ(kept, slot.capture);
+            CHECK(kept == 0 || i - last <= requests / captures + 2);
+            last = i;
+            kept++;
+        }
+    }
+    CHECK(requests == 0 || requests - last <= requests / captures + 2);
+    rig_close(&r);
+    return kept;
+}
+
+/* By number, kept replies are spread over all of them; there are never more than replies. */
+static void test_captures_by_number(void)
+{
+    CHECK_EQ(3, count_captures(10, 3));
+    CHECK_EQ(10, count_captures(1000, 10));
+    CHECK_EQ(7, count_captures(1000, 7));
+    CHECK_EQ(5, count_captures(5, 5));
+    CHECK_EQ(4, count_captures(4, 9));
+    CHECK_EQ(1, count_captures(1, 1));
+}
+
+/* By duration, they are spread over time. */
+static void test_captures_by_time(void)
+{
+    rig r;
+    fb_slot slot;
+    uint32_t kept[4] = {0};
+    rig_init(&r);
+    r.load.config.requests = 0;
+    r.load.config.duration_ns = 400 * MS;
+    r.load.config.captures = 8;
+    REQUIRE(rig_begin(&r, 0, 1));
+    for (uint64_t at = 0; at < 400; at++) {
+        CHECK(fb_lane_admit(&r.lane, BEGIN + at * MS, &slot));
+        kept[at / 100] += (slot.flags & FB_SLOT_CAPTURE) != 0;
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(2, kept[i]);
+    }
+    rig_close(&r);
+}
+
+/* A kept reply is whole when all of it fits; more than its room is never written. */
+static void test_capture_bytes(void)
+{
+    rig r;
+    rig_init(&r);
+    r.load.config.captures = 2;
+    r.load.config.capture_bytes = 6;
+    r.load.config.requests = 2;
+    REQUIRE(rig_begin(&r, 0, 1));
+    const fb_slot first = sent(&r);
+    const fb_slot second = sent(&r);
+    fb_lane_capture(&r.lane, &first, (const uint8_t *)"abcd", 4, false);
+    CHECK(!r.lane.captures[0].whole);
+    fb_lane_capture(&r.lane, &second, (const uint8_t *)"12345678", 8, true);
+    fb_lane_capture(&r.lane, &first, (const uint8_t *)"ef", 2, true);
+    CHECK(r.lane.captures[0].whole);
+    CHECK(!r.lane.captures[1].whole);
+    CHECK_EQ(6, r.lane.captures[0].len);
+    CHECK_EQ(6, r.lane.captures[1].len);
+    CHECK_EQ(0, memcmp("abcdef123456", r.lane.captures[0].bytes, 12));
+    rig_close(&r);
+}
+
+/* Intervals count from the begin of measure; before it there is only the first. */
+static void test_interval(void)
+{
+    rig r;
+    rig_init(&r);
+    r.load.config.warmup_ns = 10 * MS;
+    r.load.config.interval_ns = 50 * MS;
+    REQUIRE(rig_begin(&r, 0, 1));
+    CHECK_EQ(0, fb_lane_interval(&r.lane, BEGIN));
+    CHECK_EQ(0, fb_lane_interval(&r.lane, BEGIN + 60 * MS - 1));
+    CHECK_EQ(1, fb_lane_interval(&r.lane, BEGIN + 60 * MS));
+    CHECK_EQ(100, fb_lane_interval(&r.lane, BEGIN + 10 * MS + 5000 * MS));
+    rig_close(&r);
+}
+
+int main(void)
+{
+    RUN(test_shares_add_up);
+    RUN(test_admits_by_number);
+    RUN(test_admits_by_time);
+    RUN(test_outcomes);
+    RUN(test_after_a_timeout);
+    RUN(test_warm_up_leaves_no_trace);
+    RUN(test_lag);
+    RUN(test_error_classes);
+    RUN(test_rows);
+    RUN(test_pattern);
+    RUN(test_captures_by_number);
+    RUN(test_captures_by_time);
+    RUN(test_capture_bytes);
+    RUN(test_interval);
+    return check_result();
+}
