@@ -361,7 +361,9 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
         return break_with(c, io, FB_E_PROTOCOL, "a reply came that no request asked for");
     }
     const bool whole = oldest_end(c) <= c->out.sent;
-    const fb_reply premature = {.done = true, .outcome = FB_OUTCOME_ERROR, .error_class = "EARLY",
+    const fb_reply premature = {.done = true,
+                                .outcome = FB_OUTCOME_ERROR,
+                                .error_class = "EARLY",
                                 .error_text = "answered before the request was sent whole"};
     const bool hollow = !whole && reply->outcome == FB_OUTCOME_OK;
     fb_lane_replied(c->lane, slot_at(c, 0), hollow ? &premature : reply, io->now_ns);

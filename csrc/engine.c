@@ -38,7 +38,8 @@ static fb_lane *lane_of(const fb_engine *e, uint32_t thread, uint32_t stream)
     return &e->lanes[(size_t)thread * e->n_streams + stream];
 }
 
-/* ---- building ----------------------------------------------------------------------------------- */
+/* ---- building -----------------------------------------------------------------------------------
+ */
 
 static int check(const fb_engine_config *config, fb_error *err)
 {
@@ -98,8 +99,8 @@ static int init_worker(fb_engine *e, uint32_t index, const int *cpus, fb_error *
         .io = {.epoll_fd = -1},
     };
     for (uint32_t s = 0; s < e->n_streams; s++) {
-        const int rc = fb_lane_init(lane_of(e, index, s), &e->streams[s], &e->config, &e->shared,
-                                    index, err);
+        const int rc =
+            fb_lane_init(lane_of(e, index, s), &e->streams[s], &e->config, &e->shared, index, err);
         if (rc != FB_OK) {
             return rc;
         }
@@ -116,8 +117,8 @@ static int allocate(fb_engine *e, fb_error *err)
     e->series = calloc(streams, sizeof *e->series);
     e->workers = calloc(threads, sizeof *e->workers);
     /* Lanes start on cache lines of their own: they are written by different threads. */
-    e->lanes = aligned_alloc(FB_CACHE_LINE, (lanes + FB_CACHE_LINE - 1) / FB_CACHE_LINE *
-                                                FB_CACHE_LINE);
+    e->lanes =
+        aligned_alloc(FB_CACHE_LINE, (lanes + FB_CACHE_LINE - 1) / FB_CACHE_LINE * FB_CACHE_LINE);
     if (!e->streams || !e->series || !e->workers || !e->lanes) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %zu threads", threads);
     }
@@ -169,7 +170,8 @@ int fb_engine_new(const fb_engine_config *config, fb_engine **engine, fb_error *
     return FB_OK;
 }
 
-/* ---- running -------------------------------------------------------------------------------------- */
+/* ---- running
+ * -------------------------------------------------------------------------------------- */
 
 static void count_out(fb_shared *shared, uint32_t threads)
 {
@@ -231,7 +233,8 @@ void fb_engine_stop(fb_engine *e)
     atomic_store_explicit(&e->shared.stop, true, memory_order_relaxed);
 }
 
-/* ---- the books ------------------------------------------------------------------------------------- */
+/* ---- the books
+ * ------------------------------------------------------------------------------------- */
 
 static void add_counts(fb_counts *into, const fb_counts *from)
 {
@@ -257,15 +260,14 @@ static int check_books(fb_engine *e)
         fb_totals t;
         fb_engine_totals(e, s, &t);
         if (!conserved(&t.counts)) {
-            return fb_error_set(&e->err, FB_E_BROKEN, 0,
-                                "counts do not add up (a bug, please report): intended %llu sent "
-                                "%llu ok %llu errors %llu timeouts %llu lost %llu unfinished %llu",
-                                (unsigned long long)t.counts.intended,
-                                (unsigned long long)t.counts.sent, (unsigned long long)t.counts.ok,
-                                (unsigned long long)t.counts.errors,
-                                (unsigned long long)t.counts.timeouts,
-                                (unsigned long long)t.counts.lost,
-                                (unsigned long long)t.counts.unfinished);
+            return fb_error_set(
+                &e->err, FB_E_BROKEN, 0,
+                "counts do not add up (a bug, please report): intended %llu sent "
+                "%llu ok %llu errors %llu timeouts %llu lost %llu unfinished %llu",
+                (unsigned long long)t.counts.intended, (unsigned long long)t.counts.sent,
+                (unsigned long long)t.counts.ok, (unsigned long long)t.counts.errors,
+                (unsigned long long)t.counts.timeouts, (unsigned long long)t.counts.lost,
+                (unsigned long long)t.counts.unfinished);
         }
     }
     return FB_OK;
@@ -298,7 +300,8 @@ int fb_engine_join(fb_engine *e, fb_error *err)
     return e->code;
 }
 
-/* ---- watching ---------------------------------------------------------------------------------------- */
+/* ---- watching
+ * ---------------------------------------------------------------------------------------- */
 
 static int phase_of(const fb_engine *e, const fb_snapshot *s)
 {
@@ -312,8 +315,7 @@ static int phase_of(const fb_engine *e, const fb_snapshot *s)
     if (s->now_ns < s->begin_ns) {
         return FB_PHASE_WARMUP;
     }
-    return duration != 0 && s->now_ns >= s->begin_ns + duration ? FB_PHASE_DRAIN
-                                                                 : FB_PHASE_MEASURE;
+    return duration != 0 && s->now_ns >= s->begin_ns + duration ? FB_PHASE_DRAIN : FB_PHASE_MEASURE;
 }
 
 static uint64_t measure_begin(const fb_engine *e)
@@ -381,7 +383,8 @@ bool fb_engine_take_interval(fb_engine *e, uint32_t stream, fb_interval *out)
     return true;
 }
 
-/* ---- results ------------------------------------------------------------------------------------------ */
+/* ---- results
+ * ------------------------------------------------------------------------------------------ */
 
 void fb_engine_totals(const fb_engine *e, uint32_t stream, fb_totals *out)
 {

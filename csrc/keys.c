@@ -11,7 +11,8 @@ static double unit(fb_random *random)
     return (double)(fb_random_next(random) >> 11) * 0x1p-53;
 }
 
-/* ---- Zipf by rejection-inversion -----------------------------------------------------------------
+/* ---- Zipf by rejection-inversion
+ * -----------------------------------------------------------------
  *
  * W. Hörmann and G. Derflinger, "Rejection-inversion to generate variates from monotone discrete
  * distributions", ACM TOMACS 6 (1996): no tables, a constant number of steps whatever the range.
@@ -55,7 +56,8 @@ static uint64_t next_zipf(const fb_keys *keys, fb_random *random)
     }
 }
 
-/* ---- normal, cut to the range --------------------------------------------------------------------- */
+/* ---- normal, cut to the range
+ * --------------------------------------------------------------------- */
 
 static uint64_t next_gauss(const fb_keys *keys, fb_random *random)
 {
@@ -71,7 +73,8 @@ static uint64_t next_gauss(const fb_keys *keys, fb_random *random)
     }
 }
 
-/* ---- listed values --------------------------------------------------------------------------------- */
+/* ---- listed values
+ * --------------------------------------------------------------------------------- */
 
 static int init_table(fb_keys *keys, const fb_keys_config *config, fb_error *err)
 {
@@ -104,7 +107,8 @@ static uint64_t next_listed(const fb_keys *keys, fb_random *random)
     return keys->values[i];
 }
 
-/* ---- all -------------------------------------------------------------------------------------------- */
+/* ---- all
+ * -------------------------------------------------------------------------------------------- */
 
 static double usual_shape(const fb_keys *keys)
 {

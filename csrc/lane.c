@@ -55,8 +55,8 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     fb_pacer_init(&lane->pacer, &stream->schedule, index, share, config->seed);
     int rc = init_source(lane, index, err);
     rc = rc == FB_OK ? fb_recorder_init(&lane->recorder, err) : rc;
-    rc = rc == FB_OK ? init_captures(lane, (uint32_t)deal(config->captures, index, share), err)
-                     : rc;
+    rc =
+        rc == FB_OK ? init_captures(lane, (uint32_t)deal(config->captures, index, share), err) : rc;
     if (rc != FB_OK) {
         fb_lane_fini(lane);
     }
@@ -188,7 +188,8 @@ static void count_error_class(fb_lane *lane, const fb_reply *reply)
     const bool room = lane->n_classes + 1 < FB_LANE_ERROR_CLASSES;
     fb_error_class *entry = &lane->classes[lane->n_classes];
     if (entry->count++ == 0) {
-        strncpy(entry->name, room ? reply->error_class : FB_LANE_OTHER_ERRORS, sizeof entry->name - 1);
+        strncpy(entry->name, room ? reply->error_class : FB_LANE_OTHER_ERRORS,
+                sizeof entry->name - 1);
         strncpy(entry->first_text, reply->error_text, sizeof entry->first_text - 1);
     }
     lane->n_classes += room;

@@ -50,7 +50,7 @@ typedef struct fb_lane {
      * threads write, on cache lines of their own. */
     _Alignas(FB_CACHE_LINE) uint64_t measure_ns;
     uint64_t measure_end_ns;
-    uint64_t quota;                      /* by requests: measured inferences left to admit */
+    uint64_t quota; /* by requests: measured inferences left to admit */
     uint64_t group, first_connection;
     uint32_t pattern_at; /* next message of the pattern */
     fb_source source;
@@ -71,7 +71,7 @@ typedef struct fb_lane {
     fb_capture *captures;
     uint8_t *capture_bytes;
     uint32_t n_captures, captured;
-    uint64_t capture_due; /* next one: intended instant, or quota left */
+    uint64_t capture_due;               /* next one: intended instant, or quota left */
     _Atomic uint64_t completed, failed; /* for the snapshot */
 } fb_lane;
 

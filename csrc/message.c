@@ -24,8 +24,8 @@ static bool index_is_bad(const fb_part *part, uint32_t n_keys, uint32_t n_data)
     return (uses_keys && part->keys >= n_keys) || (uses_data && part->data >= n_data);
 }
 
-static int check_part(const fb_message_config *config, uint32_t i, uint32_t n_keys,
-                      uint32_t n_data, fb_error *err)
+static int check_part(const fb_message_config *config, uint32_t i, uint32_t n_keys, uint32_t n_data,
+                      fb_error *err)
 {
     const fb_part *part = &config->parts[i];
     if (part->kind < FB_PART_TEXT || part->kind > FB_PART_LENGTH ||
@@ -133,7 +133,8 @@ void fb_message_fini(fb_message *m)
     *m = (fb_message){0};
 }
 
-/* ---- fields -------------------------------------------------------------------------------------- */
+/* ---- fields
+ * -------------------------------------------------------------------------------------- */
 
 static void write_decimal(uint8_t *at, uint32_t width, uint64_t value)
 {
@@ -173,7 +174,8 @@ void fb_message_prepare(const fb_message *m, uint8_t *text, uint64_t connection)
     }
 }
 
-/* ---- queueing ------------------------------------------------------------------------------------ */
+/* ---- queueing
+ * ------------------------------------------------------------------------------------ */
 
 /* Rows of the first dataset are taken in turn; of a shorter one beside it, over and over. */
 static uint64_t first_byte(const fb_part *part, const fb_data *data, uint64_t row)
@@ -201,8 +203,7 @@ static void push_fixed(const fb_message *m, uint8_t *text, fb_source *source, ui
     for (uint32_t i = 0; i < m->n_ops; i++) {
         const fb_op *op = &m->ops[i];
         if (changes(&op->part)) {
-            write_decimal(text + op->at, op->size,
-                          field_value(&op->part, source, connection, row));
+            write_decimal(text + op->at, op->size, field_value(&op->part, source, connection, row));
         } else if (op->part.kind == FB_PART_PAYLOAD) {
             (void)fb_outq_push_mem(out, text + from, op->at - from);
             from = op->at;
@@ -264,8 +265,8 @@ static uint32_t write_text(const fb_message *m, const fb_op *op, const drawn *d,
     return 0;
 }
 
-static void push_varying(const fb_message *m, uint8_t *text, fb_source *source,
-                         uint64_t connection, uint64_t row, fb_outq *out)
+static void push_varying(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,
+                         uint64_t row, fb_outq *out)
 {
     drawn parts[FB_MESSAGE_MAX_PARTS];
     for (uint32_t i = 0; i < m->n_ops; i++) {

@@ -89,7 +89,8 @@ void fb_worker_fini(fb_worker *w)
     w->io.buffer = NULL;
 }
 
-/* ---- connecting, and the common start --------------------------------------------------------- */
+/* ---- connecting, and the common start ---------------------------------------------------------
+ */
 
 static int set_up_thread(fb_worker *w)
 {
@@ -170,7 +171,8 @@ static int advance_start(fb_worker *w)
     return w->io.now_ns >= at ? begin(w, at) : FB_OK;
 }
 
-/* ---- open loop -------------------------------------------------------------------------------- */
+/* ---- open loop --------------------------------------------------------------------------------
+ */
 
 static void queue_due(fb_worker *w, uint32_t i)
 {
@@ -250,7 +252,8 @@ static uint64_t next_due(const fb_worker *w)
     return due;
 }
 
-/* ---- ticks -------------------------------------------------------------------------------------- */
+/* ---- ticks --------------------------------------------------------------------------------------
+ */
 
 /* Usage is taken at the first tick within measure and the first after it. */
 static void watch_usage(fb_worker *w)
@@ -360,14 +363,15 @@ static int tick(fb_worker *w)
     return rc;
 }
 
-/* ---- the loop ------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * ------------------------------------------------------------------------------------- */
 
 /* From when on nothing is left to intend; FB_NEVER while there is. */
 static uint64_t drain_begin(const fb_worker *w)
 {
     const fb_lane *lane = &w->lanes[0];
     return lane->measure_end_ns != FB_NEVER || w->spent_ns == 0 ? lane->measure_end_ns
-                                                                 : w->spent_ns;
+                                                                : w->spent_ns;
 }
 
 static bool drain_overdue(const fb_worker *w)

@@ -28,7 +28,7 @@ typedef struct fb_worker {
     fb_backlog *backlogs; /* one per lane; unused in a closed loop */
     uint32_t *cursors;    /* one per lane: connection to try next */
     fb_io io;
-    uint64_t tick_ns; /* next one */
+    uint64_t tick_ns;  /* next one */
     uint64_t spent_ns; /* by requests: all were intended by then; 0 = not yet */
     bool ready, running, finished;
     uint64_t usage_from_ns, usage_to_ns; /* 0 = not yet */

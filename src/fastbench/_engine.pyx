@@ -21,7 +21,7 @@ from fastbench.errors import (
     ServerError,
 )
 from fastbench.measured import (
-    PHASES,
+    PHASES as _PHASES,
     Capture,
     RawHistogram,
     RawInterval,
@@ -363,7 +363,7 @@ cdef class Engine:
         """Return a :class:`fastbench.measured.Snapshot`."""
         cdef fb_snapshot s
         fb_engine_snapshot(self.engine, &s)
-        return Snapshot(PHASES[s.phase], s.now_ns, s.begin_ns, s.completed, s.failed)
+        return Snapshot(_PHASES[s.phase], s.now_ns, s.begin_ns, s.completed, s.failed)
 
     def take_intervals(self, uint32_t stream=0):
         """Return the :class:`fastbench.measured.RawInterval` that are complete, in order."""
@@ -385,7 +385,8 @@ cdef class Engine:
         fb_engine_totals(self.engine, stream, &t)
         return Totals(t.counts.intended, t.counts.sent, t.counts.ok, t.counts.errors,
                       t.counts.timeouts, t.counts.lost, t.counts.unfinished, t.counts.never_sent,
-                      t.begin_ns, t.end_ns, t.completed, t.answered, t.gave_up, t.late, t.breaks, t.reconnects, t.bytes_sent, t.bytes_received)
+                      t.begin_ns, t.end_ns, t.completed, t.answered, t.gave_up, t.late, t.breaks,
+                      t.reconnects, t.bytes_sent, t.bytes_received)
 
     def error_classes(self, uint32_t stream=0):
         """Return {class: (count, first text)} of a stream's error replies. After join."""

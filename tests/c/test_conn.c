@@ -545,9 +545,9 @@ static void test_keeps_reply_bytes(void)
     r.load.config.captures = 3;
     r.load.config.capture_bytes = 32;
     REQUIRE(rig_run(&r));
-    answer_ok(&r, "+first\r\n$6\r\nsec", 1);
-    answer_ok(&r, "ond\r\n+third\r\n", 3);
-    const char *expected[] = {"+first\r\n", "$6\r\nsecond\r\n", "+third\r\n"};
+    answer_ok(&r, "+first\r\n$6\r\nmid", 1);
+    answer_ok(&r, "dle\r\n+third\r\n", 3);
+    const char *expected[] = {"+first\r\n", "$6\r\nmiddle\r\n", "+third\r\n"};
     for (int i = 0; i < 3; i++) {
         const fb_capture *c = &r.lane.captures[i];
         CHECK(c->whole);

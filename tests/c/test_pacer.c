@@ -167,8 +167,7 @@ static void test_same_seed_same_schedule(void)
 static void test_recorded_instants_are_dealt_out(void)
 {
     const uint64_t instants[] = {0, 5, 5, 900, 1000000};
-    const fb_schedule s = {
-        .arrivals = FB_ARRIVALS_RECORDED, .instants = instants, .n_instants = 5};
+    const fb_schedule s = {.arrivals = FB_ARRIVALS_RECORDED, .instants = instants, .n_instants = 5};
     fb_pacer even = begun(&s, 0, 2, 1);
     fb_pacer odd = begun(&s, 1, 2, 1);
     CHECK_EQ(BEGIN + 0, take(&even));

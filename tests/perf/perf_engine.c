@@ -15,8 +15,8 @@ int main(int argc, char **argv)
     }
     static const char command[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$52\r\n"
                                   "0123456789012345678901234567890123456789012345678901\r\n";
-    const fb_part part = {.kind = FB_PART_TEXT, .bytes = (const uint8_t *)command,
-                          .len = sizeof command - 1};
+    const fb_part part = {
+        .kind = FB_PART_TEXT, .bytes = (const uint8_t *)command, .len = sizeof command - 1};
     const fb_message_config message = {.parts = &part, .n_parts = 1, .replies = 1};
     const fb_endpoint endpoint = {argv[1], (uint16_t)atoi(argv[2])};
     const int cpu = argc > 6 ? atoi(argv[6]) : -1;
