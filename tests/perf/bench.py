@@ -61,7 +61,7 @@ def small_cells() -> list[Cell]:
         ("unix", {1: 0.42, 4: 0.42, 16: 0.42, 64: 0.42}),
     ):
         for depth, goal in goals.items():
-            n = 150_000 * min(depth, 12)
+            n = 200_000 * min(depth, 24)
             rate = {"tcp": 1.5, "unix": 2.0}[socket] if depth == 64 else None
             name = f"86-byte command, {socket}, depth {depth}"
             cells.append(Cell(name, "null", socket, SMALL, 50, depth, n, goal, rate))
@@ -239,6 +239,32 @@ def report(cell: Cell, costs: dict[str, Cost]) -> dict[str, object]:
     return row
 
 
+def user_time_cells() -> list[tuple[str, int, int, tuple[str, ...]]]:
+    """Return (name, connections, depth, command) of what shows the client's user-space share."""
+    cells = [(f"86-byte command, depth {d}", 50, d, SMALL) for d in (1, 16, 64)]
+    cells += [
+        (f"SET {size:,} B, depth 1", 4, 1, ("SET", "k", f"{{data:{size}}}"))
+        for size in (65_536, TENSOR_BYTES, 10 * TENSOR_BYTES)
+    ]
+    return cells
+
+
+def report_user_time(where: str, seconds: float) -> list[dict[str, object]]:
+    """Print what the worker threads used; the user part must not grow with the tensor."""
+    say("worker threads, us per request over TCP, as the kernel accounts them")
+    rows = []
+    for name, connections, depth, command in user_time_cells():
+        load = ["-c", str(connections), "-P", str(depth), "--duration", str(seconds)]
+        fixed = ["--warmup", "0.5", "--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet"]
+        line = [FASTBENCH, "command", f"redis://127.0.0.1:{where}", *load, *fixed, "--json", "--"]
+        done = subprocess.run([*line, *command], capture_output=True, check=True)
+        client = json.loads(done.stdout)["repetitions"][0]["client"]
+        user, system = client["user_us_per_inference"], client["system_us_per_inference"]
+        say(f"{name:44} user {user:8.3f}   system {system:9.3f}")
+        rows.append({"cell": name, "user_us": user, "system_us": system})
+    return rows
+
+
 def say(line: str) -> None:
     """Print one line at once."""
     sys.stdout.write(line + "\n")
@@ -249,7 +275,8 @@ def main() -> None:
     """Run the cells asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--only", default="", help='cells whose name contains this, or "user time"')
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each user-time cell")
     parser.add_argument("--json", type=Path, default=None, help="file to write")
     asked = parser.parse_args()
     if os.cpu_count() == 1:
@@ -257,6 +284,8 @@ def main() -> None:
     rows = []
     say("client CPU per request, median over rounds; ratio: fastbench / cheapest peer")
     with Servers() as servers:
+        if asked.only in "user time":
+            rows += report_user_time(servers.where["null", "tcp"], asked.seconds)
         for cell in small_cells():
             where = servers.where.get((cell.server, cell.socket))
             if asked.only not in cell.name or where is None:

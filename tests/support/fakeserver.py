@@ -113,7 +113,8 @@ class FakeServer:
         self._unix = unix
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-server")
-        self._listener: asyncio.Server | None = None
+        self._listener: socket.socket
+        self._attaching: list[asyncio.Task[object]] = []
         self._open: set[_Connection] = set()
         self._made: list[_Connection] = []
 
@@ -140,30 +141,35 @@ class FakeServer:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_WAIT_S)
 
     async def _listen(self) -> None:
-        def connection() -> _Connection:
-            return _Connection(self)
+        self._listener = socket.socket(socket.AF_UNIX if self._unix else socket.AF_INET)
+        self._listener.setblocking(False)
+        self._listener.bind(str(self._unix) if self._unix else ("127.0.0.1", 0))
+        self._listener.listen(1024)
+        self.address = self._listener.getsockname()
+        self._loop.add_reader(self._listener, self._accept)
 
-        if self._unix is not None:
-            self._listener = await self._loop.create_unix_server(connection, str(self._unix))
-            self.address = str(self._unix)
-        else:
-            self._listener = await self._loop.create_server(connection, "127.0.0.1", 0)
-            self.address = self._listener.sockets[0].getsockname()
+    def _accept(self) -> None:
+        """Take one connection: with asyncio's own listener, it could get lost at its closing."""
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError:
+            return
+        accepted.setblocking(False)
+        attaching = self._loop.connect_accepted_socket(lambda: _Connection(self), accepted)
+        self._attaching.append(self._loop.create_task(attaching))
 
     async def _end(self) -> None:
         self._die()
-        answering = {c.task for c in self._made if c.task is not None}
-        accepting = asyncio.all_tasks() - answering - {asyncio.current_task()}
-        await asyncio.gather(*accepting, return_exceptions=True)  # asyncio's own: let them finish
+        await asyncio.gather(*self._attaching)
         self._die()
         for connection in self._made:
-            if connection.task is not None:
-                connection.task.cancel()
+            connection.task.cancel()
+        await asyncio.gather(*(c.task for c in self._made), return_exceptions=True)
         await asyncio.sleep(0)  # aborted transports close their sockets in the next turn
-        await asyncio.sleep(0)
 
     def _die(self) -> None:
-        if self._listener is not None:
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
         for connection in list(self._open):
             connection.end("reset")
@@ -177,7 +183,6 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
         self._buffer = bytearray()
         self._queue: asyncio.Queue[tuple[Reply, Seen]] = asyncio.Queue()
-        self.task: asyncio.Task[None] | None = None
         self._number = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -187,18 +192,17 @@ class _Connection(asyncio.Protocol):
         self._server.heard.append(Heard())
         self._server._open.add(self)
         self._server._made.append(self)
+        self.task = asyncio.get_running_loop().create_task(self._answer())
         welcome = self._server.welcome(self._index)
         self._transport.write(welcome.data)
         if welcome.then == "deaf":
             self._transport.pause_reading()
         elif welcome.then != "keep":
             self.end(welcome.then)
-        self.task = asyncio.get_running_loop().create_task(self._answer())
 
     def connection_lost(self, _: Exception | None) -> None:
         self._server._open.discard(self)
-        if self.task is not None:
-            self.task.cancel()
+        self.task.cancel()
 
     def data_received(self, data: bytes) -> None:
         now_ns = time.monotonic_ns()
