@@ -128,6 +128,12 @@ static int init_range(fb_keys *keys, const fb_keys_config *config, fb_error *err
     if (keys->kind == FB_KEYS_ZIPF) {
         init_zipf(keys);
     }
+    /* Far wider than the range, nearly every draw would fall outside and be drawn again. */
+    if (keys->kind == FB_KEYS_GAUSS && keys->shape > 100 * (double)keys->count) {
+        return fb_error_set(err, FB_E_INVAL, 0,
+                            "keys: a standard deviation of %g is too wide for %g values",
+                            keys->shape, (double)keys->count);
+    }
     return FB_OK;
 }
 

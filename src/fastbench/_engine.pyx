@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -283,6 +284,7 @@ cdef raw_histogram(const fb_hist *h):
     return RawHistogram(counts, h.total, h.clipped, smallest, h.max_ns, h.sum_ns)
 
 
+@cython.no_gc_clear
 cdef class Engine:
     """One run of a :class:`fastbench.plan.Plan` by native threads.
 
@@ -330,8 +332,14 @@ cdef class Engine:
             rc = fb_engine_new(&config, &self.engine, &err)
         check(rc, &err)
 
+    cdef int require_open(self) except -1:
+        if self.engine == NULL:
+            raise ValueError("the engine is closed")
+        return 0
+
     def start(self):
         """Create the threads; they connect, then begin together."""
+        self.require_open()
         cdef fb_error err
         cdef int rc
         with nogil:
@@ -340,6 +348,7 @@ cdef class Engine:
 
     def wait(self, double timeout_s=0.1):
         """Wait at most ``timeout_s`` seconds; True when all threads have ended."""
+        self.require_open()
         cdef bint ended
         cdef uint64_t timeout_ns = <uint64_t>(timeout_s * 1e9)
         with nogil:
@@ -348,10 +357,12 @@ cdef class Engine:
 
     def stop(self):
         """Ask the threads to end now."""
-        fb_engine_stop(self.engine)
+        if self.engine != NULL:
+            fb_engine_stop(self.engine)
 
     def join(self):
         """Join the threads; raise what ended the run early, if anything did."""
+        self.require_open()
         cdef fb_error err
         cdef int rc
         with nogil:
@@ -361,12 +372,14 @@ cdef class Engine:
 
     def snapshot(self):
         """Return a :class:`fastbench.measured.Snapshot`."""
+        self.require_open()
         cdef fb_snapshot s
         fb_engine_snapshot(self.engine, &s)
         return Snapshot(_PHASES[s.phase], s.now_ns, s.begin_ns, s.completed, s.failed)
 
     def take_intervals(self, uint32_t stream=0):
         """Return the :class:`fastbench.measured.RawInterval` that are complete, in order."""
+        self.require_open()
         taken = []
         cdef bint more
         while True:
@@ -381,6 +394,7 @@ cdef class Engine:
 
     def totals(self, uint32_t stream=0):
         """Return the :class:`fastbench.measured.Totals` of a stream. After join."""
+        self.require_open()
         cdef fb_totals t
         fb_engine_totals(self.engine, stream, &t)
         return Totals(t.counts.intended, t.counts.sent, t.counts.ok, t.counts.errors,
@@ -390,6 +404,7 @@ cdef class Engine:
 
     def error_classes(self, uint32_t stream=0):
         """Return {class: (count, first text)} of a stream's error replies. After join."""
+        self.require_open()
         cdef fb_error_class classes[64]
         cdef uint32_t n = fb_engine_error_classes(self.engine, stream, classes, 64)
         return {
@@ -399,6 +414,7 @@ cdef class Engine:
 
     def threads(self):
         """Return one :class:`fastbench.measured.RawThread` per worker."""
+        self.require_open()
         cdef fb_thread_usage u
         found = []
         for i in range(self.threads_):
@@ -410,6 +426,7 @@ cdef class Engine:
 
     def captures(self, uint32_t stream=0):
         """Return the kept replies of a stream as :class:`fastbench.measured.Capture`."""
+        self.require_open()
         cdef fb_capture c
         kept = []
         while fb_engine_capture(self.engine, stream, len(kept), &c):

@@ -162,6 +162,7 @@ static void test_bad_configurations(void)
     check_refused((fb_keys_config){.kind = FB_KEYS_UNIFORM, .high = UINT64_MAX});
     check_refused((fb_keys_config){.kind = FB_KEYS_ZIPF, .high = 9, .shape = -1});
     check_refused((fb_keys_config){.kind = FB_KEYS_ZIPF, .high = 9, .shape = NAN});
+    check_refused((fb_keys_config){.kind = FB_KEYS_GAUSS, .high = 9, .shape = 1e9});
     check_refused((fb_keys_config){.kind = FB_KEYS_TABLE});
 }
 

@@ -291,3 +291,26 @@ def test_memory_does_not_grow_with_the_run() -> None:
     early = max(r for at, r in rss if at - begin < 2 * S)
     late = max(r for at, r in rss)
     assert late - early < 4 << 20
+
+
+def test_closed_engine_says_so() -> None:
+    """After close nothing is left to ask: an exception, not a crash; stop stays harmless."""
+    with NullServer() as server:
+        load = stream_of(("127.0.0.1", server.port), 1, 1)
+        engine = Engine(Plan(streams=(load,), threads=1, requests=1))
+        engine.close()
+        engine.close()
+        engine.stop()
+        for method in (
+            engine.start,
+            engine.wait,
+            engine.join,
+            engine.snapshot,
+            engine.take_intervals,
+            engine.totals,
+            engine.error_classes,
+            engine.threads,
+            engine.captures,
+        ):
+            with pytest.raises(ValueError, match="closed"):
+                method()
