@@ -129,6 +129,12 @@ class ThreadUsage(_Data, frozen=True, kw_only=True):
     voluntary_switches: int
     involuntary_switches: int
     major_faults: int
+    #: Time in which it was ready to run and had no CPU (schedstat); None = the kernel did not tell.
+    run_delay_s: float | None = None
+    spin_s: float = 0.0  # of user_s and system_s: idle polling by --spin, which is not busy
+    stalls: int = 0  # turns of its event loop that took longer than 1 ms
+    stalled_s: float = 0.0  # how long those turns took together
+    longest_turn_ms: float = 0.0  # the longest turn of its event loop
     #: CPU use over the whole repetition, sampled at 5 Hz from Python; 100 = one core.
     cpu_percent_samples: list[float] = []
 
@@ -153,6 +159,18 @@ class ProcessUsage(_Data, frozen=True, kw_only=True):
     samples: list[ProcessSample] = []
 
 
+class InterfaceUsage(_Data, frozen=True, kw_only=True):
+    """One network interface over one repetition: means, and maxima between two samples."""
+
+    name: str
+    speed_mbit_per_s: int | None  # of the link; None = it has none or does not tell
+    sent_bytes_per_s: float
+    received_bytes_per_s: float
+    sent_bytes_per_s_max: float
+    received_bytes_per_s_max: float
+    drops: int = 0  # packets dropped and errors, both directions
+
+
 class HostUsage(_Data, frozen=True, kw_only=True):
     """The whole machine over one repetition; percentages of all CPUs together (100 = all busy)."""
 
@@ -161,6 +179,14 @@ class HostUsage(_Data, frozen=True, kw_only=True):
     steal_percent_mean: float
     available_min_bytes: int
     swap_in_bytes: int = 0
+    swap_out_bytes: int = 0
+    cpu_mhz_min: float | None = None  # lowest clock frequency seen on any CPU
+    cpu_mhz_mean: float | None = None
+    thermal_throttles: int | None = None  # times a core was slowed down for heat
+    quota_throttled_s: float | None = None  # the control group was stopped for its CPU quota
+    tcp_segments_sent: int | None = None
+    tcp_retransmits: int | None = None  # segments sent again, all connections of the machine
+    interfaces: list[InterfaceUsage] = []
 
 
 class ClientUsage(_Data, frozen=True, kw_only=True):
@@ -177,6 +203,11 @@ class ClientUsage(_Data, frozen=True, kw_only=True):
     connection_breaks: int = 0  # connections lost, and tries to open them again that failed
     reconnects: int = 0  # connections that stood again after they had broken
     late_replies: int = 0  # replies that came after their inference had timed out
+    #: How long sampled replies lay in the kernel until they were read: TCP only, by the kernel's
+    #: software receive stamps; None = not available.
+    reply_lag_ms: Latency | None = None
+    blocked_s: float = 0.0  # output waited for room in a socket buffer; summed over connections
+    window_full_s: float = 0.0  # open loop: something due had no free slot; summed over threads
 
 
 class Verification(_Data, frozen=True, kw_only=True):
@@ -188,6 +219,54 @@ class Verification(_Data, frozen=True, kw_only=True):
     max_abs_difference: float | None
     tolerance: float
     mismatched_rows: list[int] = []
+
+
+class GpuUsage(_Data, frozen=True, kw_only=True):
+    """One GPU of this machine over one repetition: means and maxima over samples."""
+
+    index: int
+    name: str
+    utilisation_percent_mean: float | None
+    utilisation_percent_max: float | None
+    memory_used_max_bytes: int | None
+    power_watts_mean: float | None
+    power_watts_max: float | None
+
+
+class ServerSample(_Data, frozen=True, kw_only=True):
+    """What the server said about itself; ``at_s``: seconds since the monitor was started.
+
+    Counters are deltas since the sample before, gauges are as they were.
+    """
+
+    at_s: float
+    values: dict[str, float] = {}
+
+
+class ServerMetrics(_Data, frozen=True, kw_only=True):
+    """The server's own figures over one repetition, asked read-only at most once per second.
+
+    ``deltas``: how much each counter rose. ``unavailable``: why there are none, or some lack.
+    """
+
+    deltas: dict[str, float] = {}
+    samples: list[ServerSample] = []
+    unavailable: str = ""
+
+
+class StreamResult(_Data, frozen=True, kw_only=True):
+    """One of several streams of a repetition; fields as in :class:`Repetition`."""
+
+    name: str
+    counts: Counts
+    inferences_per_s: float
+    samples_per_s: float
+    response_ms: Latency
+    service_ms: Latency
+    timeseries: list[Interval]
+    send_lag_ms: Latency | None = None
+    offered_per_s: float | None = None
+    target_per_s: float | None = None
 
 
 class Repetition(_Data, frozen=True, kw_only=True):
@@ -211,6 +290,10 @@ class Repetition(_Data, frozen=True, kw_only=True):
     target_per_s: float | None = None
     server: ProcessUsage | None = None
     verification: Verification | None = None
+    #: Each stream, where there are several; the fields above are then all of them together.
+    streams: list[StreamResult] = []
+    server_metrics: ServerMetrics | None = None
+    gpus: list[GpuUsage] = []
     error: str = ""  # why it ended early, where it did
 
 
@@ -247,6 +330,18 @@ class LatencySummary(_Data, frozen=True, kw_only=True):
     spread: dict[str, Spread] = {}
 
 
+class StreamSummary(_Data, frozen=True, kw_only=True):
+    """One of several streams over all repetitions; fields as in :class:`Summary`."""
+
+    name: str
+    inferences_per_s: float
+    inferences_per_s_spread: Spread
+    samples_per_s: float
+    response_ms: LatencySummary
+    service_ms: LatencySummary
+    counts: Counts
+
+
 class Summary(_Data, frozen=True, kw_only=True):
     """Medians over repetitions with minimum and maximum beside them; counts are totals."""
 
@@ -258,6 +353,48 @@ class Summary(_Data, frozen=True, kw_only=True):
     response_ms: LatencySummary
     service_ms: LatencySummary
     counts: Counts
+    streams: list[StreamSummary] = []  # where there are several
+
+
+class Calibration(_Data, frozen=True, kw_only=True):
+    """The plan without its schedule against the null server: what the client itself can do.
+
+    ``ceiling_per_s`` = threads / CPU seconds per inference. ``raw_per_s``: what was reached; a
+    lower bound where a thread of the null server was busier than 80 % (``raw_is_bound``).
+    """
+
+    ceiling_per_s: float
+    cpu_us_per_inference: float
+    raw_per_s: float
+    raw_is_bound: bool
+    server_busy: float  # of the busiest thread of the null server, 0 to 1
+    server: str  # where it ran: a URL, or "in process"
+    measured_s: float
+    cached: bool = False
+    at: str = ""  # ISO 8601, UTC
+
+
+class Evidence(_Data, frozen=True, kw_only=True):
+    """One thing that speaks for or against the client; the worst ``status`` makes the verdict.
+
+    ``status``: ``ok``, ``suspect``, ``client-limited`` or ``not available``. ``figure`` and
+    ``threshold`` are for reading, ``value`` and ``limit`` the same as numbers where there is one.
+    """
+
+    name: str
+    status: str
+    figure: str
+    threshold: str
+    value: float | None = None
+    limit: float | None = None
+    advice: str = ""
+
+
+class Verdict(_Data, frozen=True, kw_only=True):
+    """Whether the client was the bottleneck: ``client-ok``, ``suspect`` or ``client-limited``."""
+
+    verdict: str
+    evidence: list[Evidence]
 
 
 class Warning(_Data, frozen=True, kw_only=True):  # noqa: A001 - the field's word
@@ -313,6 +450,8 @@ class Result(_Data, frozen=True, kw_only=True):
     repetitions: list[Repetition]
     summary: Summary | None  # None when no repetition has a success
     warnings: list[Warning] = []
+    calibration: Calibration | None = None
+    verdict: Verdict | None = None
     error: str = ""  # why it is not complete, where it is not
 
 
