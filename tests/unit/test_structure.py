@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "src" / "fastbench"
 
-#: Folders that no rule looks into: made by tools, ignored by git.
+#: What no rule looks into: made by tools, ignored by git (in a worktree .git is a file).
 GENERATED = {".git", ".venv", "build", "dist", "results", "__pycache__", ".hypothesis"}
 
 #: Where each Python module or subpackage stands: imports point to a lower floor.
@@ -62,7 +62,11 @@ def project_files(*suffixes: str) -> list[Path]:
     found: list[Path] = []
     for folder, names, files in os.walk(ROOT):
         names[:] = [n for n in names if n not in GENERATED and not n.endswith("_cache")]
-        found += [Path(folder, f) for f in files if not suffixes or Path(f).suffix in suffixes]
+        found += [
+            Path(folder, f)
+            for f in files
+            if f not in GENERATED and (not suffixes or Path(f).suffix in suffixes)
+        ]
     return sorted(found)
 
 
