@@ -25,7 +25,7 @@ GENERATED = {".git", ".venv", "build", "dist", "results", "__pycache__", ".hypot
 #: Where each Python module or subpackage stands: imports point to a lower floor.
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"cache", "config", "measured", "plan", "results", "targets"},
+    {"cache", "config", "measured", "plan", "results", "targets", "topology"},
     {"_engine", "_pixels", "_wire"},
     {"latency", "platform_info", "schedules"},
     {"summary", "warnings"},

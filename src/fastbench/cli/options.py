@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fastbench import topology
 from fastbench.config import TlsConfig
 from fastbench.errors import UsageError
 
@@ -150,11 +150,11 @@ def parse_cpus(text: str | None) -> tuple[int, ...] | None:
     """Return the CPUs of a list as the kernel writes it: ``2-5,8`` → (2, 3, 4, 5, 8)."""
     if text is None:
         return None
-    if re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", text, re.ASCII) is None:
+    try:
+        cpus = topology.parse_list(text)
+    except ValueError as error:
         msg = f"--cpus {text!r}: write CPUs as numbers and ranges, e.g. 2-5,8"
-        raise UsageError(msg)
-    ranges = (piece.partition("-") for piece in text.split(","))
-    cpus = [cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)]
+        raise UsageError(msg) from error
     if not cpus:
         msg = f"--cpus {text!r}: names no CPU"
         raise UsageError(msg)
