@@ -28,6 +28,11 @@ QUANTILES: dict[str, float] = {
     "p99999": 0.99999,
 }
 
+#: What people call them: ``p999`` is ``p99.9``.
+QUANTILE_LABELS = {
+    name: "p" + f"{100 * q:.3f}".rstrip("0").rstrip(".") for name, q in QUANTILES.items()
+}
+
 
 class _Data(msgspec.Struct, frozen=True):
     """Base of every record: immutable; unknown fields of newer files are ignored."""

@@ -27,7 +27,7 @@ FLOORS: list[set[str]] = [
     {"errors"},
     {"cache", "config", "measured", "plan", "results", "targets", "topology"},
     {"_engine", "_pixels", "_wire"},
-    {"latency", "platform_info", "schedules"},
+    {"latency", "platform_info", "schedules", "slo"},
     {"summary", "warnings"},
     {"datasets", "models", "monitor", "report", "serve"},
     {"servers"},

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastbench.report import numbers
-from fastbench.results import QUANTILES, Latency
+from fastbench.results import QUANTILE_LABELS, QUANTILES, Latency
 from fastbench.summary import median_of, summarize_latency, total_counts
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ LABEL_WIDTH = 21
 CELL_WIDTH = 11
 SPREAD_WIDTH = 25
 
-LABELS = {name: "p" + f"{100 * q:.3f}".rstrip("0").rstrip(".") for name, q in QUANTILES.items()}
 RESPONSE_ROWS = ("min", "mean", *QUANTILES, "max", "stddev")
 SERVICE_ROWS = ("p50", "p99")
 LAG_ROWS = ("p50", "p99", "max")
@@ -145,7 +144,9 @@ class _Rows:
         for name in names:
             ends = (form(latency, name).rstrip("~") for latency in _ends(latencies, name))
             cells = [form(latency, name) for latency in latencies]
-            self.add_cells(LABELS.get(name, name), cells, form(summary, name), " .. ".join(ends))
+            self.add_cells(
+                QUANTILE_LABELS.get(name, name), cells, form(summary, name), " .. ".join(ends)
+            )
 
     def add_cells(self, label: str, cells: list[str], summary: str, ends: str = "") -> None:
         """Add a row of texts."""
