@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define STAMPED_EVERY 8 /* receives of a stamped connection, one of which is looked at */
 #define PAUSE_FIRST_NS (10 * FB_NS_PER_MS)
 #define PAUSE_LAST_NS FB_NS_PER_S
 
@@ -126,6 +127,14 @@ static bool closed_loop(const fb_conn *c)
 
 /* ---- breaking: the one way out ------------------------------------------------------------- */
 
+static void unblock(fb_conn *c, uint64_t now_ns)
+{
+    if (FB_UNLIKELY(c->blocked_ns != 0)) {
+        fb_lane_blocked(c->lane, c->blocked_ns, now_ns);
+        c->blocked_ns = 0;
+    }
+}
+
 static void account_bytes(fb_conn *c)
 {
     c->lane->bytes_sent += c->out.sent;
@@ -167,6 +176,7 @@ static int break_off(fb_conn *c, fb_io *io)
 {
     fb_lane *lane = c->lane;
     leave_ready(c, io->now_ns);
+    unblock(c, io->now_ns);
     drop_socket(c);
     if (!lane->started || io->err.code == FB_E_DATA) {
         return io->err.code;
@@ -204,6 +214,26 @@ static void stamp_sent(fb_conn *c, uint64_t sent_ns)
     }
 }
 
+/* What epoll is to tell about the socket. */
+static int watch_socket(fb_conn *c, fb_io *io, int operation, bool for_room)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    event.events |= for_room ? EPOLLOUT : 0;
+    c->waits_for_room = for_room;
+    if (epoll_ctl(io->epoll_fd, operation, c->fd, &event) != 0) {
+        return fb_error_set(&io->err, FB_E_SYS, errno, "epoll_ctl: %s", strerror(errno));
+    }
+    return FB_OK;
+}
+
+/* The socket takes no more: epoll tells when it does again. It is asked only from the first time
+ * on, as on a unix socket it would wake us for every request that the peer takes. */
+static int block(fb_conn *c, fb_io *io)
+{
+    c->blocked_ns = c->blocked_ns == 0 ? io->now_ns : c->blocked_ns;
+    return c->waits_for_room ? FB_OK : watch_socket(c, io, EPOLL_CTL_MOD, true);
+}
+
 int fb_conn_send(fb_conn *c, fb_io *io)
 {
     while (!fb_outq_empty(&c->out)) {
@@ -214,8 +244,9 @@ int fb_conn_send(fb_conn *c, fb_io *io)
             return break_off(c, io);
         }
         if (n == 0) {
-            break; /* epoll tells when there is room again */
+            return block(c, io);
         }
+        unblock(c, io->now_ns);
         if (c->state == FB_CONN_READY) {
             stamp_sent(c, io->now_ns);
         }
@@ -284,16 +315,6 @@ static int opening_replied(fb_conn *c, fb_io *io, const fb_reply *reply)
     return open_step(c, io);
 }
 
-static int register_socket(const fb_conn *c, fb_io *io)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                .data.ptr = (void *)(uintptr_t)c};
-    if (epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0) {
-        return fb_error_set(&io->err, FB_E_SYS, errno, "epoll_ctl: %s", strerror(errno));
-    }
-    return FB_OK;
-}
-
 int fb_conn_open(fb_conn *c, fb_io *io)
 {
     const fb_stream *s = c->lane->stream;
@@ -311,7 +332,7 @@ int fb_conn_open(fb_conn *c, fb_io *io)
     if (c->fd < 0) {
         return break_off(c, io);
     }
-    return register_socket(c, io);
+    return watch_socket(c, io, EPOLL_CTL_ADD, true); /* for when the connection stands */
 }
 
 static int begin_opening(fb_conn *c, fb_io *io)
@@ -342,8 +363,11 @@ static int connected(fb_conn *c, fb_io *io)
         fb_error_set(&io->err, FB_E_CONNECT, failed, "cannot connect: %s", strerror(failed));
         return break_off(c, io);
     }
-    if (c->lane->stream->tls == NULL) {
-        return begin_opening(c, io);
+    const bool plain = c->lane->stream->tls == NULL;
+    c->stamped = plain && c->number == c->lane->first_connection && fb_net_stamp_receives(c->fd);
+    if (plain) {
+        const int rc = watch_socket(c, io, EPOLL_CTL_MOD, false);
+        return rc == FB_OK ? begin_opening(c, io) : rc;
     }
     c->state = FB_CONN_SECURING;
     c->tls = fb_tls_session_new(c->lane->stream->tls, c->fd, &io->err);
@@ -420,13 +444,28 @@ static int digest(fb_conn *c, fb_io *io, size_t len)
     return FB_OK;
 }
 
+/* recv, which for one in a few says how long the bytes had lain there. */
+static ssize_t receive_some(fb_conn *c, const fb_io *io)
+{
+    if (FB_LIKELY(!c->stamped) || ++c->receives < STAMPED_EVERY) {
+        return recv(c->fd, io->buffer, io->buffer_len, 0);
+    }
+    uint64_t lag_ns;
+    const ssize_t n = fb_net_recv_stamped(c->fd, io->buffer, io->buffer_len, &lag_ns);
+    if (n > 0 && lag_ns != FB_NET_NO_STAMP) {
+        fb_watch_reply_lag(io->watch, lag_ns);
+        c->receives = 0;
+    }
+    return n;
+}
+
 /* > 0 bytes in io->buffer; 0 = none now; < 0 = a code, with io->err. */
-static long take_bytes(const fb_conn *c, fb_io *io)
+static long take_bytes(fb_conn *c, fb_io *io)
 {
     if (c->tls) {
         return fb_tls_recv(c->tls, io->buffer, io->buffer_len, &io->err);
     }
-    const ssize_t n = recv(c->fd, io->buffer, io->buffer_len, 0);
+    const ssize_t n = receive_some(c, io);
     if (n > 0) {
         return n;
     }
@@ -544,8 +583,9 @@ int fb_conn_tick(fb_conn *c, fb_io *io)
     return FB_OK;
 }
 
-void fb_conn_close(fb_conn *c)
+void fb_conn_close(fb_conn *c, uint64_t now_ns)
 {
+    unblock(c, now_ns);
     for (uint32_t i = 0; i < c->used; i++) {
         fb_lane_abandoned(c->lane, slot_at(c, i), i < c->used - c->unsent);
     }

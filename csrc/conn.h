@@ -11,6 +11,7 @@
 #define FB_CONN_H
 
 #include "lane.h"
+#include "watch.h"
 
 /* What the connections of one worker share for a moment. */
 typedef struct fb_io {
@@ -18,6 +19,7 @@ typedef struct fb_io {
     uint8_t *buffer;
     size_t buffer_len;
     uint64_t now_ns; /* the newest clock reading */
+    fb_watch *watch;
     fb_error err;
 } fb_io;
 
@@ -48,6 +50,10 @@ typedef struct fb_conn {
     uint64_t connect_by_ns; /* all tries of this attempt must end then; 0 = none was made */
     uint64_t pause_ns;      /* before the next try */
     uint64_t received_ns;   /* last byte from the peer */
+    uint64_t blocked_ns;    /* output waits for room since then; 0 = it does not */
+    bool waits_for_room;    /* epoll tells when there is room */
+    bool stamped;           /* the kernel stamps what it receives */
+    uint8_t receives;       /* since a stamp was last looked at */
 } fb_conn;
 
 /* FB_E_NOMEM; then nothing is held. */
@@ -75,6 +81,6 @@ int fb_conn_send(fb_conn *c, fb_io *io);
 bool fb_conn_take_back(fb_conn *c, fb_slot *slot);
 
 /* The run is over: accounts for what is still in flight and closes the socket. */
-void fb_conn_close(fb_conn *c);
+void fb_conn_close(fb_conn *c, uint64_t now_ns);
 
 #endif

@@ -1,7 +1,9 @@
 #include "cpu.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -91,6 +93,24 @@ static uint64_t to_ns(struct timeval time)
     return (uint64_t)time.tv_sec * FB_NS_PER_S + (uint64_t)time.tv_usec * 1000;
 }
 
+/* The second number of schedstat: nanoseconds in a run queue. */
+static uint64_t run_delay_ns(void)
+{
+    char text[96];
+    const int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        (void)close(fd);
+    if (n <= 0)
+        return FB_USAGE_UNKNOWN;
+    text[n] = '\0';
+    char *second = NULL;
+    (void)strtoull(text, &second, 10);
+    char *end = NULL;
+    const unsigned long long delay = strtoull(second, &end, 10);
+    return end == second ? FB_USAGE_UNKNOWN : delay;
+}
+
 void fb_usage_self(fb_usage *usage)
 {
     struct rusage used;
@@ -101,4 +121,5 @@ void fb_usage_self(fb_usage *usage)
     usage->voluntary_switches = (uint64_t)used.ru_nvcsw;
     usage->involuntary_switches = (uint64_t)used.ru_nivcsw;
     usage->major_faults = (uint64_t)used.ru_majflt;
+    usage->run_delay_ns = run_delay_ns();
 }

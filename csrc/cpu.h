@@ -6,6 +6,8 @@
 
 #include "base.h"
 
+#define FB_USAGE_UNKNOWN UINT64_MAX /* the kernel does not tell */
+
 /* What one thread has used since it began. */
 typedef struct fb_usage {
     uint64_t user_ns;
@@ -13,6 +15,7 @@ typedef struct fb_usage {
     uint64_t voluntary_switches;   /* it waited */
     uint64_t involuntary_switches; /* another thread took its CPU */
     uint64_t major_faults;         /* a page had to be read from disk */
+    uint64_t run_delay_ns;         /* ready to run, but without a CPU; FB_USAGE_UNKNOWN */
 } fb_usage;
 
 /* CPUs that the calling thread may run on, ascending, at most max of them in cpus.

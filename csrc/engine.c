@@ -402,6 +402,7 @@ void fb_engine_totals(const fb_engine *e, uint32_t stream, fb_totals *out)
         out->reconnects += lane->reconnects;
         out->bytes_sent += lane->bytes_sent;
         out->bytes_received += lane->bytes_received;
+        out->blocked_ns += lane->blocked_ns;
         last_end = lane->last_end_ns > last_end ? lane->last_end_ns : last_end;
         ended = e->workers[i].ended_ns > ended ? e->workers[i].ended_ns : ended;
     }
@@ -451,6 +452,19 @@ uint32_t fb_engine_error_classes(const fb_engine *e, uint32_t stream, fb_error_c
     return n;
 }
 
+static void fill_watched(const fb_worker *w, fb_thread_usage *out)
+{
+    const fb_watch *watch = w->watch;
+    out->run_delay_ns = w->usage_to.run_delay_ns == FB_USAGE_UNKNOWN
+                            ? FB_USAGE_UNKNOWN
+                            : w->usage_to.run_delay_ns - w->usage_from.run_delay_ns;
+    out->spin_ns = watch->spin_ns;
+    out->stalls = watch->stalls;
+    out->stalled_ns = watch->stalled_ns;
+    out->longest_turn_ns = watch->longest_ns;
+    out->window_full_ns = watch->window_full_ns;
+}
+
 void fb_engine_thread(const fb_engine *e, uint32_t thread, fb_thread_usage *out)
 {
     const fb_worker *w = &e->workers[thread];
@@ -464,6 +478,15 @@ void fb_engine_thread(const fb_engine *e, uint32_t thread, fb_thread_usage *out)
         out->involuntary_switches =
             w->usage_to.involuntary_switches - w->usage_from.involuntary_switches;
         out->major_faults = w->usage_to.major_faults - w->usage_from.major_faults;
+        fill_watched(w, out);
+    }
+}
+
+void fb_engine_reply_lag(const fb_engine *e, fb_hist *out)
+{
+    fb_hist_clear(out);
+    for (uint32_t i = 0; e->joined && i < e->started; i++) {
+        fb_hist_add(out, &e->workers[i].watch->reply_lag);
     }
 }
 

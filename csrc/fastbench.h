@@ -103,6 +103,7 @@ typedef struct fb_engine_config {
     uint64_t requests;    /* measured inferences per stream */
     uint64_t timeout_ns;
     uint64_t connect_timeout_ns;
+    uint64_t spin_ns;    /* open loop: before an arrival it polls for so long instead of sleeping */
     uint64_t give_up_ns; /* a thread whose connections are all down for that long ends the run */
     uint64_t interval_ns;
     uint64_t seed;
@@ -137,6 +138,7 @@ typedef struct fb_totals {
     uint64_t breaks;     /* connections lost, and tries to open them again that failed */
     uint64_t reconnects; /* connections that stood again, in all phases, like the bytes */
     uint64_t bytes_sent, bytes_received;
+    uint64_t blocked_ns; /* output waited for room in a socket buffer, summed over connections */
 } fb_totals;
 
 typedef struct fb_error_class {
@@ -151,6 +153,10 @@ typedef struct fb_thread_usage {
     int cpu; /* -1 = not pinned */
     uint64_t elapsed_ns, user_ns, system_ns;
     uint64_t voluntary_switches, involuntary_switches, major_faults;
+    uint64_t run_delay_ns; /* ready to run, but without a CPU; UINT64_MAX = not known */
+    uint64_t spin_ns;      /* idle polling before arrivals */
+    uint64_t stalls, stalled_ns, longest_turn_ns; /* turns of the event loop over 1 ms; any */
+    uint64_t window_full_ns; /* open loop: something was due and found no free slot */
 } fb_thread_usage;
 
 typedef struct fb_capture {
@@ -203,6 +209,8 @@ void fb_engine_totals(const fb_engine *engine, uint32_t stream, fb_totals *out);
 uint32_t fb_engine_error_classes(const fb_engine *engine, uint32_t stream, fb_error_class *out,
                                  uint32_t max);
 void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out);
+/* How long sampled replies lay in the kernel before they were read, all threads; may be empty. */
+void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out);
 /* The index-th kept reply of a stream; false when there are no more. */
 bool fb_engine_capture(const fb_engine *engine, uint32_t stream, uint32_t index, fb_capture *out);
 

@@ -315,6 +315,13 @@ void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, s
     capture->whole = done && len <= room;
 }
 
+void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns)
+{
+    const uint64_t from = from_ns > lane->measure_ns ? from_ns : lane->measure_ns;
+    const uint64_t to = to_ns < lane->measure_end_ns ? to_ns : lane->measure_end_ns;
+    lane->blocked_ns += lane->started && to > from ? to - from : 0;
+}
+
 uint64_t fb_lane_interval(const fb_lane *lane, uint64_t now_ns)
 {
     return now_ns > lane->measure_ns ? (now_ns - lane->measure_ns) / lane->config->interval_ns : 0;

@@ -64,6 +64,7 @@ typedef struct fb_lane {
     fb_counts counts;
     uint64_t completed_in_window, answered_in_window, gave_up;
     uint64_t late, breaks, reconnects, bytes_sent, bytes_received;
+    uint64_t blocked_ns; /* of measure: output waited for room, summed over connections */
     fb_pacer pacer;
     fb_recorder recorder;
     fb_error_class classes[FB_LANE_ERROR_CLASSES];
@@ -103,6 +104,9 @@ void fb_lane_overflowed(fb_lane *lane, const fb_slot *slot);
 /* Keeps reply bytes of a slot with FB_SLOT_CAPTURE; done: they are the last. */
 void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, size_t len,
                      bool done);
+
+/* Output waited for room in a socket buffer from then to then. */
+void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns);
 
 /* Interval of an instant of measure. */
 uint64_t fb_lane_interval(const fb_lane *lane, uint64_t now_ns);

@@ -1,12 +1,15 @@
 #include "net.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LISTEN_BACKLOG 4096
@@ -144,6 +147,47 @@ int fb_net_connect_result(int fd)
         return errno == ENOTCONN ? EINPROGRESS : errno;
     }
     return 0;
+}
+
+bool fb_net_stamp_receives(int fd)
+{
+    int domain = AF_UNSPEC;
+    socklen_t length = sizeof domain;
+    const int flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain != AF_UNIX &&
+           setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags) == 0;
+}
+
+/* Stamps are taken by CLOCK_REALTIME: one that lies ahead was taken before the clock was set. */
+static uint64_t since(const struct timespec *stamp)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t lag = (int64_t)(now.tv_sec - stamp->tv_sec) * (int64_t)FB_NS_PER_S +
+                        (int64_t)(now.tv_nsec - stamp->tv_nsec);
+    return stamp->tv_sec == 0 || lag < 0 ? FB_NET_NO_STAMP : (uint64_t)lag;
+}
+
+ssize_t fb_net_recv_stamped(int fd, void *bytes, size_t len, uint64_t *lag_ns)
+{
+    union {
+        struct cmsghdr header; /* for its alignment */
+        char room[CMSG_SPACE(sizeof(struct scm_timestamping))];
+    } control;
+    struct iovec part = {.iov_base = bytes, .iov_len = len};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    const ssize_t n = recvmsg(fd, &message, 0);
+    *lag_ns = FB_NET_NO_STAMP;
+    const struct cmsghdr *found = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (found && found->cmsg_level == SOL_SOCKET && found->cmsg_type == SCM_TIMESTAMPING) {
+        struct timespec stamp; /* the first of three: by software */
+        memcpy(&stamp, CMSG_DATA(found), sizeof stamp);
+        *lag_ns = since(&stamp);
+    }
+    return n;
 }
 
 /* Binds and listens; closes fd on failure. */

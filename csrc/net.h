@@ -34,6 +34,14 @@ int fb_net_connect(const fb_address *address, fb_error *err);
 /* The outcome of a started connection: 0 when it stands, EINPROGRESS, or the errno it failed by. */
 int fb_net_connect_result(int fd);
 
+/* Asks the kernel to stamp what the socket receives; false where it cannot: unix sockets. */
+bool fb_net_stamp_receives(int fd);
+
+/* recv; *lag_ns: for how long the newest byte read had lain in the kernel, FB_NET_NO_STAMP where
+ * it does not say. */
+#define FB_NET_NO_STAMP UINT64_MAX
+ssize_t fb_net_recv_stamped(int fd, void *bytes, size_t len, uint64_t *lag_ns);
+
 /* Listens on numeric_host, at *port or, when that is 0, at a free port that *port then names.
  * Returns a non-blocking descriptor; accepted sockets inherit TCP_NODELAY and "reno". */
 int fb_net_listen_tcp(const char *numeric_host, uint16_t *port, fb_error *err);

@@ -58,11 +58,13 @@ int fb_worker_init(fb_worker *w, fb_error *err)
     w->cursors = calloc(w->n_lanes, sizeof *w->cursors);
     w->io.buffer_len = RECEIVE_BYTES;
     w->io.buffer = malloc(RECEIVE_BYTES);
+    w->io.watch = w->watch = calloc(1, sizeof *w->watch);
     w->io.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (w->io.epoll_fd < 0) {
         return fb_error_set(err, FB_E_SYS, errno, "epoll_create1: %s", strerror(errno));
     }
-    if (!w->conns || !w->backlogs || !w->cursors || !w->io.buffer || init_backlogs(w) != FB_OK) {
+    if (!w->conns || !w->backlogs || !w->cursors || !w->io.buffer || !w->watch ||
+        init_backlogs(w) != FB_OK) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u connections", w->n_conns);
     }
     return init_conns(w, err);
@@ -83,10 +85,12 @@ void fb_worker_fini(fb_worker *w)
     free(w->backlogs);
     free(w->cursors);
     free(w->io.buffer);
+    free(w->watch);
     w->conns = NULL;
     w->backlogs = NULL;
     w->cursors = NULL;
     w->io.buffer = NULL;
+    w->io.watch = w->watch = NULL;
 }
 
 /* ---- connecting, and the common start ---------------------------------------------------------
@@ -102,6 +106,7 @@ static int set_up_thread(fb_worker *w)
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_recorder_clear(&w->lanes[i].recorder);
     }
+    fb_watch_init(w->watch);
     return w->cpu >= 0 ? fb_cpu_pin_self(w->cpu, &w->io.err) : FB_OK;
 }
 
@@ -207,12 +212,24 @@ static fb_conn *find_room(fb_worker *w, uint32_t i, fb_conn *conns)
     return NULL;
 }
 
+static void window_is_full(fb_worker *w, fb_backlog *backlog, bool full)
+{
+    if (FB_LIKELY(!full && backlog->full_since_ns == 0)) {
+        return;
+    }
+    if (backlog->full_since_ns != 0 && w->watch->on) {
+        w->watch->window_full_ns += w->io.now_ns - backlog->full_since_ns;
+    }
+    backlog->full_since_ns = full ? w->io.now_ns : 0;
+}
+
 static int dispatch(fb_worker *w, uint32_t i, fb_conn *conns)
 {
     fb_backlog *backlog = &w->backlogs[i];
     while (backlog->used > 0) {
         fb_conn *c = find_room(w, i, conns);
         if (!c) {
+            window_is_full(w, backlog, true);
             return FB_OK;
         }
         fb_conn_take(c, &backlog->ring[backlog->head]);
@@ -223,6 +240,7 @@ static int dispatch(fb_worker *w, uint32_t i, fb_conn *conns)
             return rc;
         }
     }
+    window_is_full(w, backlog, false);
     return FB_OK;
 }
 
@@ -262,11 +280,13 @@ static void watch_usage(fb_worker *w)
     if (w->usage_from_ns == 0 && w->io.now_ns >= lane->measure_ns) {
         fb_usage_self(&w->usage_from);
         w->usage_from_ns = fb_now_ns();
+        w->watch->on = true;
     }
     if (w->usage_to_ns == 0 && w->usage_from_ns != 0 &&
         (w->io.now_ns >= lane->measure_end_ns || w->finished)) {
         fb_usage_self(&w->usage_to);
         w->usage_to_ns = fb_now_ns();
+        w->watch->on = false;
     }
 }
 
@@ -387,20 +407,49 @@ static bool ended(const fb_worker *w)
            drain_overdue(w);
 }
 
-/* Waits for events until the next instant at which something is due. */
-static int wait_events(const fb_worker *w, struct epoll_event *events)
+/* Sleeps until something happens, at most for wait_ns. */
+static int sleep_for(const fb_worker *w, struct epoll_event *events, uint64_t wait_ns)
 {
-    const uint64_t due = next_due(w);
-    /* An arrival must be met on time, so what was done since the last reading counts. */
-    const uint64_t now = due < w->tick_ns ? fb_now_ns() : w->io.now_ns;
-    const uint64_t wait = due > now ? due - now : 0;
-    const struct timespec timeout = {.tv_sec = (time_t)(wait / FB_NS_PER_S),
-                                     .tv_nsec = (long)(wait % FB_NS_PER_S)};
+    const struct timespec timeout = {.tv_sec = (time_t)(wait_ns / FB_NS_PER_S),
+                                     .tv_nsec = (long)(wait_ns % FB_NS_PER_S)};
     const long n = syscall(SYS_epoll_pwait2, w->io.epoll_fd, events, EVENTS, &timeout, NULL, 0);
     if (n < 0 && errno == ENOSYS) { /* before Linux 5.11: milliseconds have to do */
-        return epoll_wait(w->io.epoll_fd, events, EVENTS, (int)(wait / FB_NS_PER_MS));
+        return epoll_wait(w->io.epoll_fd, events, EVENTS, (int)(wait_ns / FB_NS_PER_MS));
     }
     return (int)n;
+}
+
+/* Polls until something happens or is due: no wake-up makes it late. */
+static int spin_until(fb_worker *w, struct epoll_event *events, uint64_t due_ns)
+{
+    const uint64_t began_ns = fb_now_ns();
+    uint64_t now_ns = began_ns;
+    int n = 0;
+    while (n == 0 && now_ns < due_ns) {
+        n = epoll_wait(w->io.epoll_fd, events, EVENTS, 0);
+        now_ns = fb_now_ns();
+    }
+    w->watch->spin_ns += w->watch->on ? now_ns - began_ns : 0;
+    return n;
+}
+
+/* Waits for events until the next instant at which something is due. */
+static int wait_events(fb_worker *w, struct epoll_event *events)
+{
+    const uint64_t due = next_due(w);
+    const uint64_t now = fb_now_ns();
+    const uint64_t spin = due < w->tick_ns ? w->config->spin_ns : 0; /* only for an arrival */
+    fb_watch_waits(w->watch, now);
+    int n = 0;
+    if (spin == 0 || due > now + spin) {
+        n = sleep_for(w, events, due > now + spin ? due - now - spin : 0);
+    }
+    if (n == 0 && spin > 0) {
+        n = spin_until(w, events, due);
+    }
+    w->io.now_ns = fb_now_ns();
+    fb_watch_woke(w->watch, w->io.now_ns);
+    return n;
 }
 
 static int handle_events(fb_worker *w, const struct epoll_event *events, int n)
@@ -420,9 +469,6 @@ static int run(fb_worker *w)
     int rc = connect_all(w);
     while (rc == FB_OK && !ended(w)) {
         const int n = wait_events(w, events);
-        if (n <= 0) {
-            w->io.now_ns = fb_now_ns();
-        }
         rc = handle_events(w, events, n);
         if (rc == FB_OK && w->io.now_ns >= w->tick_ns) {
             rc = tick(w);
@@ -439,7 +485,7 @@ static void close_books(fb_worker *w)
     w->finished = true;
     watch_usage(w);
     for (uint32_t i = 0; i < w->n_conns; i++) {
-        fb_conn_close(&w->conns[i]);
+        fb_conn_close(&w->conns[i], w->ended_ns);
     }
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_backlog *backlog = &w->backlogs[i];

@@ -14,6 +14,7 @@
 typedef struct fb_backlog {
     fb_slot *ring;
     uint32_t capacity, head, used;
+    uint64_t full_since_ns; /* the oldest has waited for a slot since then; 0 = none waits */
 } fb_backlog;
 
 typedef struct fb_worker {
@@ -28,6 +29,7 @@ typedef struct fb_worker {
     fb_backlog *backlogs; /* one per lane; unused in a closed loop */
     uint32_t *cursors;    /* one per lane: connection to try next */
     fb_io io;
+    fb_watch *watch;
     uint64_t tick_ns;  /* next one */
     uint64_t spent_ns; /* by requests: all were intended by then; 0 = not yet */
     bool ready, running, finished;

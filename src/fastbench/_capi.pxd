@@ -138,6 +138,7 @@ cdef extern from "fastbench.h" nogil:
         uint64_t requests
         uint64_t timeout_ns
         uint64_t connect_timeout_ns
+        uint64_t spin_ns
         uint64_t give_up_ns
         uint64_t interval_ns
         uint64_t seed
@@ -178,6 +179,7 @@ cdef extern from "fastbench.h" nogil:
         uint64_t reconnects
         uint64_t bytes_sent
         uint64_t bytes_received
+        uint64_t blocked_ns
 
     ctypedef struct fb_error_class:
         char name[32]
@@ -193,6 +195,12 @@ cdef extern from "fastbench.h" nogil:
         uint64_t voluntary_switches
         uint64_t involuntary_switches
         uint64_t major_faults
+        uint64_t run_delay_ns
+        uint64_t spin_ns
+        uint64_t stalls
+        uint64_t stalled_ns
+        uint64_t longest_turn_ns
+        uint64_t window_full_ns
 
     ctypedef struct fb_capture:
         uint64_t row
@@ -221,6 +229,7 @@ cdef extern from "fastbench.h" nogil:
     uint32_t fb_engine_error_classes(const fb_engine *engine, uint32_t stream,
                                      fb_error_class *out, uint32_t max)
     void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out)
+    void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out)
     c_bool fb_engine_capture(const fb_engine *engine, uint32_t stream, uint32_t index,
                              fb_capture *out)
     void fb_engine_free(fb_engine *engine)

@@ -8,7 +8,7 @@ import numpy as np
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
@@ -319,6 +319,7 @@ cdef class Engine:
         config.requests = plan.requests
         config.timeout_ns = plan.timeout_ns
         config.connect_timeout_ns = plan.connect_timeout_ns
+        config.spin_ns = plan.spin_ns
         config.give_up_ns = plan.give_up_ns
         config.interval_ns = plan.interval_ns
         config.seed = plan.seed
@@ -400,7 +401,7 @@ cdef class Engine:
         return Totals(t.counts.intended, t.counts.sent, t.counts.ok, t.counts.errors,
                       t.counts.timeouts, t.counts.lost, t.counts.unfinished, t.counts.never_sent,
                       t.begin_ns, t.end_ns, t.completed, t.answered, t.gave_up, t.late, t.breaks,
-                      t.reconnects, t.bytes_sent, t.bytes_received)
+                      t.reconnects, t.bytes_sent, t.bytes_received, t.blocked_ns)
 
     def error_classes(self, uint32_t stream=0):
         """Return {class: (count, first text)} of a stream's error replies. After join."""
@@ -421,8 +422,17 @@ cdef class Engine:
             fb_engine_thread(self.engine, i, &u)
             found.append(RawThread(
                 u.tid, u.cpu if u.cpu >= 0 else None, u.elapsed_ns, u.user_ns, u.system_ns,
-                u.voluntary_switches, u.involuntary_switches, u.major_faults))
+                u.voluntary_switches, u.involuntary_switches, u.major_faults,
+                None if u.run_delay_ns == UINT64_MAX else u.run_delay_ns, u.spin_ns,
+                u.stalls, u.stalled_ns, u.longest_turn_ns, u.window_full_ns))
         return found
+
+    def reply_lag(self):
+        """Return how long sampled replies lay in the kernel: a RawHistogram. After join."""
+        self.require_open()
+        # The interval's memory serves: after join its content was handed out.
+        fb_engine_reply_lag(self.engine, &self.interval.lag)
+        return raw_histogram(&self.interval.lag)
 
     def captures(self, uint32_t stream=0):
         """Return the kept replies of a stream as :class:`fastbench.measured.Capture`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastbench.plan import Schedule, Stream
 
 DEFAULT_DURATION_S = 5.0
+SPIN_NS = 60_000  # longer than the kernel takes to wake a thread
 SPARE_FILES = 64  # descriptors that are open besides the connections
 _NS_PER_S = 1e9
 
@@ -33,6 +34,7 @@ def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
         warmup_ns=round(config.warmup_s * _NS_PER_S),
         duration_ns=_duration_ns(config, schedule),
         requests=config.requests or 0,
+        spin_ns=SPIN_NS if config.spin else 0,
         timeout_ns=round(config.timeout_s * _NS_PER_S),
         seed=config.seed,
         max_errors=-1 if limit is None else limit,

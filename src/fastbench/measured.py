@@ -69,6 +69,7 @@ class Totals:
     reconnects: int  # connections that stood again
     bytes_sent: int
     bytes_received: int
+    blocked_ns: int  # output waited for room in a socket buffer, summed over connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,12 @@ class RawThread:
     voluntary_switches: int
     involuntary_switches: int
     major_faults: int
+    run_delay_ns: int | None  # ready to run, but without a CPU; None = the kernel does not tell
+    spin_ns: int  # idle polling before arrivals
+    stalls: int  # turns of the event loop over 1 ms
+    stalled_ns: int
+    longest_turn_ns: int
+    window_full_ns: int  # open loop: something was due and found no free slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,7 @@ class Plan:
     requests: int = 0
     timeout_ns: int = 30_000_000_000
     connect_timeout_ns: int = 10_000_000_000
+    spin_ns: int = 0  # open loop: before an arrival poll for so long instead of sleeping
     give_up_ns: int = 5_000_000_000  # all connections down for that long ends the run
     interval_ns: int = 1_000_000_000
     seed: int = 1

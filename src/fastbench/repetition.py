@@ -15,6 +15,7 @@ from fastbench.errors import FastbenchError
 from fastbench.monitor.sampler import Monitor
 from fastbench.plan import ARRIVALS_CLOSED
 from fastbench.results import ClientUsage, Repetition, ThreadUsage
+from fastbench.series import HistogramSum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from fastbench.measured import Capture, RawThread, Snapshot, Totals
     from fastbench.monitor.sampler import Usage
     from fastbench.plan import Plan
-    from fastbench.results import Verification
+    from fastbench.results import Latency, Verification
 
 POLL_S = 0.1
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -99,7 +100,7 @@ def run_repetition(
             response_ms=response,
             service_ms=service,
             timeseries=collector.intervals,
-            client=_client(engine.threads(), totals, usage),
+            client=_client(engine, totals, usage),
             send_lag_ms=collector.send_lag(),
             offered_per_s=_offered(plan, totals, measured_s),
             target_per_s=target_per_s,
@@ -211,7 +212,8 @@ def _offered(plan: Plan, totals: Totals, measured_s: float) -> float | None:
     return totals.intended / measured_s
 
 
-def _client(threads: list[RawThread], totals: Totals, usage: Usage) -> ClientUsage:
+def _client(engine: Engine, totals: Totals, usage: Usage) -> ClientUsage:
+    threads = engine.threads()
     user_ns = sum(t.user_ns for t in threads)
     system_ns = sum(t.system_ns for t in threads)
 
@@ -232,12 +234,22 @@ def _client(threads: list[RawThread], totals: Totals, usage: Usage) -> ClientUsa
         connection_breaks=totals.breaks,
         reconnects=totals.reconnects,
         late_replies=totals.late,
+        reply_lag_ms=_reply_lag(engine),
+        blocked_s=totals.blocked_ns / _NS_PER_S,
+        window_full_s=sum(t.window_full_ns for t in threads) / _NS_PER_S,
     )
+
+
+def _reply_lag(engine: Engine) -> Latency | None:
+    lag = HistogramSum()
+    lag.add(engine.reply_lag())
+    return lag.latency() if lag.total else None
 
 
 def _thread(index: int, t: RawThread, samples: list[float]) -> ThreadUsage:
     elapsed_s = t.elapsed_ns / _NS_PER_S
-    busy_s = (t.user_ns + t.system_ns) / _NS_PER_S
+    spin_ns = min(t.spin_ns, t.user_ns + t.system_ns)  # wall time: it may have lost its CPU
+    busy_s = (t.user_ns + t.system_ns - spin_ns) / _NS_PER_S
     return ThreadUsage(
         name=f"fb-w{index}",
         cpu=t.cpu,
@@ -248,5 +260,10 @@ def _thread(index: int, t: RawThread, samples: list[float]) -> ThreadUsage:
         voluntary_switches=t.voluntary_switches,
         involuntary_switches=t.involuntary_switches,
         major_faults=t.major_faults,
+        run_delay_s=None if t.run_delay_ns is None else t.run_delay_ns / _NS_PER_S,
+        spin_s=spin_ns / _NS_PER_S,
+        stalls=t.stalls,
+        stalled_s=t.stalled_ns / _NS_PER_S,
+        longest_turn_ms=t.longest_turn_ns / 1e6,
         cpu_percent_samples=samples,
     )

@@ -130,7 +130,7 @@ class ThreadUsage(_Data, frozen=True, kw_only=True):
     user_s: float
     system_s: float
     elapsed_s: float
-    busy: float  # (user_s + system_s) / elapsed_s
+    busy: float  # (user_s + system_s - spin_s) / elapsed_s
     voluntary_switches: int
     involuntary_switches: int
     major_faults: int

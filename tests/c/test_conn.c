@@ -62,7 +62,7 @@ static void rig_hang_up(rig *r)
 /* Ends the run and checks that every inference is in exactly one column. */
 static void rig_close(rig *r)
 {
-    fb_conn_close(&r->conn);
+    fb_conn_close(&r->conn, fb_now_ns());
     const fb_counts c = r->lane.counts;
     CHECK_EQ(c.intended, c.sent + c.never_sent);
     CHECK_EQ(c.sent, c.ok + c.errors + c.timeouts + c.lost + c.unfinished);
@@ -565,7 +565,7 @@ static void test_close_accounts_for_all(void)
     r.load.stream.pipeline = 2;
     REQUIRE(rig_run(&r));
     answer_ok(&r, OK_REPLY, 1);
-    fb_conn_close(&r.conn);
+    fb_conn_close(&r.conn, fb_now_ns());
     CHECK_EQ(2, r.lane.counts.unfinished);
     CHECK_EQ(0, r.lane.counts.never_sent);
     rig_close(&r);

@@ -125,6 +125,41 @@ static void test_usage(void)
     CHECK(after.major_faults >= before.major_faults);
 }
 
+static void *compete(void *unused)
+{
+    const uint64_t begin = fb_thread_cpu_ns();
+    while (fb_thread_cpu_ns() - begin < 100 * FB_NS_PER_MS) {
+    }
+    return unused;
+}
+
+static void *share_a_cpu(void *unused)
+{
+    int cpu = 0;
+    pthread_t other;
+    CHECK(fb_cpu_allowed(&cpu, 1) >= 1 && fb_cpu_pin_self(cpu, NULL) == FB_OK);
+    fb_usage before;
+    fb_usage after;
+    fb_usage_self(&before);
+    if (pthread_create(&other, NULL, compete, NULL) == 0) { /* pinned like its parent */
+        (void)compete(NULL);
+        (void)pthread_join(other, NULL);
+    }
+    fb_usage_self(&after);
+    if (before.run_delay_ns == FB_USAGE_UNKNOWN) {
+        CHECK_EQ(FB_USAGE_UNKNOWN, after.run_delay_ns);
+    } else {
+        CHECK(after.run_delay_ns - before.run_delay_ns > 20 * FB_NS_PER_MS);
+    }
+    return unused;
+}
+
+/* Two threads that want one CPU: the time spent waiting for it is known. */
+static void test_run_delay(void)
+{
+    in_own_thread(share_a_cpu);
+}
+
 int main(void)
 {
     RUN(test_allowed);
@@ -133,5 +168,6 @@ int main(void)
     RUN(test_name_and_slack);
     RUN(test_tid);
     RUN(test_usage);
+    RUN(test_run_delay);
     return check_result();
 }

@@ -1,5 +1,6 @@
 /* Addresses, connecting and listening, on loopback and unix sockets. */
 #include "check.h"
+#include "clock.h"
 #include "sockets.h"
 
 #include <arpa/inet.h>
@@ -180,6 +181,61 @@ static void test_unix_connection(void)
     CHECK_EQ(0, rmdir(folder));
 }
 
+/* Two ends of a connection on loopback; false when there is none. */
+static bool connect_pair(int *client, int *server)
+{
+    uint16_t port = 0;
+    fb_address address;
+    const int listener = fb_net_listen_tcp("127.0.0.1", &port, NULL);
+    if (listener < 0 || fb_address_tcp(&address, "127.0.0.1", port, NULL) != FB_OK) {
+        return false;
+    }
+    *client = fb_net_connect(&address, NULL);
+    struct pollfd incoming = {.fd = listener, .events = POLLIN};
+    (void)poll(&incoming, 1, 10000);
+    *server = accept(listener, NULL, NULL);
+    (void)close(listener);
+    return *client >= 0 && *server >= 0;
+}
+
+/* The kernel says since when bytes lay there: at least as long as we let them, and not more than
+ * the time since they were sent. */
+static void test_receive_stamps(void)
+{
+    int client = -1;
+    int server = -1;
+    REQUIRE(connect_pair(&client, &server));
+    CHECK(fb_net_stamp_receives(client));
+    const uint64_t sent_ns = fb_now_ns();
+    CHECK_EQ(3, send(server, "abc", 3, 0));
+    (void)poll(NULL, 0, 20);
+    char bytes[8];
+    uint64_t lag_ns = 0;
+    CHECK_EQ(3, fb_net_recv_stamped(client, bytes, sizeof bytes, &lag_ns));
+    CHECK(lag_ns >= 19 * FB_NS_PER_MS);
+    CHECK(lag_ns <= fb_now_ns() - sent_ns + FB_NS_PER_MS);
+    CHECK_EQ(-1, fb_net_recv_stamped(client, bytes, sizeof bytes, &lag_ns));
+    CHECK_EQ(EAGAIN, errno);
+    CHECK_EQ(FB_NET_NO_STAMP, lag_ns);
+    (void)close(client);
+    (void)close(server);
+}
+
+/* Where nobody asked for stamps, or on a unix socket, there are none, and the bytes come anyway. */
+static void test_no_stamps(void)
+{
+    int pair[2];
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK(!fb_net_stamp_receives(pair[0]));
+    CHECK_EQ(1, send(pair[1], "x", 1, 0));
+    char byte;
+    uint64_t lag_ns = 0;
+    CHECK_EQ(1, fb_net_recv_stamped(pair[0], &byte, 1, &lag_ns));
+    CHECK_EQ(FB_NET_NO_STAMP, lag_ns);
+    (void)close(pair[0]);
+    (void)close(pair[1]);
+}
+
 /* A descriptor that is no socket has an errno as its result. */
 static void test_result_of_no_socket(void)
 {
@@ -196,6 +252,8 @@ int main(void)
     RUN(test_tcp_refused);
     RUN(test_listen_failures);
     RUN(test_unix_connection);
+    RUN(test_receive_stamps);
+    RUN(test_no_stamps);
     RUN(test_result_of_no_socket);
     return check_result();
 }

@@ -52,6 +52,14 @@ MaxOutstanding = Annotated[
     int,
     typer.Option(help="Open loop: due inferences that may wait, per thread.", rich_help_panel=LOAD),
 ]
+Spin = Annotated[
+    bool,
+    typer.Option(
+        "--spin",
+        help="Open loop: poll for the last 60 us before an arrival instead of sleeping.",
+        rich_help_panel=LOAD,
+    ),
+]
 Cpus = Annotated[
     str | None,
     typer.Option(
