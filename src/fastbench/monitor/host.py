@@ -12,7 +12,7 @@ class HostProbe:
 
     def __init__(self) -> None:
         self._first = self._last = _cpu_times()
-        self._swap_in_bytes = _swap_in_bytes()
+        self._swapped_bytes = _swapped_bytes()
         self._cpu_percent_max = 0.0
         self._available_min_bytes = _available_bytes()
         self._taken = 0
@@ -31,12 +31,14 @@ class HostProbe:
         """Return means over the whole time and extremes over the samples."""
         if not self._taken:
             return None
+        swapped_in, swapped_out = _swapped_bytes()
         return HostUsage(
             cpu_percent_mean=_busy_percent(self._first, self._last),
             cpu_percent_max=self._cpu_percent_max,
             steal_percent_mean=_share(self._first, self._last, ("steal",)),
             available_min_bytes=self._available_min_bytes,
-            swap_in_bytes=max(0, _swap_in_bytes() - self._swap_in_bytes),
+            swap_in_bytes=max(0, swapped_in - self._swapped_bytes[0]),
+            swap_out_bytes=max(0, swapped_out - self._swapped_bytes[1]),
         )
 
 
@@ -62,5 +64,7 @@ def _available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _swap_in_bytes() -> int:
-    return int(psutil.swap_memory().sin)
+def _swapped_bytes() -> tuple[int, int]:
+    """Return bytes read from swap and written to it since boot."""
+    swap = psutil.swap_memory()
+    return int(swap.sin), int(swap.sout)

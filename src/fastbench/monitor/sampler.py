@@ -1,4 +1,4 @@
-"""A background thread that samples the client, the host and the server's process at 5 Hz.
+"""A background thread that samples client, host and the server's process at 5 Hz, the rest at 1 Hz.
 
 It is an ordinary Python thread: it needs the GIL for some 100 us per sample and shares nothing
 with the native worker threads.
@@ -6,16 +6,20 @@ with the native worker threads.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import psutil
 
 from fastbench.monitor.host import HostProbe
+from fastbench.monitor.network import InterfacesProbe
 from fastbench.monitor.process import ProcessProbe
+from fastbench.monitor.system import SystemProbe
 from fastbench.monitor.threads import ThreadsProbe
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from fastbench.results import HostUsage, ProcessUsage
 
 INTERVAL_S = 0.2
+SLOW_INTERVAL_S = 1.0  # of what costs more to read and changes slowly
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,16 @@ class Monitor:
         self._threads = ThreadsProbe(thread_ids)
         self._client = ProcessProbe(os.getpid())
         self._host = _host_probe()
+        self._system = SystemProbe()
+        self._interfaces = InterfacesProbe()
         self._server = None if server_pid is None else ProcessProbe(server_pid)
-        self._active: list[Probe[object]] = [
-            probe
+        self._active = [
+            _Paced(probe, INTERVAL_S)
             for probe in (self._client, self._host, self._server, self._threads)
             if probe is not None
         ]
+        self._active += [_Paced(p, SLOW_INTERVAL_S) for p in (self._system, self._interfaces)]
+        self._usage: Usage | None = None
         self._started_s = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fb-monitor", daemon=True)
@@ -92,11 +101,21 @@ class Monitor:
         if self._thread.is_alive():
             self._stop.set()
             self._thread.join()
-        return Usage(
-            client=self._client.usage(),
-            host=None if self._host is None else self._host.usage(),
-            server=None if self._server is None else self._server.usage(),
-            threads=self._threads.usage(),
+        if self._usage is None:
+            self._usage = Usage(
+                client=self._client.usage(),
+                host=self._host_usage(),
+                server=None if self._server is None else self._server.usage(),
+                threads=self._threads.usage(),
+            )
+        return self._usage
+
+    def _host_usage(self) -> HostUsage | None:
+        usage = None if self._host is None else self._host.usage()
+        if usage is None:
+            return None
+        return msgspec.structs.replace(
+            usage, **dataclasses.asdict(self._system.usage()), interfaces=self._interfaces.usage()
         )
 
     def _run(self) -> None:
@@ -108,11 +127,27 @@ class Monitor:
             now_s = time.monotonic()
             # CPU time is counted in ticks of 10 ms: over a shorter rest it would mean nothing.
             if not stopping or now_s - sampled_s > INTERVAL_S / 2 or sampled_s == self._started_s:
-                self._sample(now_s - self._started_s)
+                self._sample(now_s - self._started_s, last=stopping)
                 sampled_s = now_s
 
-    def _sample(self, at_s: float) -> None:
-        self._active = [probe for probe in self._active if probe.sample(at_s)]
+    def _sample(self, at_s: float, *, last: bool) -> None:
+        self._active = [paced for paced in self._active if paced.sample(at_s, last=last)]
+
+
+class _Paced:
+    """A probe and how often it is sampled: every ``every_s`` seconds, and at the end."""
+
+    def __init__(self, probe: Probe[object], every_s: float) -> None:
+        self._probe = probe
+        self._every_s = every_s
+        self._due_s = 0.0
+
+    def sample(self, at_s: float, *, last: bool) -> bool:
+        """Take a sample where one is due; False where nothing more will come."""
+        if at_s < self._due_s and not last:
+            return True
+        self._due_s = at_s + self._every_s - INTERVAL_S / 2
+        return self._probe.sample(at_s)
 
 
 def _host_probe() -> HostProbe | None:
