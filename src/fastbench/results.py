@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from fastbench.errors import UsageError
+from fastbench import versioned
 
 SCHEMA_VERSION = 1
 
@@ -460,13 +460,9 @@ class Result(_Data, frozen=True, kw_only=True):
     error: str = ""  # why it is not complete, where it is not
 
 
-class _Version(msgspec.Struct):
-    schema_version: int
-
-
 def to_json(result: Result) -> bytes:
     """Return ``result`` as indented JSON, the content of ``result.json``."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    return versioned.to_json(result)
 
 
 def from_json(data: bytes) -> Result:
@@ -474,15 +470,4 @@ def from_json(data: bytes) -> Result:
 
     Raises :class:`UsageError` where it is not JSON, not a result, or of a newer schema.
     """
-    try:
-        version = msgspec.json.decode(data, type=_Version).schema_version
-        if version > SCHEMA_VERSION:
-            msg = (
-                f"written by a newer fastbench (schema {version}, this one reads up to "
-                f"{SCHEMA_VERSION}): update fastbench"
-            )
-            raise UsageError(msg)
-        return msgspec.json.decode(data, type=Result)
-    except msgspec.MsgspecError as error:
-        msg = f"not a whole fastbench result: {error}"
-        raise UsageError(msg) from error
+    return versioned.from_json(data, Result, SCHEMA_VERSION, "result")

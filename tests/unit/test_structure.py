@@ -25,7 +25,10 @@ GENERATED = {".git", ".venv", "build", "dist", "results", "__pycache__", ".hypot
 #: Where each Python module or subpackage stands: imports point to a lower floor.
 FLOORS: list[set[str]] = [
     {"errors"},
+    {"versioned"},
     {"cache", "config", "measured", "plan", "results", "targets", "topology"},
+    {"sweeps"},
+    {"searches"},
     {"_engine", "_pixels", "_wire"},
     {"latency", "platform_info", "schedules", "slo"},
     {"summary", "warnings"},
