@@ -10,19 +10,20 @@ import typer
 from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN
 
 if TYPE_CHECKING:
+    from fastbench.cli.gather import Given
     from fastbench.config import RunConfig
     from fastbench.results import Result
 
 
-def execute(config: RunConfig, *, quiet: bool, as_json: bool) -> int:
-    """Run, print the report (or JSON) and return the exit code."""
+def execute(config: RunConfig, given: Given) -> int:
+    """Run, print the report (or JSON) as the options ask, and return the exit code."""
     from fastbench import runner
     from fastbench.report.console import print_report
     from fastbench.results import to_json
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it then ends as Ctrl-C does
-    result = runner.run(config, show=not quiet)
-    if as_json:
+    result = runner.run(config, show=not given.values["quiet"])
+    if given.values["json"]:
         typer.echo(to_json(result), nl=False)
     else:
         print_report(result)

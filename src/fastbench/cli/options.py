@@ -1,156 +1,146 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the configuration that they make together.
+
+An option is named after its field of :class:`fastbench.config.RunConfig`, or, after ``tls_``, of
+:class:`fastbench.config.TlsConfig`: a new one is declared here and there, and nowhere else.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-import typer
+from typer import Option
 
 from fastbench import topology
-from fastbench.config import TlsConfig
+from fastbench.cli.gather import Group
+from fastbench.config import CommandConfig, RunConfig, TlsConfig
 from fastbench.errors import UsageError
 
-LOAD = "Load"
-ENDS = "When it ends"
+if TYPE_CHECKING:
+    from fastbench.cli.gather import Given
+
 OUTPUT = "Output"
-TLS = "TLS (targets rediss:// and redisais://)"
-
-Threads = Annotated[int, typer.Option(help="Native threads.", rich_help_panel=LOAD)]
-Connections = Annotated[
-    int | None, typer.Option(help="In total. Default: one per thread.", rich_help_panel=LOAD)
-]
-Pipeline = Annotated[
-    int, typer.Option(help="Inferences in flight per connection.", rich_help_panel=LOAD)
-]
-Rate = Annotated[
-    float | None,
-    typer.Option(
-        help="Open loop: inferences per second, due whether or not replies came. "
-        "Default: closed loop.",
-        rich_help_panel=LOAD,
-    ),
-]
-Profile = Annotated[
-    str | None,
-    typer.Option(
-        help="Open loop at changing rates: steps as 100:10s,200:10s, ramps as 100-500:20s.",
-        rich_help_panel=LOAD,
-    ),
-]
-ArrivalsFile = Annotated[
-    Path | None,
-    typer.Option(
-        help="Open loop at recorded instants: seconds since measure began, one a line.",
-        rich_help_panel=LOAD,
-    ),
-]
-Arrivals = Annotated[
-    str, typer.Option(help="Open loop: constant or poisson.", rich_help_panel=LOAD)
-]
-MaxOutstanding = Annotated[
-    int,
-    typer.Option(help="Open loop: due inferences that may wait, per thread.", rich_help_panel=LOAD),
-]
-Spin = Annotated[
-    bool,
-    typer.Option(
-        "--spin",
-        help="Open loop: poll for the last 60 us before an arrival instead of sleeping.",
-        rich_help_panel=LOAD,
-    ),
-]
-Cpus = Annotated[
-    str | None,
-    typer.Option(
-        help="CPUs to pin the threads to, e.g. 2-5,8. Default: those allowed.",
-        rich_help_panel=LOAD,
-    ),
-]
-Pin = Annotated[
-    bool, typer.Option("--pin/--no-pin", help="Pin each thread to a CPU.", rich_help_panel=LOAD)
-]
-Seed = Annotated[int, typer.Option(help="Of everything random.", rich_help_panel=LOAD)]
-Duration = Annotated[
-    float | None,
-    typer.Option(help="Seconds of measuring per repetition. Default: 5.", rich_help_panel=ENDS),
-]
-Requests = Annotated[
-    int | None,
-    typer.Option(help="Measured inferences, instead of a duration.", rich_help_panel=ENDS),
-]
-Warmup = Annotated[
-    float, typer.Option(help="Seconds of load before measuring.", rich_help_panel=ENDS)
-]
-Repetitions = Annotated[int, typer.Option(help="Full passes.", rich_help_panel=ENDS)]
-Timeout = Annotated[
-    float, typer.Option(help="Seconds until an inference has timed out.", rich_help_panel=ENDS)
-]
-MaxErrors = Annotated[
-    int | None,
-    typer.Option(help="End when more inferences than this failed.", rich_help_panel=ENDS),
-]
-FailFast = Annotated[
-    bool, typer.Option("--fail-fast", help="End at the first failure.", rich_help_panel=ENDS)
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder for result.json, latency.hlog, latency.hgrm and timeseries.csv.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.", rich_help_panel=OUTPUT)]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="Print result.json, not the report.", rich_help_panel=OUTPUT),
-]
-
-TlsCa = Annotated[
-    Path | None,
-    typer.Option(
-        help="PEM file: who may sign for the server. Default: the system's list.",
-        rich_help_panel=TLS,
-    ),
-]
-TlsCert = Annotated[
-    Path | None, typer.Option(help="PEM file: the client's certificate.", rich_help_panel=TLS)
-]
-TlsKey = Annotated[
-    Path | None, typer.Option(help="PEM file: its key, not encrypted.", rich_help_panel=TLS)
-]
-TlsServerName = Annotated[
-    str | None,
-    typer.Option(
-        help="What the server's certificate must name. Default: the target's host.",
-        rich_help_panel=TLS,
-    ),
-]
-TlsInsecure = Annotated[
-    bool,
-    typer.Option("--tls-insecure", help="Take any certificate.", rich_help_panel=TLS),
-]
-TlsMinVersion = Annotated[str, typer.Option(help="1.2 or 1.3.", rich_help_panel=TLS)]
+_TLS = "tls_"
 
 
-def tls_config(
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
-    server_name: str | None,
-    min_version: str,
-    *,
-    insecure: bool,
-) -> TlsConfig | None:
-    """Return what the options of TLS say together; None where none was given."""
-    config = TlsConfig(
-        ca=ca,
-        cert=cert,
-        key=key,
-        server_name=server_name,
-        insecure=insecure,
-        min_version=min_version,
+class Load(Group):
+    """How hard to drive the server."""
+
+    PANEL: ClassVar[str] = "Load"
+
+    threads: Annotated[int, Option(help="Native threads.")] = 1
+    connections: Annotated[int | None, Option(help="In total. Default: one per thread.")] = None
+    pipeline: Annotated[int, Option(help="Inferences in flight per connection.")] = 1
+    rate_per_s: Annotated[
+        float | None,
+        Option(
+            "--rate",
+            help="Open loop: inferences per second, due whether or not replies came. "
+            "Default: closed loop.",
+        ),
+    ] = None
+    profile: Annotated[
+        str | None,
+        Option(help="Open loop at changing rates: steps as 100:10s,200:10s, ramps as 100-500:20s."),
+    ] = None
+    arrivals_file: Annotated[
+        Path | None,
+        Option(help="Open loop at recorded instants: seconds since measure began, one a line."),
+    ] = None
+    arrivals: Annotated[str, Option(help="Open loop: constant or poisson.")] = "constant"
+    max_outstanding: Annotated[
+        int, Option(help="Open loop: due inferences that may wait, per thread.")
+    ] = 65_536
+    spin: Annotated[
+        bool,
+        Option(
+            "--spin",
+            help="Open loop: poll for the last 60 us before an arrival instead of sleeping.",
+        ),
+    ] = False
+    cpus: Annotated[
+        str | None,
+        Option(help="CPUs to pin the threads to, e.g. 2-5,8. Default: those allowed."),
+    ] = None
+    pin: Annotated[bool, Option("--pin/--no-pin", help="Pin each thread to a CPU.")] = True
+    seed: Annotated[int, Option(help="Of everything random.")] = 1
+
+
+class Ends(Group):
+    """How long, how often, and what ends it early."""
+
+    PANEL: ClassVar[str] = "When it ends"
+
+    duration_s: Annotated[
+        float | None,
+        Option("--duration", help="Seconds of measuring per repetition. Default: 5."),
+    ] = None
+    requests: Annotated[int | None, Option(help="Measured inferences, instead of a duration.")] = (
+        None
     )
+    warmup_s: Annotated[float, Option("--warmup", help="Seconds of load before measuring.")] = 1.0
+    repetitions: Annotated[int, Option(help="Full passes.")] = 3
+    timeout_s: Annotated[
+        float, Option("--timeout", help="Seconds until an inference has timed out.")
+    ] = 30.0
+    max_errors: Annotated[int | None, Option(help="End when more inferences than this failed.")] = (
+        None
+    )
+    fail_fast: Annotated[bool, Option("--fail-fast", help="End at the first failure.")] = False
+
+
+class Tls(Group):
+    """How to speak TLS."""
+
+    PANEL: ClassVar[str] = "TLS (targets rediss:// and redisais://)"
+
+    tls_ca: Annotated[
+        Path | None,
+        Option(help="PEM file: who may sign for the server. Default: the system's list."),
+    ] = None
+    tls_cert: Annotated[Path | None, Option(help="PEM file: the client's certificate.")] = None
+    tls_key: Annotated[Path | None, Option(help="PEM file: its key, not encrypted.")] = None
+    tls_server_name: Annotated[
+        str | None,
+        Option(help="What the server's certificate must name. Default: the target's host."),
+    ] = None
+    tls_insecure: Annotated[bool, Option("--tls-insecure", help="Take any certificate.")] = False
+    tls_min_version: Annotated[str, Option(help="1.2 or 1.3.")] = "1.2"
+
+
+class Output(Group):
+    """What becomes of the result."""
+
+    PANEL: ClassVar[str] = OUTPUT
+
+    out: Annotated[
+        Path | None,
+        Option(help="Folder for result.json, latency.hlog, latency.hgrm and timeseries.csv."),
+    ] = None
+    quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False
+    json: Annotated[bool, Option("--json", help="Print result.json, not the report.")] = False
+
+
+def run_config(given: Given, **others: Any) -> RunConfig:
+    """Return what the options of a command say together; ``others``: fields without an option.
+
+    Raises :class:`UsageError` naming the option that is wrong.
+    """
+    values = given.of(f.name for f in dataclasses.fields(RunConfig))
+    values["cpus"] = parse_cpus(values.get("cpus"))
+    return RunConfig(**(values | {"tls": tls_config(given)} | others))
+
+
+def command_config(given: Given, **others: Any) -> CommandConfig:
+    """Return what the options say of the commands to send; ``others``: fields without an option."""
+    return CommandConfig(**(given.of(f.name for f in dataclasses.fields(CommandConfig)) | others))
+
+
+def tls_config(given: Given) -> TlsConfig | None:
+    """Return what the options of TLS say together; None where none was given."""
+    names = [f.name for f in dataclasses.fields(TlsConfig)]
+    config = TlsConfig(**{name: given.values[_TLS + name] for name in names})
     return None if config == TlsConfig() else config
 
 
