@@ -41,6 +41,8 @@ SHARED: dict[str, tuple[tuple[str, ...], object]] = {
     "arrivals_file": (("--arrivals-file", "a"), Path("a")),
     "out": (("--out", "o"), Path("o")),
 }
+#: Those that need another beside them.
+NEEDS = {"spin": ("--rate", "50")}
 COMMANDS = (("run", "redisais://h"), ("command", "rediss://h", "--command", "PING"))
 
 
@@ -69,9 +71,10 @@ def config_of(configured: list[RunConfig], *arguments: str) -> RunConfig:
 def test_shared_option(configured: list[RunConfig], command: tuple[str, ...], field: str) -> None:
     """Each shared option changes its own field of the configuration, and no other."""
     arguments, value = SHARED[field]
-    usual = config_of(configured, *command)
+    others = NEEDS.get(field, ())
+    usual = config_of(configured, *command, *others)
 
-    config = config_of(configured, *command, *arguments)
+    config = config_of(configured, *command, *others, *arguments)
 
     assert getattr(usual, field) != value
     assert config == dataclasses.replace(usual, **{field: value})
