@@ -110,7 +110,7 @@ def test_translations_send_the_same(root: Path) -> None:
 
 def test_redis_benchmark_example(root: Path, client: redis.Redis) -> None:
     """All 100,000 requests reach the server and succeed, on 50 connections."""
-    result = from_json(run(examples(root / "README.md")[0], client, "--json").encode())
+    result = from_json(run(examples(root / "README.md")[0], client, "--format", "json").encode())
     (repetition,) = result.repetitions
 
     assert (result.config["threads"], result.config["connections"]) == (2, 50)

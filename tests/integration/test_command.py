@@ -44,7 +44,7 @@ def _call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 
 
 def _run(*arguments: str, **environment: str) -> Result:
-    options = ("--repetitions", "1", "--quiet", "--json")
+    options = ("--repetitions", "1", "--quiet", "--format", "json")
     done = _call(*options, *arguments, **environment)
     assert done.returncode == 0, done.stderr
     return from_json(done.stdout.encode())
@@ -163,7 +163,7 @@ def test_password_stays_secret(server: redis.Redis) -> None:
     server.execute_command("ACL", "SETUSER", "bench", "on", ">s3cret-word", "~*", "+@all")
     target = _tcp(server).replace("redis://", "redis://bench@")
     for resp in ("2", "3"):
-        options = ("--repetitions", "1", "--json", "--resp", resp, "-n", "10")
+        options = ("--repetitions", "1", "--format", "json", "--resp", resp, "-n", "10")
         done = _call(target, *options, "--", "PING", FASTBENCH_PASSWORD="s3cret-word")
 
         assert done.returncode == 0, done.stderr

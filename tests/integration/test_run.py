@@ -210,12 +210,15 @@ def test_out_and_report(sample: Path, tiny_model: Path, tmp_path: Path) -> None:
         ok = sum(int(row["ok"]) for row in csv.DictReader(file))
     result = from_json((out / "result.json").read_bytes())
     assert ok == sum(r.counts.ok for r in result.repetitions) > 0
-    assert fastbench("report", out, "--json").out.encode() == (out / "result.json").read_bytes()
+    assert (
+        fastbench("report", out, "--format", "json").out.encode()
+        == (out / "result.json").read_bytes()
+    )
 
 
 def test_json(sample: Path, tiny_model: Path) -> None:
-    """With --json standard output is the result and nothing else, progress goes elsewhere."""
-    done = fastbench("run", "--dataset", sample, "--model", tiny_model, *SHORT, "--json")
+    """As JSON standard output is the result and nothing else; progress goes elsewhere."""
+    done = fastbench("run", "--dataset", sample, "--model", tiny_model, *SHORT, "--format", "json")
 
     result = from_json(done.out.encode())
     plain = json.loads(done.out)
@@ -289,7 +292,17 @@ def test_corrupted_answers_are_found(
     """One wrong bit in an answer on its way is found, and makes the exit code 1."""
     with corrupting(ai_server, sound=20) as target:
         done = fastbench(
-            *("run", target, "--dataset", sample, "--model", tiny_model, "--json", "--quiet"),
+            *(
+                "run",
+                target,
+                "--dataset",
+                sample,
+                "--model",
+                tiny_model,
+                "--format",
+                "json",
+                "--quiet",
+            ),
             *("--requests", 60, "--repetitions", 1, "--warmup", 0, "--verify", 60),
         )
 

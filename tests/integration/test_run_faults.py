@@ -386,7 +386,7 @@ def test_closed_output(arguments: tuple[object, ...], tmp_path: Path) -> None:
     assert fastbench("run", *arguments, "--out", tmp_path / "out").code == 0
     reading, writing = os.pipe()
     os.close(reading)
-    for options in ((), ("--json",)):
+    for options in ((), ("--format", "json")):
         with subprocess.Popen(
             command("report", tmp_path / "out", *options),
             stdout=writing,

@@ -26,7 +26,7 @@ def test_stall_is_in_the_response_times(tmp_path: Path) -> None:
     with running(programs()[0], tmp_path) as client:
         target = f"redis://127.0.0.1:{port_of(client)}"
         pid = int(client.info("server")["process_id"])
-        options = ["--rate", str(RATE_PER_S), "--duration", str(MEASURED_S), "--json"]
+        options = ["--rate", str(RATE_PER_S), "--duration", str(MEASURED_S), "--format", "json"]
         process = subprocess.Popen(
             [str(FASTBENCH), "command", target, *options, "--repetitions", "1", "--", "PING"],
             stdout=subprocess.PIPE,

@@ -73,7 +73,7 @@ def server(
 
 def _run(url: str, *options: object, words: tuple[str, ...] = ("PING",)) -> Result:
     """Run ``fastbench command`` briefly and return its result."""
-    short = ("--repetitions", "1", "--quiet", "--json", "-n", "200")
+    short = ("--repetitions", "1", "--quiet", "--format", "json", "-n", "200")
     done = fastbench("command", url, *short, *options, "--", *words)
     assert done.code == 0, done.err
     return from_json(done.out.encode())

@@ -144,7 +144,7 @@ def command_line(program: str, cell: Cell, where: str, requests: int) -> list[st
     if program == "fastbench":
         target = f"redis+unix://{where}" if unix else f"redis://127.0.0.1:{where}"
         load = ["-c", str(cell.connections), "-P", str(cell.depth), "-n", str(requests)]
-        fixed = ["--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet", "--json"]
+        fixed = ["--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet", "--format", "json"]
         return [FASTBENCH, "command", target, *load, *fixed, "--", *cell.command]
     at = ["-s", where] if unix else ["-p", where]
     if program == "memtier_benchmark":
@@ -256,7 +256,16 @@ def report_user_time(where: str, seconds: float) -> list[dict[str, object]]:
     for name, connections, depth, command in user_time_cells():
         load = ["-c", str(connections), "-P", str(depth), "--duration", str(seconds)]
         fixed = ["--warmup", "0.5", "--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet"]
-        line = [FASTBENCH, "command", f"redis://127.0.0.1:{where}", *load, *fixed, "--json", "--"]
+        line = [
+            FASTBENCH,
+            "command",
+            f"redis://127.0.0.1:{where}",
+            *load,
+            *fixed,
+            "--format",
+            "json",
+            "--",
+        ]
         done = subprocess.run([*line, *command], capture_output=True, check=True)
         client = json.loads(done.stdout)["repetitions"][0]["client"]
         user, system = client["user_us_per_inference"], client["system_us_per_inference"]

@@ -167,7 +167,7 @@ def test_report_command_needs_result_json_alone(tmp_path: Path) -> None:
 
     shown = CliRunner().invoke(app, [str(tmp_path)])
     assert (shown.exit_code, shown.stdout) == (0, render(failing()))
-    as_json = CliRunner().invoke(app, [str(tmp_path), "--json"])
+    as_json = CliRunner().invoke(app, [str(tmp_path), "--format", "json"])
     assert from_json(as_json.stdout_bytes) == failing()
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-import typer
-
 from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN
 
 if TYPE_CHECKING:
@@ -16,17 +14,14 @@ if TYPE_CHECKING:
 
 
 def execute(config: RunConfig, given: Given) -> int:
-    """Run, print the report (or JSON) as the options ask, and return the exit code."""
+    """Run, print the result in the format that was asked for, and return the exit code."""
     from fastbench import runner
-    from fastbench.report.console import print_report
-    from fastbench.results import to_json
+    from fastbench.report.formats import check_format, print_result
 
+    check_format(given.values["output_format"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it then ends as Ctrl-C does
     result = runner.run(config, show=not given.values["quiet"])
-    if given.values["json"]:
-        typer.echo(to_json(result), nl=False)
-    else:
-        print_report(result)
+    print_result(result, given.values["output_format"])
     if result.status == "interrupted":
         return EXIT_INTERRUPTED
     return EXIT_OK if _is_good(result) else EXIT_RUN

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 OUTPUT = "Output"
 _TLS = "tls_"
 
+Format = Annotated[
+    str,
+    Option("--format", help="What is printed: console, json, markdown, csv or prometheus."),
+]
+
 
 class Load(Group):
     """How hard to drive the server."""
@@ -119,7 +124,7 @@ class Output(Group):
         Option(help="Folder for result.json, latency.hlog, latency.hgrm and timeseries.csv."),
     ] = None
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False
-    json: Annotated[bool, Option("--json", help="Print result.json, not the report.")] = False
+    output_format: Format = "console"
 
 
 def run_config(given: Given, **others: Any) -> RunConfig:

@@ -1,4 +1,4 @@
-"""``fastbench report``: the console report of an earlier run, from its ``result.json`` alone."""
+"""``fastbench report``: the report of an earlier run, from what its folder holds."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from typing import Annotated
 
 import typer
 
+from fastbench.cli import options
+
 
 def report(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Result folder that a run has written.")
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    output_format: options.Format = "console",
 ) -> None:
-    """Show the report of an earlier run again."""
-    from fastbench.report.console import print_report
+    """Show the report of an earlier run again, in any format."""
     from fastbench.report.folder import ResultFolder
-    from fastbench.results import to_json
+    from fastbench.report.formats import print_result
 
-    result = ResultFolder.read(folder)
-    if json:
-        typer.echo(to_json(result), nl=False)
-    else:
-        print_report(result)
+    print_result(ResultFolder.read(folder), output_format)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fastbench.report import numbers, tables
+from fastbench.report import numbers, rows, tables
 from fastbench.report.facts import facts
 from fastbench.summary import total_counts
 
@@ -62,15 +62,15 @@ class ConsoleReport:
         counts = total_counts([r.counts for r in result.repetitions])
         yield _heading(result)
         yield _grid(facts(result))
-        yield Text(f"\n{_headline(result, counts)}", style="bold")
+        yield Text(f"\n{headline(result, counts)}", style="bold")
         if result.error:
             yield Text(f"ended early: {numbers.printable(result.error)}", style="bold")
         if result.repetitions:
             yield Text()
-            yield tables.measurements(result, layout)
+            yield tables.table(rows.measurements(result), layout)
             yield from _legend(result)
             yield Text()
-            yield tables.outcomes(result, layout)
+            yield tables.table(rows.outcomes(result), layout)
             yield from _errors(counts)
             yield from _verification(result)
         yield from _warnings(result)
@@ -83,7 +83,8 @@ def _heading(result: Result) -> Text:
     return head.append(f", {result.started_at[:19].replace('T', ' ')} UTC\n", style="not bold")
 
 
-def _headline(result: Result, counts: Counts) -> str:
+def headline(result: Result, counts: Counts) -> str:
+    """Return the result in a line: rate, median and p99 of the response time, failures."""
     failed = f"{counts.intended - counts.ok:,} failed"
     summary = result.summary
     if summary is None:
@@ -98,13 +99,14 @@ def _headline(result: Result, counts: Counts) -> str:
     return f"{rate} inferences/s   response p50 {p50} ms, p99 {p99} ms   {failed}"
 
 
-def _legend(result: Result) -> Iterator[RenderableType]:
+def legend(result: Result) -> list[tuple[str, str]]:
+    """Return each mark that stands beside a latency, and what it means."""
     latencies = [lat for r in result.repetitions for lat in (r.response_ms, r.service_ms)]
-    lines = []
+    marks = []
     if any(latency.few_samples for latency in latencies):
-        lines.append(("~", "fewer than 10 samples lie above this quantile: it may be far off"))
+        marks.append(("~", "fewer than 10 samples lie above this quantile: it may be far off"))
     if any(latency.beyond for latency in latencies):
-        lines.append(
+        marks.append(
             (
                 "> T",
                 (
@@ -113,9 +115,14 @@ def _legend(result: Result) -> Iterator[RenderableType]:
                 ),
             )
         )
-    if lines:
+    return marks
+
+
+def _legend(result: Result) -> Iterator[RenderableType]:
+    marks = legend(result)
+    if marks:
         yield Text()
-        yield _grid(lines)
+        yield _grid(marks)
 
 
 def _errors(counts: Counts) -> Iterator[RenderableType]:

@@ -1,0 +1,49 @@
+"""The formats in which a result can be printed: ``--format`` of run, command and report.
+
+Adding one is a file with ``render(result) -> bytes`` and a line here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from fastbench.errors import UsageError
+from fastbench.report import console, csvfile, markdown, prometheus
+from fastbench.results import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastbench.results import Result
+
+CONSOLE = "console"
+
+#: Everything but the console report, which is fitted to the terminal.
+FORMATS: dict[str, Callable[[Result], bytes]] = {
+    "json": to_json,
+    "markdown": markdown.render,
+    "csv": csvfile.render,
+    "prometheus": prometheus.render,
+}
+
+
+def check_format(name: str) -> None:
+    """Raise :class:`UsageError` that names all formats where ``name`` is none of them."""
+    if name != CONSOLE and name not in FORMATS:
+        msg = f"--format {name!r}: choose {CONSOLE}, {', '.join(FORMATS)}"
+        raise UsageError(msg)
+
+
+def print_result(result: Result, name: str) -> None:
+    """Print ``result`` to standard output in the format ``name``, and nothing else.
+
+    Raises :class:`UsageError` where there is no such format.
+    """
+    check_format(name)
+    if name == CONSOLE:
+        console.print_report(result)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(FORMATS[name](result))
+        sys.stdout.flush()

@@ -1,0 +1,148 @@
+"""The rows of a report's tables as text, whatever they are drawn with afterwards.
+
+One cell per repetition, then the median (or total) and both ends. A cell that ends in ``~`` has
+few samples behind it, one that begins with ``>`` is a lower bound.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fastbench.report import numbers
+from fastbench.results import QUANTILE_LABELS, QUANTILES, Latency
+from fastbench.summary import median_of, summarize_latency, total_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fastbench.results import LatencySummary, ProcessUsage, Result
+
+RESPONSE_ROWS = ("min", "mean", *QUANTILES, "max", "stddev")
+SERVICE_ROWS = ("p50", "p99")
+LAG_ROWS = ("p50", "p99", "max")
+OUTCOMES = ("intended", "sent", "ok", "errors", "timeouts", "lost", "unfinished", "never_sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table; one without cells is the head of the rows that follow."""
+
+    label: str
+    cells: tuple[str, ...] = ()  # one per repetition
+    summary: str = ""
+    ends: str = ""  # ``smallest .. largest``; empty where that says nothing
+
+
+@dataclass(slots=True)
+class Rows:
+    """A table in the making. ``summary``: what the column after the repetitions is called."""
+
+    title: str
+    summary: str
+    spread: bool  # whether there is a column for both ends
+    repetitions: tuple[int, ...]
+    rows: list[Row] = field(default_factory=list)
+
+    def head(self, title: str) -> None:
+        """Begin a section."""
+        self.rows.append(Row(title))
+
+    def add(
+        self, label: str, values: Sequence[float | None], form: Callable[[float | None], str]
+    ) -> None:
+        """Add a row of plain numbers; nothing where no repetition has one."""
+        known = [value for value in values if value is not None]
+        if known:
+            cells = tuple(form(v) for v in values)
+            ends = f"{form(min(known))} .. {form(max(known))}"
+            self.rows.append(Row(label, cells, form(statistics.median(known)), ends))
+
+    def add_latencies(self, latencies: Sequence[Latency], names: Sequence[str]) -> None:
+        """Add a row for each statistic in ``names``."""
+        summary = summarize_latency(latencies)
+        form = _latency_format(numbers.milliseconds_decimals(summary.p50))
+        for name in names:
+            ends = " .. ".join(form(each, name).rstrip("~") for each in _ends(latencies, name))
+            cells = tuple(form(latency, name) for latency in latencies)
+            self.rows.append(Row(QUANTILE_LABELS.get(name, name), cells, form(summary, name), ends))
+
+
+def measurements(result: Result) -> Rows:
+    """Return rates, latencies and what the client cost."""
+    repetitions = result.repetitions
+    rows = _rows(result, "", "median", spread=True)
+    rows.add("inferences/s", [r.inferences_per_s for r in repetitions], numbers.rate)
+    if any(r.target_per_s for r in repetitions):
+        rows.add("  due/s", [r.offered_per_s for r in repetitions], numbers.rate)
+    if int(result.config.get("batch", 1)) > 1:
+        rows.add("samples/s", [r.samples_per_s for r in repetitions], numbers.rate)
+    rows.head("response time, ms")
+    rows.add_latencies([r.response_ms for r in repetitions], RESPONSE_ROWS)
+    rows.head("service time, ms")
+    rows.add_latencies([r.service_ms for r in repetitions], SERVICE_ROWS)
+    if any(r.send_lag_ms for r in repetitions):
+        rows.head("send lag, ms (sent - intended)")
+        rows.add_latencies([r.send_lag_ms or Latency(count=0) for r in repetitions], LAG_ROWS)
+    rows.head("cost")
+    _add_costs(rows, result)
+    return rows
+
+
+def outcomes(result: Result) -> Rows:
+    """Return the counts by outcome, with their totals."""
+    rows = _rows(result, "inferences", "total", spread=False)
+    counts = [r.counts for r in result.repetitions]
+    total = total_counts(counts)
+    for name in OUTCOMES:
+        cells = tuple(numbers.count(getattr(c, name)) for c in counts)
+        rows.rows.append(Row(name.replace("_", " "), cells, numbers.count(getattr(total, name))))
+    return rows
+
+
+def _rows(result: Result, title: str, summary: str, *, spread: bool) -> Rows:
+    return Rows(title, summary, spread, tuple(r.index for r in result.repetitions))
+
+
+def _add_costs(rows: Rows, result: Result) -> None:
+    clients = [r.client for r in result.repetitions]
+    form = numbers.cost_format(median_of(c.cpu_us_per_inference for c in clients))
+    rows.add("CPU us/inference", [c.cpu_us_per_inference for c in clients], form)
+    rows.add("  user", [c.user_us_per_inference for c in clients], form)
+    rows.add("  system", [c.system_us_per_inference for c in clients], form)
+    busiest = [max((100 * t.busy for t in c.threads), default=None) for c in clients]
+    rows.add("busiest thread, %", busiest, numbers.tenths)
+    _add_process(rows, "client", [c.process for c in clients])
+    _add_process(rows, "server", [r.server for r in result.repetitions])
+    hosts = [c.host.cpu_percent_mean if c.host else None for c in clients]
+    rows.add("host CPU, %", hosts, numbers.tenths)
+
+
+def _add_process(rows: Rows, name: str, usages: Sequence[ProcessUsage | None]) -> None:
+    cpu = [usage.cpu_percent_mean if usage else None for usage in usages]
+    rss = [usage.rss_max_bytes / 2**20 if usage else None for usage in usages]
+    rows.add(f"{name} CPU, %", cpu, numbers.tenths)
+    rows.add(f"{name} RSS, MiB", rss, numbers.tenths)
+
+
+def _ends(latencies: Sequence[Latency], name: str) -> list[Latency]:
+    """Return the latencies with the smallest and the largest value; a bound is above a value."""
+    ranked = [
+        (name in latency.beyond, value, i)
+        for i, latency in enumerate(latencies)
+        if (value := getattr(latency, name)) is not None
+    ]
+    return [latencies[rank[2]] for rank in (min(ranked), max(ranked))] if ranked else []
+
+
+def _latency_format(decimals: int) -> Callable[[Latency | LatencySummary, str], str]:
+    def form(latency: Latency | LatencySummary, name: str) -> str:
+        return numbers.milliseconds(
+            getattr(latency, name),
+            decimals,
+            beyond=name in latency.beyond,
+            few=name in latency.few_samples,
+        )
+
+    return form
