@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastbench import verification
+from fastbench.config import check_tls
 from fastbench.datasets.base import open_dataset
 from fastbench.errors import ModelError, ServerError, UsageError
 from fastbench.servers.connect import connect
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fastbench.config import TlsConfig
     from fastbench.models.base import Model
     from fastbench.servers.redisai import RedisAI
     from fastbench.targets import Target
@@ -48,28 +50,42 @@ class Checked:
         )
 
 
-def load(url: str, model: Model, device: str = "cpu", key: str | None = None) -> Checked:
+def load(
+    url: str,
+    model: Model,
+    device: str = "cpu",
+    key: str | None = None,
+    tls: TlsConfig | None = None,
+) -> Checked:
     """Store ``model`` in the server at ``url`` and check it with random input.
 
-    ``key``: None = ``fastbench:`` and the model's name.
+    ``key``: None = ``fastbench:`` and the model's name. ``tls``: how, where it is over TLS.
     Raises :class:`ModelError` when the server refuses it, or computes something else.
     """
-    with connect(_lasting(url)) as server:
+    with connect(_lasting(url, tls), tls) as server:
         return _checked(server, model, server.load(model, device, key=key), None)
 
 
-def check(url: str, model: Model, key: str | None = None, dataset: Path | None = None) -> Checked:
+def check(
+    url: str,
+    model: Model,
+    key: str | None = None,
+    dataset: Path | None = None,
+    tls: TlsConfig | None = None,
+) -> Checked:
     """Check what the server at ``url`` has stored under ``key`` against the file of ``model``.
 
-    ``dataset``: its first row is the input; None = random input.
+    ``dataset``: its first row is the input; None = random input. ``tls``: how, where it is over
+    TLS.
     Raises :class:`ModelError` when nothing is stored there, or it computes something else.
     """
-    with connect(_lasting(url)) as server:
+    with connect(_lasting(url, tls), tls) as server:
         return _checked(server, model, key or f"fastbench:{model.name}", dataset)
 
 
-def _lasting(url: str) -> Target:
+def _lasting(url: str, tls: TlsConfig | None) -> Target:
     target = parse_target(url)
+    check_tls(tls, url)
     if target.kind == "embedded":
         msg = f"target {url}: would end with this command; start 'fastbench serve' and give its URL"
         raise UsageError(msg)

@@ -214,9 +214,7 @@ class RunConfig:
         if (self.workload == "command") != (self.command is not None):
             msg = "workload 'command' and a CommandConfig belong together: use fastbench command"
             raise UsageError(msg)
-        if self.tls is not None and not self.target.startswith(TLS_SCHEMES):
-            msg = "--tls options and a target without TLS: use rediss:// or redisais://"
-            raise UsageError(msg)
+        check_tls(self.tls, self.target)
         if self.cpus is not None and not self.pin:
             msg = "--cpus and --no-pin both given: choose one"
             raise UsageError(msg)
@@ -246,6 +244,13 @@ class RunConfig:
 
 def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: str(v) if isinstance(v, Path) else v for name, v in fields}
+
+
+def check_tls(tls: TlsConfig | None, target: str) -> None:
+    """Raise :class:`UsageError` where TLS is configured for a target that does not speak it."""
+    if tls is not None and not target.startswith(TLS_SCHEMES):
+        msg = "--tls options and a target without TLS: use rediss:// or redisais://"
+        raise UsageError(msg)
 
 
 def option(name: str) -> str:

@@ -13,6 +13,7 @@ from fastbench._engine import Engine
 from fastbench.collector import Collector
 from fastbench.errors import FastbenchError
 from fastbench.monitor.sampler import Monitor
+from fastbench.password import hidden
 from fastbench.plan import ARRIVALS_CLOSED
 from fastbench.results import ClientUsage, Repetition, ThreadUsage
 from fastbench.series import HistogramSum
@@ -137,7 +138,7 @@ def _drive(
         try:
             engine.join()
         except FastbenchError as error:
-            return Outcome("partial", error)
+            return Outcome("partial", type(error)(hidden(str(error))))
     return Outcome("interrupted" if interrupts else "complete")
 
 

@@ -57,7 +57,7 @@ def parse_target(url: str) -> Target:
         raise _wrong(
             url,
             "a password on the command line is visible to every user; "
-            "set the environment variable FASTBENCH_PASSWORD instead",
+            "use FASTBENCH_PASSWORD, --password-file or --ask-password instead",
         )
     return _unix_target(url, parts) if parts.scheme.endswith("+unix") else _tcp_target(url, parts)
 

@@ -11,6 +11,7 @@ from typer import Argument, Exit, Option
 from fastbench.cli import options
 from fastbench.cli.execute import execute
 from fastbench.cli.gather import Given, Group, gathers
+from fastbench.cli.login import Login
 from fastbench.errors import UsageError
 
 
@@ -22,8 +23,7 @@ class What(Group):
     target: Annotated[
         str,
         Argument(
-            help="redis://[user@]host:port, rediss:// for TLS, redis+unix:///path or embedded:. "
-            "The password comes from FASTBENCH_PASSWORD.",
+            help="redis://\\[user@]host:port, rediss:// for TLS, redis+unix:///path or embedded:.",
         ),
     ]
     words: Annotated[
@@ -93,7 +93,7 @@ class Ends(options.Ends):
     warmup_s: Annotated[float, Option("--warmup", help="Seconds of load before measuring.")] = 0.0
 
 
-@gathers(What, Load, Ends, options.Tls, options.Output)
+@gathers(What, Load, Ends, options.Tls, Login, options.Output)
 def command(given: Given) -> None:
     """Send any commands and report throughput and latency.
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from fastbench.cli.gather import Given, Group, gathers
+from fastbench.cli.login import Login, take_password
+from fastbench.cli.options import Tls, tls_config
+
 app = typer.Typer(help="Build, describe, load and check models.", no_args_is_help=True)
 
 
-_Target = Annotated[
-    str,
-    typer.Argument(metavar="TARGET", help="redisai://[user@]host:port or redisai+unix:///path."),
-]
 _Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Name of a built-in model, or a model file.")
 ]
@@ -62,37 +62,58 @@ def show(
         typer.echo(line)
 
 
+class _Server(Group):
+    """A model, a server, and where in it."""
+
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="redisai://\\[user@]host:port, redisais:// for TLS, or redisai+unix:///path.",
+        ),
+    ]
+    model: _Model
+    key: _Key = None
+
+
+class _Load(_Server):
+    device: Annotated[str, typer.Option(help="cpu, gpu or gpu:N of the server.")] = "cpu"
+    backend: _Backend = None
+    inputs: _Inputs = None
+    outputs: _Outputs = None
+
+
+class _Check(_Server):
+    dataset: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its first row is sent. Default: random.")
+    ] = None
+
+
 @app.command()
-def load(
-    target: _Target,
-    model: _Model,
-    device: Annotated[str, typer.Option(help="cpu, gpu or gpu:N of the server.")] = "cpu",
-    backend: _Backend = None,
-    inputs: _Inputs = None,
-    outputs: _Outputs = None,
-    key: _Key = None,
-) -> None:
+@gathers(_Load, Tls, Login)
+def load(given: Given) -> None:
     """Store a model in a server and compare one inference with onnxruntime."""
     from fastbench import check as checks
     from fastbench.models import load_model
 
-    chosen = load_model(model, backend, tuple(inputs or ()), tuple(outputs or ()))
-    checked = checks.load(target, chosen, device, key)
-    typer.echo(f"{target}: stored {chosen.name} as {checked.key} on {device}")
+    said = given.values
+    take_password(given)
+    tls = tls_config(given)
+    chosen = load_model(said["model"], said["backend"], said["inputs"] or (), said["outputs"] or ())
+    checked = checks.load(said["target"], chosen, said["device"], said["key"], tls)
+    typer.echo(f"{said['target']}: stored {chosen.name} as {checked.key} on {said['device']}")
     typer.echo(checked)
 
 
 @app.command()
-def check(
-    target: _Target,
-    model: _Model,
-    dataset: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Its first row is sent. Default: random.")
-    ] = None,
-    key: _Key = None,
-) -> None:
+@gathers(_Check, Tls, Login)
+def check(given: Given) -> None:
     """Compare one inference of a model that a server holds with onnxruntime."""
     from fastbench import check as checks
     from fastbench.models import load_model
 
-    typer.echo(checks.check(target, load_model(model), key, dataset))
+    said = given.values
+    take_password(given)
+    tls = tls_config(given)
+    model = load_model(said["model"])
+    typer.echo(checks.check(said["target"], model, said["key"], said["dataset"], tls))

@@ -14,6 +14,7 @@ from typer import Option
 
 from fastbench import topology
 from fastbench.cli.gather import Group
+from fastbench.cli.login import take_password
 from fastbench.config import CommandConfig, RunConfig, TlsConfig
 from fastbench.errors import UsageError
 
@@ -130,8 +131,10 @@ class Output(Group):
 def run_config(given: Given, **others: Any) -> RunConfig:
     """Return what the options of a command say together; ``others``: fields without an option.
 
+    The password that they name is taken too, see :func:`fastbench.cli.login.take_password`.
     Raises :class:`UsageError` naming the option that is wrong.
     """
+    take_password(given)
     values = given.of(f.name for f in dataclasses.fields(RunConfig))
     values["cpus"] = parse_cpus(values.get("cpus"))
     return RunConfig(**(values | {"tls": tls_config(given)} | others))

@@ -10,6 +10,7 @@ from typer import Argument, Exit, Option
 from fastbench.cli import options
 from fastbench.cli.execute import execute
 from fastbench.cli.gather import Given, Group, gathers
+from fastbench.cli.login import Login
 
 
 class What(Group):
@@ -20,9 +21,8 @@ class What(Group):
     target: Annotated[
         str,
         Argument(
-            help="redisai://[user@]host:port, redisais:// for TLS, redisai+unix:///path or "
-            "embedded: (default). "
-            "The password comes from FASTBENCH_PASSWORD.",
+            help="redisai://\\[user@]host:port, redisais:// for TLS, redisai+unix:///path or "
+            "embedded: (default).",
         ),
     ] = "embedded:"
     workload: Annotated[str, Option(help="vision: image classification.")] = "vision"
@@ -63,7 +63,7 @@ class Output(options.Output):
     verify: Annotated[int, Option(help="Replies per repetition to compare with onnxruntime.")] = 0
 
 
-@gathers(What, options.Load, options.Ends, options.Tls, Output)
+@gathers(What, options.Load, options.Ends, options.Tls, Login, Output)
 def run(given: Given) -> None:
     """Drive a model server and report throughput and latency.
 

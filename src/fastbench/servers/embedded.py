@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastbench.errors import ServerError
+from fastbench.password import PASSWORD_VARIABLE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -89,7 +90,8 @@ class EmbeddedServer:
             where = ["--unix", str(self._folder / "socket")]
         command = [sys.executable, "-m", "fastbench", "serve", "--announce", "--watch-stdin"]
         # A password meant for other servers must not close this one, which is ours alone.
-        environment = {k: v for k, v in os.environ.items() if k != "FASTBENCH_REQUIREPASS"}
+        secret = ("FASTBENCH_REQUIREPASS", PASSWORD_VARIABLE)
+        environment = {k: v for k, v in os.environ.items() if k not in secret}
         return subprocess.Popen(
             [*command, *where, *self._options],
             stdin=subprocess.PIPE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +13,7 @@ from redis.retry import Retry
 
 from fastbench.config import TlsConfig
 from fastbench.errors import ConnectError, ProtocolError, ServerError
+from fastbench.password import PASSWORD_VARIABLE, hidden, password
 from fastbench.servers.resp import command, message
 from fastbench.servers.tls import Secured, ended
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fastbench.plan import Message
     from fastbench.targets import Target
 
-PASSWORD_VARIABLE = "FASTBENCH_PASSWORD"  # noqa: S105 - the variable's name
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 600.0  # loading a large model blocks the server
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -45,7 +44,7 @@ class RedisServer:
         self.target = target
         self._secured = Secured(tls or TlsConfig(), target.host) if target.tls else None
         self.tls = self._secured.plan if self._secured else None
-        self._password = os.environ.get(PASSWORD_VARIABLE, "")
+        self._password = password()
         self.address = self._resolve()
         self._client = self._make_client()
         with self._errors():
@@ -153,10 +152,13 @@ class RedisServer:
         try:
             yield
         except redis.AuthenticationError as e:
-            msg = f"{url} refused the login: {e}; set {PASSWORD_VARIABLE} and the user in the URL"
+            msg = (
+                f"{url} refused the login: {hidden(str(e))}; give the user in the URL and the "
+                f"password in {PASSWORD_VARIABLE} or by --password-file"
+            )
             raise ServerError(msg) from e
         except redis.ResponseError as e:
-            raise ServerError(str(e)) from e
+            raise ServerError(hidden(str(e))) from e
         except (redis.ConnectionError, redis.TimeoutError, OSError) as e:
             found = self._secured.explain(e) if self._secured else None
             found = found or f"{_reason(e)}; {self._question(e)}"
@@ -166,7 +168,7 @@ class RedisServer:
             # redis-py stumbles over replies of a type that Redis would not give.
             alert = r"\x15" in str(e)  # how a record of TLS begins that says what is wrong
             hint = "; it speaks TLS: use rediss:// or redisais://" if alert else ""
-            msg = f"{url} does not speak RESP: {e}{hint}"
+            msg = f"{url} does not speak RESP: {hidden(str(e))}{hint}"
             raise ProtocolError(msg) from e
 
     def _question(self, error: Exception) -> str:
