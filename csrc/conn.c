@@ -38,8 +38,12 @@ int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err)
     c->text = malloc((size_t)s->pipeline * s->text_max + s->opening_text_max);
     c->prepared = calloc(s->pipeline, 1);
     c->protocol_state = calloc(1, s->protocol->state_bytes);
+    if (lane->router) {
+        c->node = &lane->router->nodes[number % s->n_addresses];
+        c->tickets = calloc(s->pipeline, sizeof *c->tickets);
+    }
     int rc = fb_outq_init(&c->out, s->pieces, err);
-    if (!c->slots || !c->text || !c->prepared || !c->protocol_state) {
+    if ((c->node && !c->tickets) || !c->slots || !c->text || !c->prepared || !c->protocol_state) {
         rc = fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a connection with %u slots",
                           s->pipeline);
     }
@@ -57,6 +61,7 @@ void fb_conn_fini(fb_conn *c)
 {
     fb_outq_fini(&c->out);
     free(c->slots);
+    free(c->tickets);
     free(c->text);
     free(c->prepared);
     free(c->protocol_state);
@@ -87,6 +92,12 @@ static void push(fb_conn *c, uint32_t nth)
         c->prepared[i] = slot->message;
     }
     slot->begin = c->out.pushed;
+    if (FB_UNLIKELY(c->node != NULL)) {
+        fb_router_draw(c->lane->router, slot->message, c->tickets[i].number);
+        if (slot->flags & FB_SLOT_ASKING) {
+            (void)fb_outq_push_mem(&c->out, s->asking.text, s->asking.text_max);
+        }
+    }
     fb_message_push(message, slot_text(c, i), &c->lane->source, c->number,
                     (uint64_t)slot->group * s->rows, &c->out);
 }
@@ -106,8 +117,23 @@ void fb_conn_take(fb_conn *c, const fb_slot *slot)
     }
 }
 
+void fb_conn_pull(fb_conn *c)
+{
+    fb_slot slot;
+    fb_ticket ticket;
+    while (fb_conn_has_room(c) && fb_router_next(c->lane->router, c->node, &slot, &ticket)) {
+        c->tickets[ring_index(c, c->used)] = ticket;
+        fb_conn_take(c, &slot);
+    }
+}
+
+/* Closed loop: what has ended makes room for others, in a cluster perhaps on other connections. */
 static void fill_slots(fb_conn *c, uint64_t intended_ns)
 {
+    if (FB_UNLIKELY(c->node != NULL)) {
+        fb_router_refill(c->lane->router, intended_ns);
+        return;
+    }
     fb_slot slot;
     while (c->used < pipeline(c) && fb_lane_admit(c->lane, intended_ns, &slot)) {
         fb_conn_take(c, &slot);
@@ -156,15 +182,30 @@ static void lose_sent(fb_conn *c, uint64_t now_ns)
 {
     const uint32_t sent = c->used - c->unsent;
     for (uint32_t i = 0; i < sent; i++) {
+        if (c->node) {
+            fb_router_lost(c->lane->router, c->node, slot_at(c, i));
+        }
         fb_lane_lost(c->lane, slot_at(c, i), now_ns);
     }
     c->head = ring_index(c, sent);
     c->used = c->unsent;
 }
 
+/* In a cluster: what was not sent waits for any connection of the node. */
+static void return_unsent(fb_conn *c)
+{
+    for (uint32_t i = 0; i < c->used; i++) {
+        fb_router_put_back(c->lane->router, c->node, slot_at(c, i), &c->tickets[ring_index(c, i)]);
+    }
+    c->used = c->unsent = 0;
+}
+
 static void leave_ready(fb_conn *c, uint64_t now_ns)
 {
     fb_lane *lane = c->lane;
+    if (c->state == FB_CONN_READY && c->node) {
+        fb_router_broke(c->node, now_ns);
+    }
     if (c->state == FB_CONN_READY && --lane->ready == 0 && lane->down_since_ns == 0) {
         lane->down_since_ns = now_ns;
     }
@@ -185,6 +226,9 @@ static int break_off(fb_conn *c, fb_io *io)
     lane->breaks++;
     c->connect_by_ns = 0;
     lose_sent(c, io->now_ns);
+    if (c->node) {
+        return_unsent(c);
+    }
     c->deadline_ns = io->now_ns + c->pause_ns;
     c->pause_ns = c->pause_ns * 2 < PAUSE_LAST_NS ? c->pause_ns * 2 : PAUSE_LAST_NS;
     if (closed_loop(c)) {
@@ -208,8 +252,12 @@ static void stamp_sent(fb_conn *c, uint64_t sent_ns)
         if (slot->begin >= c->out.sent) {
             return;
         }
-        slot->sent_ns = sent_ns;
-        fb_lane_sent(c->lane, slot);
+        if (FB_UNLIKELY(c->node != NULL)) {
+            fb_router_sent(c->lane->router, c->node, slot, sent_ns);
+        } else {
+            slot->sent_ns = sent_ns;
+            fb_lane_sent(c->lane, slot);
+        }
         c->unsent--;
     }
 }
@@ -282,6 +330,9 @@ static void become_ready(fb_conn *c)
     c->lane->ready++;
     c->lane->reconnects += c->lane->started;
     c->lane->has_room = true;
+    if (c->node) {
+        fb_router_ready(c->node);
+    }
     account_bytes(c); /* the opening's; positions of inferences start at 0 */
     for (uint32_t i = 0; i < c->used; i++) {
         push(c, i);
@@ -376,6 +427,13 @@ static int connected(fb_conn *c, fb_io *io)
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 
+/* True when the oldest inference goes on elsewhere in the cluster, or was only announced. */
+static bool routed(fb_conn *c, const fb_reply *reply)
+{
+    return FB_UNLIKELY(c->node != NULL) &&
+           fb_router_replied(c->lane->router, c->node, slot_at(c, 0), &c->tickets[c->head], reply);
+}
+
 static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
 {
     if (c->state == FB_CONN_OPENING) {
@@ -384,13 +442,20 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
     if (c->used == c->unsent) {
         return break_with(c, io, FB_E_PROTOCOL, "a reply came that no request asked for");
     }
+    if (FB_UNLIKELY(slot_at(c, 0)->flags & FB_SLOT_ASKING)) {
+        slot_at(c, 0)->flags &= (uint8_t)~FB_SLOT_ASKING; /* the command's own reply follows */
+        return FB_OK;
+    }
     const bool whole = oldest_end(c) <= c->out.sent;
     const fb_reply premature = {.done = true,
                                 .outcome = FB_OUTCOME_ERROR,
                                 .error_class = "EARLY",
                                 .error_text = "answered before the request was sent whole"};
     const bool hollow = !whole && reply->outcome == FB_OUTCOME_OK;
-    fb_lane_replied(c->lane, slot_at(c, 0), hollow ? &premature : reply, io->now_ns);
+    reply = hollow ? &premature : reply;
+    if (!routed(c, reply)) {
+        fb_lane_replied(c->lane, slot_at(c, 0), reply, io->now_ns);
+    }
     c->head = ring_index(c, 1);
     c->used--;
     c->lane->down_since_ns = 0; /* a connection that breaks unanswered proves nothing */
@@ -407,13 +472,17 @@ static const fb_message *awaited(const fb_conn *c)
     if (FB_UNLIKELY(c->state == FB_CONN_OPENING)) {
         return &s->openings[c->opening];
     }
-    return &s->messages[c->used > c->unsent ? slot_at(c, 0)->message : 0];
+    if (c->used == c->unsent) {
+        return &s->messages[0];
+    }
+    const fb_slot *slot = slot_at(c, 0);
+    return FB_UNLIKELY(slot->flags & FB_SLOT_ASKING) ? &s->asking : &s->messages[slot->message];
 }
 
 static bool capturing(const fb_conn *c)
 {
     return c->state == FB_CONN_READY && c->used > c->unsent &&
-           (slot_at(c, 0)->flags & FB_SLOT_CAPTURE);
+           (slot_at(c, 0)->flags & (FB_SLOT_CAPTURE | FB_SLOT_ASKING)) == FB_SLOT_CAPTURE;
 }
 
 /* Feeds what was received to the protocol, reply by reply. */
@@ -546,6 +615,9 @@ static void time_out_slots(fb_conn *c, uint64_t now_ns)
             return;
         }
         if (!(slot->flags & FB_SLOT_TIMEDOUT)) {
+            if (c->node) {
+                fb_router_timed_out(c->node, slot);
+            }
             fb_lane_timed_out(c->lane, slot, now_ns);
         }
     }
@@ -587,7 +659,12 @@ void fb_conn_close(fb_conn *c, uint64_t now_ns)
 {
     unblock(c, now_ns);
     for (uint32_t i = 0; i < c->used; i++) {
-        fb_lane_abandoned(c->lane, slot_at(c, i), i < c->used - c->unsent);
+        const fb_slot *slot = slot_at(c, i);
+        const bool here = i < c->used - c->unsent;
+        if (c->node && here) {
+            fb_router_unfinished(c->node, slot);
+        }
+        fb_lane_abandoned(c->lane, slot, here || (slot->flags & FB_SLOT_SENT));
     }
     c->used = c->unsent = 0;
     drop_socket(c);

@@ -54,6 +54,12 @@ static int check(const fb_engine_config *config, fb_error *err)
             return fb_error_set(err, FB_E_INVAL, 0, "each thread needs a connection: %u for %u",
                                 config->streams[i].connections, config->threads);
         }
+        const fb_stream_config *s = &config->streams[i];
+        if (s->owners && s->connections / config->threads < s->n_endpoints) {
+            return fb_error_set(err, FB_E_INVAL, 0,
+                                "each thread needs a connection to each node: %u for %u x %u",
+                                s->connections, config->threads, s->n_endpoints);
+        }
     }
     return FB_OK;
 }
@@ -463,6 +469,31 @@ static void fill_watched(const fb_worker *w, fb_thread_usage *out)
     out->stalled_ns = watch->stalled_ns;
     out->longest_turn_ns = watch->longest_ns;
     out->window_full_ns = watch->window_full_ns;
+}
+
+static void add_node_counts(fb_node_counts *into, const fb_node_counts *from)
+{
+    into->sent += from->sent;
+    into->ok += from->ok;
+    into->errors += from->errors;
+    into->timeouts += from->timeouts;
+    into->lost += from->lost;
+    into->unfinished += from->unfinished;
+    into->moved += from->moved;
+    into->asked += from->asked;
+}
+
+bool fb_engine_node(const fb_engine *e, uint32_t stream, uint32_t index, fb_node_counts *out)
+{
+    const fb_stream *s = &e->streams[stream];
+    if (!s->owners || index >= s->n_addresses) {
+        return false;
+    }
+    *out = (fb_node_counts){0};
+    for (uint32_t i = 0; e->joined && i < e->config.threads; i++) {
+        add_node_counts(out, &lane_of(e, i, stream)->router->nodes[index].counts);
+    }
+    return true;
 }
 
 void fb_engine_thread(const fb_engine *e, uint32_t thread, fb_thread_usage *out)

@@ -14,6 +14,7 @@
 #include "keys.h"
 #include "pacer.h"
 #include "resp.h"
+#include "slots.h"
 #include "tls.h"
 
 #include <stdbool.h>
@@ -54,6 +55,7 @@ typedef struct fb_message_config {
     uint32_t replies; /* top-level replies until it is complete */
     const fb_resp_expect *expects;
     uint32_t n_expects;
+    uint32_t key_from, key_parts; /* in a cluster: the parts that form its key; none = any node */
 } fb_message_config;
 
 /* The dataset: the same bytes as a file and as memory. Borrowed until fb_engine_free. */
@@ -69,6 +71,7 @@ typedef struct fb_data {
 typedef struct fb_endpoint {
     const char *host;
     uint16_t port;
+    const char *name; /* in a cluster: as MOVED and ASK call it, "host:port"; else NULL */
 } fb_endpoint;
 
 typedef struct fb_stream_config {
@@ -76,6 +79,7 @@ typedef struct fb_stream_config {
     bool redisai;
     const fb_endpoint *endpoints; /* connections take them in turn */
     uint32_t n_endpoints;
+    const uint16_t *owners;   /* of FB_SLOTS hash slots: index of the endpoint; NULL = no cluster */
     const fb_tls_config *tls; /* NULL = plain sockets */
     uint32_t connections;     /* in total, >= threads */
     uint32_t pipeline;        /* inferences in flight per connection */
@@ -147,6 +151,13 @@ typedef struct fb_error_class {
     uint64_t count;
 } fb_error_class;
 
+/* What one node of a cluster did, measured inferences only: sent = ok + errors + timeouts + lost +
+ * unfinished + moved + asked. An inference that is passed on was sent to each node on its way. */
+typedef struct fb_node_counts {
+    uint64_t sent, ok, errors, timeouts, lost, unfinished;
+    uint64_t moved, asked; /* passed on to another node */
+} fb_node_counts;
+
 /* One worker between the first and the last instant of measure. */
 typedef struct fb_thread_usage {
     int tid;
@@ -208,6 +219,8 @@ bool fb_engine_take_interval(fb_engine *engine, uint32_t stream, fb_interval *ou
 void fb_engine_totals(const fb_engine *engine, uint32_t stream, fb_totals *out);
 uint32_t fb_engine_error_classes(const fb_engine *engine, uint32_t stream, fb_error_class *out,
                                  uint32_t max);
+/* Of the index-th endpoint of a stream over a cluster; false when there is none. */
+bool fb_engine_node(const fb_engine *engine, uint32_t stream, uint32_t index, fb_node_counts *out);
 void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out);
 /* How long sampled replies lay in the kernel before they were read, all threads; may be empty. */
 void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out);

@@ -322,6 +322,14 @@ void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns)
     lane->blocked_ns += lane->started && to > from ? to - from : 0;
 }
 
+void fb_lane_capture_again(fb_lane *lane, const fb_slot *slot)
+{
+    if (slot->flags & FB_SLOT_CAPTURE) {
+        lane->captures[slot->capture].len = 0;
+        lane->captures[slot->capture].whole = false;
+    }
+}
+
 uint64_t fb_lane_interval(const fb_lane *lane, uint64_t now_ns)
 {
     return now_ns > lane->measure_ns ? (now_ns - lane->measure_ns) / lane->config->interval_ns : 0;

@@ -13,7 +13,13 @@
 
 #include <pthread.h>
 
-enum { FB_SLOT_MEASURED = 1, FB_SLOT_TIMEDOUT = 2, FB_SLOT_CAPTURE = 4 };
+enum {
+    FB_SLOT_MEASURED = 1,
+    FB_SLOT_TIMEDOUT = 2,
+    FB_SLOT_CAPTURE = 4,
+    FB_SLOT_SENT = 8,    /* in a cluster: its first byte left, perhaps for another node */
+    FB_SLOT_ASKING = 16, /* in a cluster: to be sent after ASKING, whose reply is still due */
+};
 
 /* One inference in flight. */
 typedef struct fb_slot {
@@ -44,6 +50,7 @@ typedef struct fb_shared {
 
 typedef struct fb_lane {
     const fb_stream *stream;
+    struct fb_router *router; /* of a cluster; NULL = none */
     const fb_engine_config *config;
     fb_shared *shared;
     /* Of measure; by requests the end is FB_NEVER. The first member keeps lanes, which different
@@ -107,6 +114,9 @@ void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, s
 
 /* Output waited for room in a socket buffer from then to then. */
 void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns);
+
+/* The reply that was being kept is not the one: another will come. */
+void fb_lane_capture_again(fb_lane *lane, const fb_slot *slot);
 
 /* Interval of an instant of measure. */
 uint64_t fb_lane_interval(const fb_lane *lane, uint64_t now_ns);

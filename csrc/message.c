@@ -38,6 +38,19 @@ static int check_part(const fb_message_config *config, uint32_t i, uint32_t n_ke
     return FB_OK;
 }
 
+/* A key is known before its connection is: it is text and numbers that do not depend on it. */
+static int check_key(const fb_message_config *config, fb_error *err)
+{
+    bool good = config->key_from <= config->n_parts &&
+                config->key_parts <= config->n_parts - config->key_from;
+    for (uint32_t i = 0; good && i < config->key_parts; i++) {
+        const fb_part *part = &config->parts[config->key_from + i];
+        good = part->kind == FB_PART_TEXT ||
+               (part->kind == FB_PART_FIELD && part->field != FB_FIELD_CONNECTION);
+    }
+    return good ? FB_OK : fb_error_set(err, FB_E_INVAL, 0, "the key of a message is malformed");
+}
+
 /* Bytes of text that a part needs at most. */
 static uint32_t text_size(const fb_part *part)
 {
@@ -110,6 +123,7 @@ int fb_message_init(fb_message *m, const fb_message_config *config, uint32_t n_k
     for (uint32_t i = 0; rc == FB_OK && i < config->n_parts; i++) {
         rc = check_part(config, i, n_keys, n_data, err);
     }
+    rc = rc == FB_OK ? check_key(config, err) : rc;
     rc = rc == FB_OK ? allocate(m, config, err) : rc;
     if (rc != FB_OK) {
         fb_message_fini(m);
@@ -117,6 +131,11 @@ int fb_message_init(fb_message *m, const fb_message_config *config, uint32_t n_k
     }
     for (uint32_t i = 0; i < config->n_parts; i++) {
         add_op(m, &config->parts[i]);
+    }
+    m->key_from = config->key_from;
+    m->key_parts = config->key_parts;
+    for (uint32_t i = 0; i < m->key_parts; i++) {
+        m->key_max += m->ops[m->key_from + i].size;
     }
     if (config->n_expects > 0) {
         memcpy(m->expects, config->expects, config->n_expects * sizeof *m->expects);
@@ -263,6 +282,16 @@ static uint32_t write_text(const fb_message *m, const fb_op *op, const drawn *d,
         return (uint32_t)d->bytes;
     }
     return 0;
+}
+
+size_t fb_message_key(const fb_message *m, fb_source *source, uint64_t row, uint8_t *key)
+{
+    uint8_t *to = key;
+    for (uint32_t i = 0; i < m->key_from + m->key_parts; i++) {
+        const drawn d = draw_part(&m->ops[i], source, 0, row);
+        to += i >= m->key_from ? write_text(m, &m->ops[i], &d, to) : 0;
+    }
+    return (size_t)(to - key);
 }
 
 static void push_varying(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,

@@ -27,6 +27,8 @@ typedef struct fb_message {
     bool draws;        /* fixed widths, but a field changes from inference to inference */
     uint32_t rows;     /* of the first dataset that one inference carries; 0 = none */
     uint32_t payloads; /* parts that are sent from a dataset */
+    uint32_t key_from, key_parts; /* the ops that form its key */
+    uint32_t key_max;             /* bytes that the key can have */
     fb_resp_expect *expects;
     fb_resp_spec spec;
 } fb_message;
@@ -51,6 +53,10 @@ void fb_message_prepare(const fb_message *m, uint8_t *text, uint64_t connection)
 /* Queues the message: completes the text, then pushes text and payload. */
 void fb_message_push(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,
                      uint64_t row, fb_outq *out);
+
+/* Draws one inference as fb_message_push does, and writes its key, at most key_max bytes.
+ * Returns the key's length. */
+size_t fb_message_key(const fb_message *m, fb_source *source, uint64_t row, uint8_t *key);
 
 /* Most pieces that one push can add to the queue. */
 static inline uint32_t fb_message_pieces(const fb_message *m)

@@ -27,6 +27,36 @@ static int resolve(fb_stream *s, const fb_stream_config *config, fb_error *err)
     return FB_OK;
 }
 
+static int copy_names(fb_stream *s, const fb_stream_config *config)
+{
+    s->names = calloc((size_t)config->n_endpoints + 1, sizeof *s->names);
+    for (uint32_t i = 0; s->names && i < config->n_endpoints; i++) {
+        const char *name = config->endpoints[i].name;
+        s->names[i] = strdup(name ? name : "");
+        if (!s->names[i]) {
+            return FB_E_NOMEM;
+        }
+    }
+    return s->names ? FB_OK : FB_E_NOMEM;
+}
+
+static int copy_cluster(fb_stream *s, const fb_stream_config *config, fb_error *err)
+{
+    static const char text[] = "*1\r\n$6\r\nASKING\r\n";
+    const fb_part part = {
+        .kind = FB_PART_TEXT, .bytes = (const uint8_t *)text, .len = sizeof text - 1};
+    const fb_message_config asking = {.parts = &part, .n_parts = 1, .replies = 1};
+    if (config->owners == NULL) {
+        return FB_OK;
+    }
+    s->owners = malloc(FB_SLOTS * sizeof *s->owners);
+    if (!s->owners || copy_names(s, config) != FB_OK) {
+        return no_memory(err);
+    }
+    memcpy(s->owners, config->owners, FB_SLOTS * sizeof *s->owners);
+    return fb_message_init(&s->asking, &asking, 0, 0, false, err);
+}
+
 static int make_tls(fb_stream *s, const fb_stream_config *config, fb_error *err)
 {
     if (config->tls == NULL) {
@@ -99,7 +129,8 @@ static int compile_messages(fb_stream *s, const fb_stream_config *config, fb_err
     for (uint32_t i = 0; i < s->n_messages; i++) {
         const fb_message *m = &s->messages[i];
         s->text_max = larger(s->text_max, m->text_max);
-        s->pieces = larger(s->pieces, s->pipeline * fb_message_pieces(m) + 2);
+        const uint32_t each = fb_message_pieces(m) + (s->owners != NULL); /* and ASKING */
+        s->pieces = larger(s->pieces, s->pipeline * each + 2);
         s->rows = larger(s->rows, m->rows);
     }
     for (uint32_t i = 0; i < s->n_openings; i++) {
@@ -190,6 +221,17 @@ static int check_parts(const fb_stream *s, const fb_message *m, fb_error *err)
     return FB_OK;
 }
 
+/* An inference that is passed on is sent again whole: it must be one command with one reply. */
+static int check_cluster(const fb_stream *s, fb_error *err)
+{
+    for (uint32_t i = 0; s->owners && i < s->n_messages; i++) {
+        if (s->messages[i].spec.replies != 1) {
+            return fb_error_set(err, FB_E_INVAL, 0, "in a cluster an inference is one command");
+        }
+    }
+    return FB_OK;
+}
+
 static int check(const fb_stream *s, fb_error *err)
 {
     if (!s->protocol || s->n_addresses == 0 || s->connections == 0 || s->pipeline == 0 ||
@@ -201,7 +243,7 @@ static int check(const fb_stream *s, fb_error *err)
     if (s->schedule.arrivals != FB_ARRIVALS_CLOSED && s->max_outstanding == 0) {
         return fb_error_set(err, FB_E_INVAL, 0, "an open loop needs a queue");
     }
-    int rc = FB_OK;
+    int rc = check_cluster(s, err);
     for (uint32_t i = 0; rc == FB_OK && i < s->n_messages; i++) {
         rc = check_parts(s, &s->messages[i], err);
     }
@@ -220,6 +262,7 @@ int fb_stream_init(fb_stream *s, const fb_stream_config *config, fb_error *err)
         .max_outstanding = config->max_outstanding,
     };
     int rc = resolve(s, config, err);
+    rc = rc == FB_OK ? copy_cluster(s, config, err) : rc;
     rc = rc == FB_OK ? make_tls(s, config, err) : rc;
     rc = rc == FB_OK ? copy_data_and_keys(s, config, err) : rc;
     rc = rc == FB_OK ? compile_messages(s, config, err) : rc;
@@ -251,7 +294,13 @@ void fb_stream_fini(fb_stream *s)
     }
     free((void *)(uintptr_t)s->schedule.rates);
     free((void *)(uintptr_t)s->schedule.instants);
+    for (uint32_t i = 0; s->names && i < s->n_addresses; i++) {
+        free(s->names[i]);
+    }
+    fb_message_fini(&s->asking);
     fb_tls_free(s->tls);
+    free(s->names);
+    free(s->owners);
     free(s->keys);
     free(s->data);
     free(s->pattern);

@@ -12,7 +12,10 @@ typedef struct fb_stream {
     const fb_protocol *protocol;
     fb_address *addresses;
     uint32_t n_addresses;
-    fb_tls *tls; /* NULL = plain sockets */
+    char **names;      /* of a cluster's nodes, by address; NULL elsewhere */
+    uint16_t *owners;  /* of a cluster's hash slots: index of the address; NULL = no cluster */
+    fb_message asking; /* of a cluster: ASKING */
+    fb_tls *tls;       /* NULL = plain sockets */
     uint32_t connections, pipeline;
     fb_message *messages;
     uint32_t n_messages;

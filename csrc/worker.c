@@ -21,12 +21,22 @@ static int init_backlogs(fb_worker *w)
 {
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         const fb_stream *s = w->lanes[i].stream;
-        if (s->schedule.arrivals != FB_ARRIVALS_CLOSED) {
+        if (s->schedule.arrivals != FB_ARRIVALS_CLOSED && !s->owners) {
             w->backlogs[i].capacity = s->max_outstanding;
             w->backlogs[i].ring = calloc(s->max_outstanding, sizeof(fb_slot));
             if (!w->backlogs[i].ring) {
                 return FB_E_NOMEM;
             }
+        }
+    }
+    return FB_OK;
+}
+
+static int init_routers(fb_worker *w, fb_error *err)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        if (w->lanes[i].stream->owners && !fb_router_new(&w->lanes[i], err)) {
+            return FB_E_NOMEM;
         }
     }
     return FB_OK;
@@ -67,7 +77,8 @@ int fb_worker_init(fb_worker *w, fb_error *err)
         init_backlogs(w) != FB_OK) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u connections", w->n_conns);
     }
-    return init_conns(w, err);
+    const int rc = init_routers(w, err);
+    return rc == FB_OK ? init_conns(w, err) : rc;
 }
 
 void fb_worker_fini(fb_worker *w)
@@ -77,6 +88,9 @@ void fb_worker_fini(fb_worker *w)
     }
     for (uint32_t i = 0; w->backlogs && i < w->n_lanes; i++) {
         free(w->backlogs[i].ring);
+    }
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        fb_router_free(w->lanes[i].router);
     }
     if (w->io.buffer && w->io.epoll_fd >= 0) {
         (void)close(w->io.epoll_fd);
@@ -187,6 +201,10 @@ static void queue_due(fb_worker *w, uint32_t i)
     for (; due <= w->io.now_ns; due = fb_pacer_due(&lane->pacer)) {
         fb_pacer_advance(&lane->pacer);
         fb_slot slot;
+        if (FB_UNLIKELY(lane->router != NULL)) {
+            (void)fb_router_intend(lane->router, due);
+            continue;
+        }
         if (!fb_lane_admit(lane, due, &slot)) {
             continue;
         }
@@ -244,13 +262,48 @@ static int dispatch(fb_worker *w, uint32_t i, fb_conn *conns)
     return FB_OK;
 }
 
+/* In a cluster: a connection of the n-th node that has room; they are every n_nodes-th one. */
+static fb_conn *find_room_at(const fb_lane *lane, uint32_t n, fb_conn *conns)
+{
+    fb_node *node = &lane->router->nodes[n];
+    const uint32_t nodes = lane->router->n_nodes;
+    const uint32_t from = (uint32_t)((n + nodes - lane->first_connection % nodes) % nodes);
+    const uint32_t share = (lane->connections - from + nodes - 1) / nodes;
+    for (uint32_t tried = 0; node->has_room && tried < share; tried++) {
+        fb_conn *c = &conns[from + node->cursor * nodes];
+        node->cursor = node->cursor + 1 < share ? node->cursor + 1 : 0;
+        if (fb_conn_has_room(c)) {
+            return c;
+        }
+    }
+    node->has_room = false; /* until a reply or a new connection says otherwise */
+    return NULL;
+}
+
+static int dispatch_routed(fb_worker *w, const fb_lane *lane, fb_conn *conns)
+{
+    fb_router *r = lane->router;
+    for (uint32_t n = 0; r->queued > 0 && n < r->n_nodes; n++) {
+        fb_conn *c;
+        while (fb_router_waits(&r->nodes[n]) && (c = find_room_at(lane, n, conns)) != NULL) {
+            fb_conn_pull(c);
+            const int rc = fb_conn_send(c, &w->io);
+            if (rc != FB_OK) {
+                return rc;
+            }
+        }
+    }
+    return FB_OK;
+}
+
 static int pace(fb_worker *w)
 {
     fb_conn *conns = w->conns;
     for (uint32_t i = 0; i < w->n_lanes; i++) {
-        if (w->lanes[i].stream->schedule.arrivals != FB_ARRIVALS_CLOSED) {
+        const fb_lane *lane = &w->lanes[i];
+        if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED || lane->router) {
             queue_due(w, i);
-            const int rc = dispatch(w, i, conns);
+            const int rc = lane->router ? dispatch_routed(w, lane, conns) : dispatch(w, i, conns);
             if (rc != FB_OK) {
                 return rc;
             }
@@ -300,6 +353,21 @@ static bool lanes_finished(const fb_worker *w)
     return true;
 }
 
+/* In a cluster one node that is gone would hold up all that waits for it. */
+static int give_up_node(fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        const fb_lane *lane = &w->lanes[i];
+        const char *name =
+            lane->router ? fb_router_gone(lane->router, w->io.now_ns, w->config->give_up_ns) : NULL;
+        if (name) {
+            return fb_error_set(&w->io.err, FB_E_CONNECT, lane->last_break.sys_errno,
+                                "node %s of the cluster is gone: %s", name, lane->last_break.text);
+        }
+    }
+    return FB_OK;
+}
+
 /* All connections of a lane are down for too long, or too much failed: the run must end. */
 static int give_up(fb_worker *w)
 {
@@ -310,6 +378,10 @@ static int give_up(fb_worker *w)
             return fb_error_set(&w->io.err, FB_E_CONNECT, lane->last_break.sys_errno,
                                 "the server is gone: %s", lane->last_break.text);
         }
+    }
+    const int rc = give_up_node(w);
+    if (rc != FB_OK) {
+        return rc;
     }
     const int64_t limit = w->config->max_errors;
     const uint64_t failures = atomic_load_explicit(&w->shared->failures, memory_order_relaxed);
@@ -361,6 +433,9 @@ static void tick_lanes(fb_worker *w)
 {
     watch_quota(w);
     for (uint32_t i = 0; i < w->n_lanes; i++) {
+        if (w->lanes[i].router) {
+            fb_router_expire(w->lanes[i].router, w->io.now_ns);
+        }
         fb_recorder_rotate(&w->lanes[i].recorder, fb_lane_interval(&w->lanes[i], w->io.now_ns));
     }
     if (!w->finished && lanes_finished(w)) {
@@ -492,6 +567,9 @@ static void close_books(fb_worker *w)
         for (; backlog->used > 0; backlog->used--) {
             fb_lane_abandoned(&w->lanes[i], &backlog->ring[backlog->head], false);
             backlog->head = (backlog->head + 1) % backlog->capacity;
+        }
+        if (w->lanes[i].router) {
+            fb_router_close(w->lanes[i].router);
         }
     }
 }

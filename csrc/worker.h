@@ -26,7 +26,7 @@ typedef struct fb_worker {
     uint32_t n_lanes;
     fb_conn *conns; /* of all lanes, lane by lane */
     uint32_t n_conns;
-    fb_backlog *backlogs; /* one per lane; unused in a closed loop */
+    fb_backlog *backlogs; /* one per lane; unused in a closed loop and in a cluster */
     uint32_t *cursors;    /* one per lane: connection to try next */
     fb_io io;
     fb_watch *watch;

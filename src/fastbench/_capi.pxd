@@ -84,6 +84,8 @@ cdef extern from "fastbench.h" nogil:
         uint32_t replies
         const fb_resp_expect *expects
         uint32_t n_expects
+        uint32_t key_from
+        uint32_t key_parts
 
     ctypedef struct fb_data:
         int fd
@@ -95,7 +97,10 @@ cdef extern from "fastbench.h" nogil:
     ctypedef struct fb_endpoint:
         const char *host
         uint16_t port
+        const char *name
 
+    int FB_SLOTS
+    int FB_SLOTS_NOBODY
     int FB_TLS_1_2
     int FB_TLS_1_3
 
@@ -112,6 +117,7 @@ cdef extern from "fastbench.h" nogil:
         c_bool redisai
         const fb_endpoint *endpoints
         uint32_t n_endpoints
+        const uint16_t *owners
         const fb_tls_config *tls
         uint32_t connections
         uint32_t pipeline

@@ -30,7 +30,7 @@ static inline void load_init(load *l, const char *host, uint16_t port)
     l->message = (fb_message_config){.parts = &l->part, .n_parts = 1, .replies = 1};
     l->opening_part = load_text("*1\r\n$5\r\nHELLO\r\n");
     l->opening = (fb_message_config){.parts = &l->opening_part, .n_parts = 1, .replies = 1};
-    l->endpoint = (fb_endpoint){host, port};
+    l->endpoint = (fb_endpoint){.host = host, .port = port};
     l->stream = (fb_stream_config){
         .protocol = FB_PROTOCOL_RESP,
         .endpoints = &l->endpoint,
