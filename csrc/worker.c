@@ -280,9 +280,10 @@ static fb_conn *find_room_at(const fb_lane *lane, uint32_t n, fb_conn *conns)
     return NULL;
 }
 
-static int dispatch_routed(fb_worker *w, const fb_lane *lane, fb_conn *conns)
+static int dispatch_routed(fb_worker *w, uint32_t i, fb_conn *conns)
 {
-    fb_router *r = lane->router;
+    const fb_lane *lane = &w->lanes[i];
+    const fb_router *r = lane->router;
     for (uint32_t n = 0; r->queued > 0 && n < r->n_nodes; n++) {
         fb_conn *c;
         while (fb_router_waits(&r->nodes[n]) && (c = find_room_at(lane, n, conns)) != NULL) {
@@ -292,6 +293,9 @@ static int dispatch_routed(fb_worker *w, const fb_lane *lane, fb_conn *conns)
                 return rc;
             }
         }
+    }
+    if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED) {
+        window_is_full(w, &w->backlogs[i], r->queued > 0);
     }
     return FB_OK;
 }
@@ -303,7 +307,7 @@ static int pace(fb_worker *w)
         const fb_lane *lane = &w->lanes[i];
         if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED || lane->router) {
             queue_due(w, i);
-            const int rc = lane->router ? dispatch_routed(w, lane, conns) : dispatch(w, i, conns);
+            const int rc = lane->router ? dispatch_routed(w, i, conns) : dispatch(w, i, conns);
             if (rc != FB_OK) {
                 return rc;
             }

@@ -192,6 +192,16 @@ cdef extern from "fastbench.h" nogil:
         char first_text[160]
         uint64_t count
 
+    ctypedef struct fb_node_counts:
+        uint64_t sent
+        uint64_t ok
+        uint64_t errors
+        uint64_t timeouts
+        uint64_t lost
+        uint64_t unfinished
+        uint64_t moved
+        uint64_t asked
+
     ctypedef struct fb_thread_usage:
         int tid
         int cpu
@@ -234,6 +244,8 @@ cdef extern from "fastbench.h" nogil:
     void fb_engine_totals(const fb_engine *engine, uint32_t stream, fb_totals *out)
     uint32_t fb_engine_error_classes(const fb_engine *engine, uint32_t stream,
                                      fb_error_class *out, uint32_t max)
+    c_bool fb_engine_node(const fb_engine *engine, uint32_t stream, uint32_t index,
+                          fb_node_counts *out)
     void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out)
     void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out)
     c_bool fb_engine_capture(const fb_engine *engine, uint32_t stream, uint32_t index,

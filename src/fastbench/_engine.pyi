@@ -3,7 +3,15 @@ from typing import Self
 
 from typing_extensions import Buffer
 
-from fastbench.measured import Capture, RawHistogram, RawInterval, RawThread, Snapshot, Totals
+from fastbench.measured import (
+    Capture,
+    RawHistogram,
+    RawInterval,
+    RawNode,
+    RawThread,
+    Snapshot,
+    Totals,
+)
 from fastbench.plan import Plan
 
 class Engine:
@@ -16,6 +24,7 @@ class Engine:
     def take_intervals(self, stream: int = 0) -> list[RawInterval]: ...
     def totals(self, stream: int = 0) -> Totals: ...
     def error_classes(self, stream: int = 0) -> dict[str, tuple[int, str]]: ...
+    def nodes(self, stream: int = 0) -> list[RawNode]: ...
     def threads(self) -> list[RawThread]: ...
     def reply_lag(self) -> RawHistogram: ...
     def captures(self, stream: int = 0) -> list[Capture]: ...

@@ -8,7 +8,7 @@ import numpy as np
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
@@ -26,6 +26,7 @@ from fastbench.measured import (
     Capture,
     RawHistogram,
     RawInterval,
+    RawNode,
     RawThread,
     Snapshot,
     Totals,
@@ -162,12 +163,14 @@ cdef fill_message(fb_message_config *out, message, _Memory memory):
         expects[i].length = expect.length
     out.parts = parts
     out.n_parts = len(message.parts)
+    out.key_from = message.key_from
+    out.key_parts = message.key_parts
     out.replies = message.replies
     out.expects = expects
     out.n_expects = len(message.expect)
 
 
-cdef fill_endpoints(fb_stream_config *out, addresses, _Memory memory):
+cdef fb_endpoint *fill_endpoints(fb_stream_config *out, addresses, _Memory memory) except NULL:
     cdef fb_endpoint *endpoints = <fb_endpoint *>memory.array(len(addresses), sizeof(fb_endpoint))
     for i, address in enumerate(addresses):
         host, port = (address, 0) if isinstance(address, str) else address
@@ -175,6 +178,20 @@ cdef fill_endpoints(fb_stream_config *out, addresses, _Memory memory):
         endpoints[i].port = port
     out.endpoints = endpoints
     out.n_endpoints = len(addresses)
+    return endpoints
+
+
+cdef fill_cluster(fb_stream_config *out, fb_endpoint *endpoints, cluster, _Memory memory):
+    if cluster is None:
+        return
+    if len(cluster.names) != out.n_endpoints or len(cluster.owners) != FB_SLOTS:
+        raise ValueError(f"a cluster needs a name for each address and {FB_SLOTS} owners")
+    cdef uint16_t *owners = <uint16_t *>memory.array(FB_SLOTS, sizeof(uint16_t))
+    for i, name in enumerate(cluster.names):
+        endpoints[i].name = memory.bytes(name.encode())
+    for i, owner in enumerate(cluster.owners):
+        owners[i] = FB_SLOTS_NOBODY if owner is None else owner
+    out.owners = owners
 
 
 cdef const char *file_name(path, _Memory memory) except? NULL:
@@ -247,7 +264,8 @@ cdef fill_schedule(fb_schedule *out, schedule, _Memory memory):
 
 
 cdef fill_stream(fb_stream_config *out, stream, list mappings, _Memory memory):
-    fill_endpoints(out, stream.addresses, memory)
+    cdef fb_endpoint *endpoints = fill_endpoints(out, stream.addresses, memory)
+    fill_cluster(out, endpoints, stream.cluster, memory)
     out.tls = fill_tls(stream.tls, memory)
     out.messages = fill_messages(stream.messages, memory)
     out.n_messages = len(stream.messages)
@@ -412,6 +430,16 @@ cdef class Engine:
             text_of(classes[i].name): (classes[i].count, text_of(classes[i].first_text))
             for i in range(n)
         }
+
+    def nodes(self, uint32_t stream=0):
+        """Return one :class:`fastbench.measured.RawNode` per address of a cluster. After join."""
+        self.require_open()
+        cdef fb_node_counts n
+        found = []
+        while fb_engine_node(self.engine, stream, len(found), &n):
+            found.append(RawNode(n.sent, n.ok, n.errors, n.timeouts, n.lost, n.unfinished,
+                                 n.moved, n.asked))
+        return found
 
     def threads(self):
         """Return one :class:`fastbench.measured.RawThread` per worker."""

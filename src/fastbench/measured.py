@@ -73,6 +73,24 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class RawNode:
+    """What one node of a cluster did, measured inferences only.
+
+    ``sent = ok + errors + timeouts + lost + unfinished + moved + asked``: an inference that a
+    redirect passes on was sent to each node on its way.
+    """
+
+    sent: int
+    ok: int
+    errors: int
+    timeouts: int
+    lost: int
+    unfinished: int
+    moved: int
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
 class RawThread:
     """One worker over measure; ``cpu`` is None when not pinned, times are 0 before join."""
 

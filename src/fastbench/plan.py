@@ -34,6 +34,9 @@ TLS_1_3 = 3
 
 ANY_LENGTH = -1
 
+#: Hash slots of a Redis cluster.
+SLOTS = 16384
+
 #: Numeric host and port, or the path of a unix socket.
 Address = tuple[str, int] | str
 
@@ -119,11 +122,14 @@ class Message:
 
     ``replies``: top-level replies until it is complete. ``expect``: empty = any reply that is
     not an error is a success; otherwise a reply that differs is an error ``UNEXPECTED``.
+    ``key_from``, ``key_parts``: in a cluster, the parts that form its key; none = any node will do.
     """
 
     parts: tuple[Part, ...]
     replies: int
     expect: tuple[Expect, ...] = ()
+    key_from: int = 0
+    key_parts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +186,18 @@ class Tls:
     insecure: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Which address of a stream has which hash slots of a Redis cluster, when load begins.
+
+    ``names``: of each address, as MOVED and ASK replies call it, ``host:port``. ``owners``: of
+    each of the SLOTS hash slots, index of the address; None = nobody has it.
+    """
+
+    names: tuple[str, ...]
+    owners: tuple[int | None, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One independent source of inferences: where to, over how many connections, what.
@@ -187,7 +205,8 @@ class Stream:
     ``addresses``: connections take them in turn. ``messages``: sent in the order of ``pattern``
     (indices, over and over); one message needs none. ``opening``: sent in order on each new
     connection, replies checked. ``data``: the first one's rows are taken in turn.
-    ``tls``: None = plain sockets.
+    ``tls``: None = plain sockets. ``cluster``: the addresses are its nodes, and each inference
+    goes to the one that has its key; each thread needs a connection to each node.
     ``redisai``: "+TIMEDOUT" is a time-out and a nested "+NA" an error.
     ``schedule`` other than closed: at most ``max_outstanding`` due inferences wait per thread;
     beyond that they count as never sent.
@@ -202,6 +221,7 @@ class Stream:
     data: tuple[Data, ...] = ()
     keys: tuple[Keys, ...] = ()
     tls: Tls | None = None
+    cluster: Cluster | None = None
     protocol: int = PROTOCOL_RESP
     redisai: bool = False
     schedule: Schedule = CLOSED_LOOP
