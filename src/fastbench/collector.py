@@ -9,23 +9,27 @@ from fastbench.results import Counts, ErrorClass
 from fastbench.series import HistogramSum, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from fastbench._engine import Engine
     from fastbench.measured import RawInterval, Totals
     from fastbench.results import Interval, Latency
+    from fastbench.series import Closed
 
 _NS_PER_S = 1e9
 
 
 class Collector:
-    """Adds up what one stream of a repetition measured."""
+    """Adds up what one stream of a repetition measured.
 
-    def __init__(self, interval_ns: int) -> None:
+    ``on_closed``: is told of each interval of the time series as soon as it is over.
+    """
+
+    def __init__(self, interval_ns: int, on_closed: Callable[[Closed], None] | None = None) -> None:
         self._response = HistogramSum()
         self._service = HistogramSum()
         self._lag = HistogramSum()
-        self._series = Series(interval_ns)
+        self._series = Series(interval_ns, on_closed)
 
     @property
     def intervals(self) -> list[Interval]:

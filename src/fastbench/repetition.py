@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastbench._engine import Engine
 from fastbench.collector import Collector
 from fastbench.errors import FastbenchError
+from fastbench.journal import Begin
 from fastbench.monitor.sampler import Monitor
 from fastbench.password import hidden
 from fastbench.plan import ARRIVALS_CLOSED
@@ -21,6 +22,7 @@ from fastbench.series import HistogramSum
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from fastbench.journal import Journal
     from fastbench.measured import Capture, RawThread, Snapshot, Totals
     from fastbench.monitor.sampler import Usage
     from fastbench.plan import Plan
@@ -70,15 +72,19 @@ def run_repetition(
     server_pid: int | None,
     display: Display,
     verify: Callable[[list[Capture]], Verification] | None = None,
+    journal: Journal | None = None,
 ) -> tuple[Repetition, Outcome]:
     """Run ``plan`` once; ``target_per_s``: the mean rate that it asks for, for the record.
 
-    A run that breaks or is interrupted gives what was measured until then.
+    A run that breaks or is interrupted gives what was measured until then; ``journal`` keeps it for
+    the case that the process is killed.
 
     Raises :class:`FastbenchError` or KeyboardInterrupt when it ended before anything was measured.
     """
     started_at = now_utc()
-    collector = Collector(plan.interval_ns)
+    collector = Collector(plan.interval_ns, journal.stream() if journal else None)
+    if journal:
+        journal.begin(_begin(plan, index, started_at, batch=batch, target_per_s=target_per_s))
     with Engine(plan) as engine:
         monitor = Monitor(server_pid, lambda: [t.tid for t in engine.threads()])
         with monitor:
@@ -110,6 +116,18 @@ def run_repetition(
             error=str(outcome.error or ""),
         )
     return repetition, outcome
+
+
+def _begin(
+    plan: Plan, index: int, started_at: str, *, batch: int, target_per_s: float | None
+) -> Begin:
+    return Begin(
+        index=index,
+        started_at=started_at,
+        batch=batch,
+        duration_s=plan.duration_ns / _NS_PER_S or None,
+        target_per_s=target_per_s,
+    )
 
 
 def _verification(

@@ -10,6 +10,7 @@ import msgspec
 
 from fastbench import platform_info
 from fastbench.errors import FastbenchError
+from fastbench.journal import Head
 from fastbench.load import allow_connections, choose_cpus, make_plan
 from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import ResultFolder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from fastbench.config import RunConfig
     from fastbench.job import Job
+    from fastbench.journal import Journal
     from fastbench.plan import Plan
     from fastbench.results import Repetition
 
@@ -44,9 +46,10 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
     allow_connections(config.total_connections)
     with _result_folder(config) as folder, OPEN[config.workload](config) as job:
         plan = make_plan(config, job.stream, cpus)
-        started_at = now_utc()
-        repetitions, outcome = _repeat(config, job, plan, show=show)
-        result = _result(config, job, started_at, repetitions, outcome)
+        head = _head(config, job)
+        journal = folder.open_journal(head) if folder else None
+        repetitions, outcome = _repeat(config, job, plan, journal, show=show)
+        result = _result(head, job, repetitions, outcome)
         if folder:
             folder.write(result)
     return result
@@ -68,7 +71,7 @@ def _result_folder(config: RunConfig) -> Iterator[ResultFolder | None]:
 
 
 def _repeat(
-    config: RunConfig, job: Job, plan: Plan, *, show: bool
+    config: RunConfig, job: Job, plan: Plan, journal: Journal | None, *, show: bool
 ) -> tuple[list[Repetition], Outcome]:
     """Run the repetitions; the first that does not complete is the last.
 
@@ -88,8 +91,11 @@ def _repeat(
                     server_pid=job.server_pid,
                     display=display,
                     verify=job.verify,
+                    journal=journal,
                 )
             repetitions.append(repetition)
+            if journal:
+                journal.whole(repetition)
         except FastbenchError as error:
             if not repetitions:
                 msg = f"{job.target.url}: {error}"
@@ -102,25 +108,26 @@ def _repeat(
     return repetitions, outcome
 
 
-def _result(
-    config: RunConfig,
-    job: Job,
-    started_at: str,
-    repetitions: list[Repetition],
-    outcome: Outcome,
-) -> Result:
-    problem = job.problem()
-    complete = outcome.status == "complete"
-    result = Result(
+def _head(config: RunConfig, job: Job) -> Head:
+    """Return what is known before anything is measured."""
+    return Head(
         schema_version=SCHEMA_VERSION,
         fastbench_version=version("fastbench"),
-        status="partial" if problem and complete else outcome.status,
-        started_at=started_at,
-        ended_at=now_utc(),
+        started_at=now_utc(),
         config=config.to_dict(),
         platform=platform_info.describe(),
         target=job.target,
         dataset=job.dataset,
+    )
+
+
+def _result(head: Head, job: Job, repetitions: list[Repetition], outcome: Outcome) -> Result:
+    problem = job.problem()
+    complete = outcome.status == "complete"
+    result = Result(
+        **msgspec.structs.asdict(head),
+        status="partial" if problem and complete else outcome.status,
+        ended_at=now_utc(),
         repetitions=repetitions,
         summary=summarize(repetitions),
         error=str(outcome.error or problem),

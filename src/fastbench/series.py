@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,8 @@ from fastbench.latency import COUNTERS, decode, highest_ns, latency_from_counts,
 from fastbench.results import Interval, Latency
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastbench.measured import RawHistogram, RawInterval
 
 #: Beyond that many intervals neighbours are joined, and all later ones are as long as the joined
@@ -33,7 +36,7 @@ class HistogramSum:
         self.max_ns = 0
         self.sum_ns = 0.0
 
-    def add(self, h: RawHistogram) -> None:
+    def add(self, h: RawHistogram | HistogramSum) -> None:
         """Add every value of ``h``."""
         self.counts += h.counts
         self.total += h.total
@@ -57,10 +60,24 @@ class HistogramSum:
         )
 
 
-class Series:
-    """Intervals in order; ``interval_ns``: length of a raw one."""
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An interval that is over, and all that was recorded in it."""
 
-    def __init__(self, interval_ns: int) -> None:
+    interval: Interval
+    response: HistogramSum
+    service: HistogramSum
+    lag: HistogramSum
+
+
+class Series:
+    """Intervals in order; ``interval_ns``: length of a raw one.
+
+    ``on_closed``: is told of each interval once, as soon as it is over.
+    """
+
+    def __init__(self, interval_ns: int, on_closed: Callable[[Closed], None] | None = None) -> None:
+        self._on_closed = on_closed
         self._raw_s = interval_ns / _NS_PER_S
         self._span = 1  # raw intervals in one of ours
         self._pending: list[RawInterval] = []
@@ -83,20 +100,22 @@ class Series:
             for i in self.intervals
             if i.start_s < measured_s or i.ok + i.errors + i.timeouts + i.lost > 0
         ]
-        self.intervals = [_cut(i, measured_s) for i in kept]
+        self.intervals = [cut(i, measured_s) for i in kept]
         return self.intervals
 
     def _close_pending(self) -> None:
         raw, self._pending = self._pending, []
-        response, service = HistogramSum(), HistogramSum()
+        response, service, lag = HistogramSum(), HistogramSum(), HistogramSum()
         for part in raw:
             response.add(part.response)
             service.add(part.service)
+            lag.add(part.lag)
         counted = {name: sum(getattr(part, name) for part in raw) for name in _COUNTED}
         start_s = raw[0].index * self._raw_s
-        self.intervals.append(
-            _interval(start_s, start_s + len(raw) * self._raw_s, counted, response, service)
-        )
+        end_s = start_s + len(raw) * self._raw_s
+        self.intervals.append(make_interval(start_s, end_s, counted, response, service))
+        if self._on_closed is not None:
+            self._on_closed(Closed(self.intervals[-1], response, service, lag))
 
     def _halve(self) -> None:
         pairs = itertools.zip_longest(self.intervals[::2], self.intervals[1::2])
@@ -104,7 +123,7 @@ class Series:
         self._span *= 2
 
 
-def _interval(
+def make_interval(
     start_s: float,
     end_s: float,
     counted: dict[str, int],
@@ -145,10 +164,11 @@ def _joined(a: Interval, b: Interval) -> Interval:
         response.min_ns = int(lowest_ns()[used[0]])
         response.max_ns = int(highest_ns()[used[-1]])
     counted = {name: getattr(a, name) + getattr(b, name) for name in _COUNTED}
-    return _interval(a.start_s, b.end_s, counted, response, None)
+    return make_interval(a.start_s, b.end_s, counted, response, None)
 
 
-def _cut(interval: Interval, measured_s: float) -> Interval:
+def cut(interval: Interval, measured_s: float) -> Interval:
+    """Return ``interval`` as far as it lies in measure; what follows measure has no rate."""
     if interval.start_s >= measured_s:
         return msgspec.structs.replace(interval, inferences_per_s=None)
     if interval.end_s <= measured_s:

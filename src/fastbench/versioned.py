@@ -20,20 +20,39 @@ def to_json(record: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
-def from_json(data: bytes, kind: type[T], newest: int, what: str) -> T:
-    """Return the record of type ``kind`` that ``data`` holds; ``newest``: version known here.
+def check(data: bytes, newest: int, what: str, oldest: int = 1) -> None:
+    """Look at the ``schema_version`` of a record before anything else in it is believed.
 
-    Raises :class:`UsageError` where it is not JSON, not such a record, or of a newer schema;
-    ``what`` names it there: "result".
+    ``oldest`` and ``newest``: the versions that can be read here; ``what`` names the record.
+    Raises :class:`UsageError` that names the version, or where ``data`` is not a whole record.
     """
     try:
         version = msgspec.json.decode(data, type=_Version).schema_version
-        if version > newest:
-            msg = (
-                f"written by a newer fastbench (schema {version}, this one reads up to "
-                f"{newest}): update fastbench"
-            )
-            raise UsageError(msg)
+    except msgspec.MsgspecError as error:
+        msg = f"not a whole fastbench {what}: {error}"
+        raise UsageError(msg) from error
+    if version > newest:
+        msg = (
+            f"written by a newer fastbench (schema {version}, this one reads up to "
+            f"{newest}): update fastbench"
+        )
+        raise UsageError(msg)
+    if version < oldest:
+        msg = (
+            f"written by an older fastbench (schema {version}, this one reads from "
+            f"{oldest}): read it with that one, or measure again"
+        )
+        raise UsageError(msg)
+
+
+def from_json(data: bytes, kind: type[T], newest: int, what: str, oldest: int = 1) -> T:
+    """Return the record of type ``kind`` that ``data`` holds.
+
+    Raises :class:`UsageError` where it is not JSON, not such a record, or of a schema that is not
+    from ``oldest`` to ``newest``; ``what`` names it there: "result".
+    """
+    check(data, newest, what, oldest)
+    try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         msg = f"not a whole fastbench {what}: {error}"

@@ -112,8 +112,9 @@ def test_unknown_fields_are_ignored() -> None:
         (b'{"schema_version": 1}', "missing required field"),
         (
             b'{"schema_version": %d}' % (SCHEMA_VERSION + 1),
-            "newer fastbench.*update fastbench",
+            rf"newer fastbench \(schema {SCHEMA_VERSION + 1}.*update fastbench",
         ),
+        (b'{"schema_version": 0}', r"older fastbench \(schema 0, this one reads from 1\)"),
         (to_json(result()).replace(b'"intended": 4000', b'"intended": "x"'), r"counts\.intended"),
     ],
 )

@@ -64,7 +64,7 @@ class ConsoleReport:
         yield _grid(facts(result))
         yield Text(f"\n{headline(result, counts)}", style="bold")
         if result.error:
-            yield Text(f"ended early: {numbers.printable(result.error)}", style="bold")
+            yield Text(f"{early(result)}: {numbers.printable(result.error)}", style="bold")
         if result.repetitions:
             yield Text()
             yield tables.table(rows.measurements(result), layout)
@@ -81,6 +81,11 @@ def _heading(result: Result) -> Text:
     status = "" if result.status == "complete" else f", {result.status.upper()}"
     head = Text(f"fastbench {result.fastbench_version}: {workload}{status}", style="bold")
     return head.append(f", {result.started_at[:19].replace('T', ' ')} UTC\n", style="not bold")
+
+
+def early(result: Result) -> str:
+    """Return the words before the reason why a result is not complete."""
+    return "not yet over" if result.status == "running" else "ended early"
 
 
 def headline(result: Result, counts: Counts) -> str:

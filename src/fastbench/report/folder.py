@@ -1,4 +1,4 @@
-"""The result folder: ``result.json`` and the files rendered from it."""
+"""The result folder: ``result.json``, the files rendered from it, and before that the journal."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
+from fastbench import journal
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.report import hgrm, hlog, timeseries
 from fastbench.report.base import Exporter
 from fastbench.results import Result, from_json, to_json
+from fastbench.salvage import salvage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from fastbench.journal import Head, Journal
 
 RESULT = Exporter("result.json", to_json)
 EXPORTERS = (RESULT, hlog.EXPORTER, hgrm.EXPORTER, timeseries.EXPORTER)
@@ -23,13 +27,15 @@ EXPORTERS = (RESULT, hlog.EXPORTER, hgrm.EXPORTER, timeseries.EXPORTER)
 class ResultFolder:
     """A folder that holds the files of one run.
 
-    ``prepare`` before the run, ``write`` as often as there is something new (each time all files
-    are replaced, each atomically), ``discard`` when the run ended without a result.
+    ``prepare`` before the run, ``open_journal`` when it begins, ``write`` as often as there is
+    something new (each time all files are replaced, each atomically), ``discard`` when the run
+    ended without a result.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._created: list[Path] = []
+        self._journal: Journal | None = None
 
     def prepare(self, *, replace: bool = False) -> None:
         """Create the folder where it is missing and check that files can be written into it.
@@ -40,6 +46,12 @@ class ResultFolder:
         if not replace and (self.path / RESULT.filename).exists():
             msg = f"{self.path} holds the result of another run: name another folder or remove it"
             raise UsageError(msg)
+        if not replace and (self.path / journal.FILENAME).exists():
+            msg = (
+                f"{self.path} holds the journal of a run that was killed or still runs: "
+                "name another folder or remove it"
+            )
+            raise UsageError(msg)
         try:
             self._create()
             with tempfile.TemporaryFile(dir=self.path):
@@ -49,9 +61,20 @@ class ResultFolder:
             msg = f"cannot write results to {self.path}: {error.strerror}; name another folder"
             raise UsageError(msg) from error
 
+    def open_journal(self, head: Head) -> Journal:
+        """Begin the journal of a run; raises :class:`FastbenchError` where it cannot be written."""
+        path = self.path / journal.FILENAME
+        try:
+            self._journal = journal.Journal(path, head)
+        except OSError as error:
+            msg = f"cannot write {path}: {error.strerror}; name another folder"
+            raise FastbenchError(msg) from error
+        return self._journal
+
     def write(self, result: Result) -> None:
         """Write all files of ``result``; a reader never sees one that is half-written.
 
+        The journal, which holds nothing more, is then removed.
         Raises :class:`FastbenchError` where the file system refuses, e.g. a full disk; what was
         in the folder then stays as it was.
         """
@@ -61,11 +84,22 @@ class ResultFolder:
                 for temporary, final in written:
                     temporary.replace(final)
         except OSError as error:
-            msg = f"cannot write results to {self.path}: {error.strerror}"
+            kept = self._journal is not None and self._journal.measured
+            remedy = f"; 'fastbench report {self.path}' reads its journal" if kept else ""
+            msg = f"cannot write results to {self.path}: {error.strerror}{remedy}"
             raise FastbenchError(msg) from error
+        if self._journal is not None:
+            self._journal.remove()
 
     def discard(self) -> None:
-        """Remove the folders that ``prepare`` created, if nothing was written into them."""
+        """Remove the folders that ``prepare`` created, if nothing was written into them.
+
+        A journal stays where something was measured.
+        """
+        if self._journal is not None:
+            self._journal.close()
+            if not self._journal.measured:
+                self._journal.remove()
         while self._created:
             with contextlib.suppress(OSError):
                 self._created.pop().rmdir()
@@ -74,11 +108,14 @@ class ResultFolder:
     def read(path: Path) -> Result:
         """Return the result in folder ``path``, or in the file ``path`` itself.
 
+        Without a result, what the journal of a killed run says.
         Raises :class:`UsageError` where there is none, or it is damaged or of a newer schema.
         """
-        file = path / RESULT.filename if path.is_dir() else path
+        file = _file_of(path)
         try:
-            return from_json(file.read_bytes())
+            data, running = file.read_bytes(), journal.is_open(file)
+            is_journal = file.name == journal.FILENAME
+            return salvage(data, running=running) if is_journal else from_json(data)
         except OSError as error:
             msg = f"cannot read {file}: {error.strerror}; name a folder that a run has written"
             raise UsageError(msg) from error
@@ -91,6 +128,13 @@ class ResultFolder:
         for folder in reversed(missing):
             folder.mkdir()
             self._created.append(folder)
+
+
+def _file_of(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    files = [path / RESULT.filename, path / journal.FILENAME]
+    return next((file for file in files if file.exists()), files[0])
 
 
 @contextlib.contextmanager

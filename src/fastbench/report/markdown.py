@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fastbench.report import numbers, rows
-from fastbench.report.console import headline, legend
+from fastbench.report.console import early, headline, legend
 from fastbench.report.facts import facts
 from fastbench.summary import total_counts
 
@@ -46,7 +46,7 @@ def _lines(result: Result) -> Iterator[str]:
     yield from _verdict(result.verdict)
     yield f"**{escape(headline(result, counts))}**"
     if result.error:
-        yield f"\nEnded early: {escape(result.error)}"
+        yield f"\n{early(result).capitalize()}: {escape(result.error)}"
     yield ""
     yield from table(("", ""), [(name, escape(text)) for name, text in _facts(result)], 2)
     if result.repetitions:
