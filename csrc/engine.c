@@ -77,13 +77,18 @@ static int init_series(fb_engine *e, uint32_t i)
     return FB_OK;
 }
 
+/* Streams share nothing that is numbered in a run: neither connections nor random numbers. */
 static int init_streams(fb_engine *e, fb_error *err)
 {
+    uint64_t connections = 0;
     for (uint32_t i = 0; i < e->config.n_streams; i++) {
         const int rc = fb_stream_init(&e->streams[i], &e->config.streams[i], err);
         if (rc != FB_OK) {
             return rc;
         }
+        e->streams[i].index = i;
+        e->streams[i].first_connection = connections;
+        connections += e->config.streams[i].connections;
         e->n_streams++;
         if (init_series(e, i) != FB_OK) {
             return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for histograms");

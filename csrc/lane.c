@@ -22,12 +22,18 @@ static int init_captures(fb_lane *lane, uint32_t n, fb_error *err)
     return FB_OK;
 }
 
+/* Streams draw apart: two of the same rate must not be due at the same instants. */
+static uint64_t seed_of(const fb_lane *lane)
+{
+    return lane->config->seed + lane->stream->index * UINT64_C(0x9E3779B97F4A7C15);
+}
+
 /* Sequences of different threads start apart, so that together they cover the range once. */
 static int init_source(fb_lane *lane, uint32_t index, fb_error *err)
 {
     const fb_stream *s = lane->stream;
     lane->source = (fb_source){.data = s->data, .keys = s->keys};
-    fb_random_init(&lane->source.random, ~(lane->config->seed + index));
+    fb_random_init(&lane->source.random, ~(seed_of(lane) + index));
     lane->source.positions = calloc((size_t)s->n_keys + 1, sizeof(uint64_t));
     if (!lane->source.positions) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u keys", s->n_keys);
@@ -49,10 +55,11 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     lane->quota = deal(config->requests, index, share);
     lane->group = stream->groups * index / share;
     lane->connections = (uint32_t)deal(stream->connections, index, share);
+    lane->first_connection = stream->first_connection;
     for (uint32_t i = 0; i < index; i++) {
         lane->first_connection += deal(stream->connections, i, share);
     }
-    fb_pacer_init(&lane->pacer, &stream->schedule, index, share, config->seed);
+    fb_pacer_init(&lane->pacer, &stream->schedule, index, share, seed_of(lane));
     int rc = init_source(lane, index, err);
     rc = rc == FB_OK ? fb_recorder_init(&lane->recorder, err) : rc;
     rc =

@@ -9,6 +9,8 @@
 #include "tls.h"
 
 typedef struct fb_stream {
+    uint32_t index;            /* in the run; set by the engine, as is the next */
+    uint64_t first_connection; /* number in the run */
     const fb_protocol *protocol;
     fb_address *addresses;
     uint32_t n_addresses;

@@ -57,13 +57,18 @@ def load(
     key: str | None = None,
     tls: TlsConfig | None = None,
 ) -> Checked:
-    """Store ``model`` in the server at ``url`` and check it with random input.
+    """Store ``model`` in each server at ``url`` and check it with random input.
 
     ``key``: None = ``fastbench:`` and the model's name. ``tls``: how, where it is over TLS.
     Raises :class:`ModelError` when the server refuses it, or computes something else.
     """
-    with connect(_lasting(url, tls), tls) as server:
-        return _checked(server, model, server.load(model, device, key=key), None)
+    with connect(_lasting(url, tls), tls) as servers:
+        return _worst(
+            [
+                _checked(server, model, server.load(model, device, key=key), None)
+                for server in servers
+            ]
+        )
 
 
 def check(
@@ -73,14 +78,15 @@ def check(
     dataset: Path | None = None,
     tls: TlsConfig | None = None,
 ) -> Checked:
-    """Check what the server at ``url`` has stored under ``key`` against the file of ``model``.
+    """Check what each server at ``url`` has stored under ``key`` against the file of ``model``.
 
     ``dataset``: its first row is the input; None = random input. ``tls``: how, where it is over
     TLS.
     Raises :class:`ModelError` when nothing is stored there, or it computes something else.
     """
-    with connect(_lasting(url, tls), tls) as server:
-        return _checked(server, model, key or f"fastbench:{model.name}", dataset)
+    with connect(_lasting(url, tls), tls) as servers:
+        stored = key or f"fastbench:{model.name}"
+        return _worst([_checked(server, model, stored, dataset) for server in servers])
 
 
 def _lasting(url: str, tls: TlsConfig | None) -> Target:
@@ -90,6 +96,11 @@ def _lasting(url: str, tls: TlsConfig | None) -> Target:
         msg = f"target {url}: would end with this command; start 'fastbench serve' and give its URL"
         raise UsageError(msg)
     return target
+
+
+def _worst(found: list[Checked]) -> Checked:
+    """Return what is furthest from onnxruntime: of several servers, all must agree."""
+    return max(found, key=lambda checked: checked.difference or 0.0)
 
 
 def _checked(server: RedisAI, model: Model, key: str, dataset: Path | None) -> Checked:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from fastbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DEFAULT_PORTS = {"redisai": 6379, "redis": 6379}
 SECURE = {"redisais": "redisai", "rediss": "redis"}
@@ -23,7 +28,8 @@ class Target:
 
     ``kind``: which server kind speaks to it, e.g. ``redisai``. ``host`` and ``port``, or ``path``
     of a unix socket; for ``embedded`` all are empty until it is started, and ``path`` is ``unix``
-    when a unix socket was asked for. ``tls``: for ``redisais`` and ``rediss``.
+    when a unix socket was asked for. ``tls``: for ``redisais`` and ``rediss``. ``others``: where a
+    URL names several servers, those after the first, which is described here; all have ``url``.
     """
 
     url: str
@@ -33,17 +39,31 @@ class Target:
     path: str = ""
     user: str = ""
     tls: bool = False
+    others: tuple[Target, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Target, ...]:
+        """Each server that the URL names, in order; each with a URL of its own."""
+        if not self.others:
+            return (self,)
+        return (parse_target(next(_single(self.url))), *self.others)
 
 
 def parse_target(url: str) -> Target:
     """Parse ``redisai://[user@]host[:port]``, ``redisai+unix:///path`` or ``embedded:[unix]``.
 
     ``redisais://`` is ``redisai://`` over TLS; ``redis://``, ``redis+unix://`` and ``rediss://``
-    are the same for plain commands.
+    are the same for plain commands. Several servers of one kind are written with commas:
+    ``redis://h1:6379,h2:6380``, ``redis+unix:///a,/b`` (``%2C`` is a comma in a path).
 
     Raises :class:`UsageError` naming what is wrong with it and what would be right; a password in
     it is not repeated.
     """
+    first, *others = _single(url)
+    if others:
+        return dataclasses.replace(
+            parse_target(first), url=url, others=tuple(parse_target(other) for other in others)
+        )
     if url in {"embedded:", "embedded:unix"}:
         return Target(url, "embedded", path=url.removeprefix("embedded:"))
     parts = _split(url)
@@ -60,6 +80,17 @@ def parse_target(url: str) -> Target:
             "use FASTBENCH_PASSWORD, --password-file or --ask-password instead",
         )
     return _unix_target(url, parts) if parts.scheme.endswith("+unix") else _tcp_target(url, parts)
+
+
+def _single(url: str) -> Iterator[str]:
+    """Yield one URL for each server that ``url`` names."""
+    scheme, colon, rest = url.partition("://")
+    login, at, places = rest.rpartition("@")
+    places, *follows = (
+        re.split(r"(?=[/?#])", places, maxsplit=1) if "+unix" not in scheme else [places]
+    )
+    for place in places.split(","):
+        yield "".join((scheme, colon, login, at, place, *follows))
 
 
 def _split(url: str) -> SplitResult:

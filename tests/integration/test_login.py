@@ -106,7 +106,9 @@ def test_model_tls_options_need_tls() -> None:
 
 def test_ask_password(server: redis.Redis) -> None:
     """A terminal is asked, does not echo, and what it gave logs in."""
-    words = command("command", url_of(server), *SHORT, "--ask-password", "--json", "--", "PING")
+    words = command(
+        "command", url_of(server), *SHORT, "--ask-password", "--format", "json", "--", "PING"
+    )
     main, terminal = pty.openpty()
     try:
         process = subprocess.Popen(

@@ -49,6 +49,28 @@ def test_tls_is_a_scheme(url: str, kind: str, *, tls: bool) -> None:
     assert target.port == (0 if target.path else 6379)
 
 
+@pytest.mark.parametrize(
+    ("url", "places"),
+    [
+        ("redis://h", [("h", 6379)]),
+        ("redis://h1:7000,h2", [("h1", 7000), ("h2", 6379)]),
+        ("rediss://ann@[::1]:7000,[fe80::2],h3/", [("::1", 7000), ("fe80::2", 6379), ("h3", 6379)]),
+        ("redisai+unix:///a,/b/c.sock", ["/a", "/b/c.sock"]),
+        ("redisai+unix://ann@/a%2Cb", ["/a,b"]),
+    ],
+)
+def test_several_servers(url: str, places: list[tuple[str, int] | str]) -> None:
+    """A comma separates servers that share scheme and user; the first one stands for all."""
+    target = parse_target(url)
+
+    each = target.endpoints
+    assert [e.path or (e.host, e.port) for e in each] == places
+    assert {(e.kind, e.tls, e.user) for e in each} == {(target.kind, target.tls, target.user)}
+    assert (target.url, target.host, target.path) == (url, each[0].host, each[0].path)
+    assert [parse_target(e.url) for e in each] == list(each)
+    assert not any(e.others for e in each)
+
+
 @pytest.mark.parametrize(("url", "path"), [("embedded:", ""), ("embedded:unix", "unix")])
 def test_embedded(url: str, path: str) -> None:
     """The embedded server has no address yet, at most the wish for a unix socket."""
@@ -77,6 +99,9 @@ def test_embedded(url: str, path: str) -> None:
         ("redisai://a..b", "host"),
         (f"redisai://{'a' * 64}", "host"),
         ("redisai+unix://", "path"),
+        ("redisai://h:1,h:x", "port"),
+        ("redisai://h:1,", "host"),
+        ("redisai+unix:///a,b", "path"),
         ("redisai+unix://relative", "path"),
         ("redisai+unix://host/path", "path"),
         ("redisai+unix:///r.sock?db=0", "path"),
@@ -87,7 +112,7 @@ def test_invalid(url: str, word: str) -> None:
     with pytest.raises(UsageError, match=word) as caught:
         parse_target(url)
 
-    assert repr(url) in str(caught.value)
+    assert repr(url) in str(caught.value) or "," in url
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == EXIT_USAGE
 
@@ -97,6 +122,7 @@ def test_invalid(url: str, word: str) -> None:
     [
         "redisai://ann:s3cret@h:1",
         "redisai://:s3cret@h",
+        "redisai://ann:s3cret@h,i",
         "redisai+unix://ann:s3cret@/run/r.sock",
         "foo://ann:s3cret@h",
         "redisai://ann:s3cret@[::1",

@@ -14,7 +14,7 @@ from fastbench.datasets.base import open_dataset
 from fastbench.job import Job
 from fastbench.plan import Data, Stream
 from fastbench.results import TargetInfo
-from fastbench.servers.connect import started
+from fastbench.servers.connect import check_connections, describe_all, endpoints, started
 from fastbench.servers.redis_server import RedisServer
 from fastbench.servers.resp import command, message
 from fastbench.targets import parse_target
@@ -36,6 +36,8 @@ GENERATED_ROWS = 4
 def open_job(config: RunConfig) -> Iterator[Job]:
     """Compile the commands, generate their data and connect."""
     wanted = config.command or CommandConfig()
+    wanted_target = parse_target(config.target)
+    check_connections(wanted_target, config.total_connections)
     dataset = open_dataset(config.dataset) if config.dataset else None
     words = Vocabulary(
         key_prefix=wanted.key_prefix,
@@ -47,11 +49,21 @@ def open_job(config: RunConfig) -> Iterator[Job]:
     messages = tuple(compile_command(arguments, words) for arguments in wanted.commands)
     with contextlib.ExitStack() as stack:
         generated = [stack.enter_context(_generate(n, config.seed)) for n in words.sizes]
-        target = stack.enter_context(started(parse_target(config.target)))
-        server = stack.enter_context(RedisServer(target, config.tls))
+        target = stack.enter_context(started(wanted_target))
+        servers = [
+            stack.enter_context(RedisServer(e, config.tls)) for e in endpoints(target, config.tls)
+        ]
+        server = servers[0]
+        info = TargetInfo(
+            url=target.url,
+            kind="redis",
+            server=server.name,
+            protocol=f"RESP{wanted.resp}",
+            details=server.details,
+        )
         yield Job(
             stream=Stream(
-                addresses=(server.address,),
+                addresses=tuple(s.address for s in servers),
                 connections=config.total_connections,
                 pipeline=config.pipeline,
                 messages=messages,
@@ -62,13 +74,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
                 redisai=any(c[0].upper().startswith("AI.") for c in wanted.commands),
                 tls=server.tls,
             ),
-            target=TargetInfo(
-                url=target.url,
-                kind="redis",
-                server=server.name,
-                protocol=f"RESP{wanted.resp}",
-                details=server.details,
-            ),
+            target=describe_all(info, target, servers),
             dataset=describe(dataset) if dataset else None,
             server_pid=server.local_pid,
         )

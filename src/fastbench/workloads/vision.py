@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from fastbench.errors import UsageError
 from fastbench.job import Job
 from fastbench.models.loading import load_model
 from fastbench.results import DatasetInfo
-from fastbench.servers.connect import connect
+from fastbench.servers.connect import check_connections, connect, describe_all
 from fastbench.servers.redisai import Loaded, RedisAI, check_fit
 from fastbench.targets import parse_target
 
@@ -38,12 +39,18 @@ def open_job(config: RunConfig) -> Iterator[Job]:
     model = load_model(config.model, config.backend, config.inputs, config.outputs)
     check_fit(model, dataset, config.batch)
     oracle = _oracle(config, model)
-    with connect(target, config.tls) as server:
-        loaded = load_and_check(server, config, model, dataset, oracle)
+    check_connections(target, config.total_connections)
+    with connect(target, config.tls) as servers:
+        loaded, *_ = [load_and_check(s, config, model, dataset, oracle) for s in servers]
+        server = servers[0]
+        info = server.describe(model, config.device, loaded)
         before = _identity(dataset)
         yield Job(
-            stream=server.stream(config, dataset, loaded),
-            target=server.describe(model, config.device, loaded),
+            stream=dataclasses.replace(
+                server.stream(config, dataset, loaded),
+                addresses=tuple(s.address for s in servers),
+            ),
+            target=describe_all(info, target, servers),
             dataset=describe(dataset),
             server_pid=server.local_pid,
             verify=_verifier(config, dataset, oracle),
