@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 DEFAULT_DURATION_S = 5.0
 SPIN_NS = 60_000  # longer than the kernel takes to wake a thread
+INTERVALS = 25  # of the time series, at least: fewer show neither warm-up nor drift
+SHORTEST_INTERVAL_NS = 100_000_000
+LONGEST_INTERVAL_NS = 1_000_000_000
 SPARE_FILES = 64  # descriptors that are open besides the connections
 _NS_PER_S = 1e9
 
@@ -25,6 +28,7 @@ def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
     """Return what one repetition tells the engine."""
     schedule = make_schedule(config)
     limit = 0 if config.fail_fast else config.max_errors
+    duration_ns = _duration_ns(config, schedule)
     return Plan(
         streams=(
             dataclasses.replace(stream, schedule=schedule, max_outstanding=config.max_outstanding),
@@ -32,7 +36,8 @@ def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
         threads=config.threads,
         cpus=cpus,
         warmup_ns=round(config.warmup_s * _NS_PER_S),
-        duration_ns=_duration_ns(config, schedule),
+        duration_ns=duration_ns,
+        interval_ns=interval_ns(duration_ns),
         requests=config.requests or 0,
         spin_ns=SPIN_NS if config.spin else 0,
         timeout_ns=round(config.timeout_s * _NS_PER_S),
@@ -41,6 +46,12 @@ def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
         captures=config.verify,
         capture_bytes=_reply_bytes(stream) if config.verify else 0,
     )
+
+
+def interval_ns(duration_ns: int) -> int:
+    """Return the length of an interval: 1 s; less where measure lasts less than 25 s, to 0.1 s."""
+    fitting_ns = duration_ns // INTERVALS or LONGEST_INTERVAL_NS
+    return min(max(fitting_ns, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS)
 
 
 def choose_cpus(config: RunConfig) -> tuple[int, ...]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fastbench.results import QUANTILES, Result, Warning  # noqa: A004 - the field's word
+from fastbench.steadiness import examine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fastbench.results import Repetition, ThreadUsage
+    from fastbench.steadiness import Finding
 
 BUSY = 0.80  # a thread above it may have delayed the replies that it timed
 LATE_MS = 1.0  # a send lag above it at p99, and above a tenth of the service time, is a miss
@@ -249,6 +251,41 @@ def _governor(result: Result) -> Iterator[Warning]:
         )
 
 
+def _steadiness(result: Result) -> Iterator[Warning]:
+    """Say where the measure phase was not steady; see :mod:`fastbench.steadiness`."""
+    found = examine(result)
+    if found.drift:
+        yield Warning(
+            code="drift",
+            message=f"during measure {_changes(found.drift)}, by more than chance",
+            advice="the server or the machine was changing (memory, heat, caches, other work): "
+            "find out what, or measure until it has settled",
+        )
+    if found.warm_up:
+        warmup_s = float(result.config.get("warmup_s") or 0.0)
+        longer_s = warmup_s + max(f.settled_s for f in found.warm_up)
+        yield Warning(
+            code="warm-up-visible",
+            message=f"in the first fifth of measure {_changes(found.warm_up, after='the rest')}",
+            advice=f"warm up longer: --warmup {max(longer_s, 2 * warmup_s):.2g} or more",
+        )
+    if found.untested and result.repetitions:
+        yield Warning(
+            code="steadiness-untested",
+            message=f"warm-up and drift were not tested: {found.untested}",
+            advice="measure longer, at a constant load",
+        )
+
+
+def _changes(findings: Iterable[Finding], after: str = "") -> str:
+    """Say which metrics rose or fell, or lay above or below, by how much."""
+    words = ("was above", "was below") if after else ("rose", "fell")
+    return ", ".join(
+        f"{f.metric} {words[f.size < 0]}{' ' + after if after else ''} by {abs(f.size):.0%}"
+        for f in findings
+    )
+
+
 def _synthetic(result: Result) -> Iterator[Warning]:
     if result.dataset is not None and result.dataset.synthetic:
         yield Warning(
@@ -330,6 +367,7 @@ RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
     _few_samples,
     _short_run,
     _unstable,
+    _steadiness,
     _synthetic,
     _random_weights,
 )

@@ -81,3 +81,11 @@ def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UsageError, match=r"--connections 4096: .*4096 files"):
         load.allow_connections(4096)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "interval_s"), [(0, 1), (0.05, 0.1), (2, 0.1), (5, 0.2), (25, 1), (3600, 1)]
+)
+def test_intervals_are_short_enough_to_show_a_trend(duration_s: float, interval_s: float) -> None:
+    """A measure phase has 25 intervals of at most 1 s, but none below 0.1 s; 0 = not known."""
+    assert load.interval_ns(round(duration_s * 1e9)) == round(interval_s * 1e9)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from support.sample_result import client, repetition, result
+from support.sample_result import client, result
+from support.simulated import steady
 
 from fastbench.results import (
     Counts,
@@ -29,7 +30,7 @@ changed = msgspec.structs.replace
 
 def long(number: int) -> Repetition:
     """Return a repetition that is long enough to raise no doubt."""
-    return changed(repetition(number), measured_s=30.0)
+    return steady(number)
 
 
 def fair() -> Result:
@@ -160,6 +161,10 @@ CASES: dict[str, tuple[Callable[[], Result], str]] = {
     "few": (few_samples, "few-samples"),
     "short": (lambda: with_repetition(measured_s=0.5), "short-run"),
     "unstable": (lambda: with_rates(100.0, 90.0, 120.0), "unstable"),
+    "untested": (
+        lambda: changed(fair(), config={**fair().config, "profile": "1:30s"}),
+        "steadiness-untested",
+    ),
     "single": (lambda: with_rates(100.0), "single-repetition"),
 }
 

@@ -1,0 +1,1 @@
+"""What few repetitions and autocorrelated series can show: intervals, bootstrap, stationarity."""
