@@ -303,10 +303,16 @@ class Repetition(_Data, frozen=True, kw_only=True):
 
 
 class Spread(_Data, frozen=True, kw_only=True):
-    """Smallest and largest value over the repetitions."""
+    """Smallest and largest value over the repetitions.
+
+    ``low`` to ``high``: encloses the median with 95 % confidence, whatever the distribution; None
+    below 6 repetitions. ``high`` is None too where there is no upper limit, among lower bounds.
+    """
 
     min: float | None
     max: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 class LatencySummary(_Data, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from fastbench.results import (
     Spread,
     Summary,
 )
+from fastbench.statistics.intervals import median_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +31,7 @@ def summarize(repetitions: Sequence[Repetition]) -> Summary | None:
     return Summary(
         repetitions=len(repetitions),
         inferences_per_s=statistics.median(rates),
-        inferences_per_s_spread=Spread(min=min(rates), max=max(rates)),
+        inferences_per_s_spread=spread_of([(False, rate) for rate in rates]),
         samples_per_s=statistics.median(r.samples_per_s for r in repetitions),
         cpu_us_per_inference=median_of(r.client.cpu_us_per_inference for r in repetitions),
         response_ms=summarize_latency([r.response_ms for r in repetitions]),
@@ -47,8 +48,21 @@ def summarize_latency(latencies: Sequence[Latency]) -> LatencySummary:
     return LatencySummary(
         beyond=[name for name, (bound, _) in medians.items() if bound],
         few_samples=[n for n in QUANTILES if any(n in lat.few_samples for lat in latencies)],
-        spread={n: Spread(min=values[0][1], max=values[-1][1]) for n, values in ranked.items()},
+        spread={name: spread_of(values) for name, values in ranked.items()},
         **{name: value for name, (_, value) in medians.items()},
+    )
+
+
+def spread_of(values: Iterable[tuple[bool, float]]) -> Spread:
+    """Return both ends of (is a lower bound, value), one or more, and the median's interval."""
+    ranked = sorted(values)
+    ranks = median_ranks(len(ranked))
+    low, high = (ranked[ranks[0]], ranked[ranks[1]]) if ranks else (None, None)
+    return Spread(
+        min=ranked[0][1],
+        max=ranked[-1][1],
+        low=low[1] if low else None,
+        high=high[1] if high and not high[0] else None,
     )
 
 

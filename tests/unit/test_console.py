@@ -220,3 +220,14 @@ def test_live_line_in_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: str) 
     assert lines[0].startswith("rep 1/3 measure")
     assert len(lines[0]) <= int(columns)
     assert file.getvalue().endswith("\x1b[2K")
+
+
+def test_interval_of_the_median_is_shown_from_six_repetitions() -> None:
+    """Six repetitions have a column for it, with their smallest and largest value; five none."""
+    six = result(*[repetition(n) for n in range(1, 7)])
+    five = result(*[repetition(n) for n in range(1, 6)])
+
+    (line,) = [t for t in render(six, 100).splitlines() if t.startswith("  inferences/s")]
+    assert line.split()[1:] == ["1,004", *["1,001", "..", "1,006"] * 2]
+    assert "95 % for median" in render(six, 100)
+    assert "95 % for median" not in render(five, 160)

@@ -7,7 +7,7 @@ import pytest
 from support.sample_result import latency_of, repetition, samples_ns
 
 from fastbench.results import Counts, ErrorClass
-from fastbench.summary import median_of, summarize, summarize_latency, total_counts
+from fastbench.summary import median_of, spread_of, summarize, summarize_latency, total_counts
 
 
 def test_median_with_minimum_and_maximum() -> None:
@@ -104,3 +104,28 @@ def test_counts_are_totals() -> None:
 def test_median_ignores_what_is_absent(values: list[float | None], median: float | None) -> None:
     """Absent values do not count as zero."""
     assert median_of(values) == median
+
+
+def test_interval_of_the_median_from_six_repetitions() -> None:
+    """Five give none; nine give the second and the eighth value, for rates and quantiles."""
+    nine = [repetition(n) for n in range(1, 10)]
+    few, many = summarize(nine[:5]), summarize(nine)
+    assert few is not None
+    assert many is not None
+
+    assert (few.inferences_per_s_spread.low, few.response_ms.spread["p99"].high) == (None, None)
+    rates = sorted(r.inferences_per_s for r in nine)
+    assert many.inferences_per_s_spread.low == rates[1]
+    assert many.inferences_per_s_spread.high == rates[7]
+    p99s = sorted(r.response_ms.p99 or 0.0 for r in nine)
+    assert (many.response_ms.spread["p99"].low, many.response_ms.spread["p99"].high) == (
+        p99s[1],
+        p99s[7],
+    )
+
+
+def test_interval_has_no_upper_end_among_lower_bounds() -> None:
+    """Where the upper value is only a lower bound, so is the interval's end: there is none."""
+    spread = spread_of([(False, 1.0), *[(False, float(n)) for n in range(2, 6)], (True, 3.0)])
+
+    assert (spread.low, spread.high, spread.max) == (1.0, None, 3.0)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from fastbench.report import numbers
 from fastbench.results import QUANTILE_LABELS, QUANTILES, Latency
-from fastbench.summary import median_of, summarize_latency, total_counts
+from fastbench.summary import median_of, spread_of, summarize_latency, total_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fastbench.results import LatencySummary, ProcessUsage, Result
+    from fastbench.results import LatencySummary, ProcessUsage, Result, Spread
 
 RESPONSE_ROWS = ("min", "mean", *QUANTILES, "max", "stddev")
 SERVICE_ROWS = ("p50", "p99")
@@ -33,6 +33,7 @@ class Row:
     cells: tuple[str, ...] = ()  # one per repetition
     summary: str = ""
     ends: str = ""  # ``smallest .. largest``; empty where that says nothing
+    interval: str = ""  # ``low .. high`` around the median, from 6 repetitions on
 
 
 @dataclass(slots=True)
@@ -57,16 +58,21 @@ class Rows:
         if known:
             cells = tuple(form(v) for v in values)
             ends = f"{form(min(known))} .. {form(max(known))}"
-            self.rows.append(Row(label, cells, form(statistics.median(known)), ends))
+            inside = _interval(spread_of([(False, value) for value in known]), form)
+            self.rows.append(Row(label, cells, form(statistics.median(known)), ends, inside))
 
     def add_latencies(self, latencies: Sequence[Latency], names: Sequence[str]) -> None:
         """Add a row for each statistic in ``names``."""
         summary = summarize_latency(latencies)
-        form = _latency_format(numbers.milliseconds_decimals(summary.p50))
+        decimals = numbers.milliseconds_decimals(summary.p50)
+        form = _latency_format(decimals)
         for name in names:
             ends = " .. ".join(form(each, name).rstrip("~") for each in _ends(latencies, name))
             cells = tuple(form(latency, name) for latency in latencies)
-            self.rows.append(Row(QUANTILE_LABELS.get(name, name), cells, form(summary, name), ends))
+            label = QUANTILE_LABELS.get(name, name)
+            spread = summary.spread.get(name)
+            inside = _interval(spread, lambda v: numbers.milliseconds(v, decimals))
+            self.rows.append(Row(label, cells, form(summary, name), ends, inside))
 
 
 def measurements(result: Result) -> Rows:
@@ -99,6 +105,17 @@ def outcomes(result: Result) -> Rows:
         cells = tuple(numbers.count(getattr(c, name)) for c in counts)
         rows.rows.append(Row(name.replace("_", " "), cells, numbers.count(getattr(total, name))))
     return rows
+
+
+def _interval(spread: Spread | None, form: Callable[[float | None], str]) -> str:
+    """Return the median's interval; one without an upper end is ``> low``."""
+    if spread is None or spread.low is None:
+        return ""
+    return (
+        f"> {form(spread.low)}"
+        if spread.high is None
+        else (f"{form(spread.low)} .. {form(spread.high)}")
+    )
 
 
 def _rows(result: Result, title: str, summary: str, *, spread: bool) -> Rows:

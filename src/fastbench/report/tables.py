@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from fastbench.statistics.intervals import median_ranks
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -32,7 +34,8 @@ class Layout:
         if repetitions <= 1:
             return cls(repetitions=True, summary=False, spread=False)
         room = width - LABEL_WIDTH - (CELL_WIDTH + 1)
-        cells, spread = repetitions * (CELL_WIDTH + 1), SPREAD_WIDTH + 1
+        columns = 1 if median_ranks(repetitions) is None else 2  # both ends; the interval
+        cells, spread = repetitions * (CELL_WIDTH + 1), columns * (SPREAD_WIDTH + 1)
         each = room >= cells
         return cls(
             repetitions=each,
@@ -52,20 +55,25 @@ def table(rows: Rows, layout: Layout) -> Table:
     if layout.spread and rows.spread:
         name = _padded("min .. max")
         made.add_column(name, min_width=SPREAD_WIDTH, justify="right", no_wrap=True)
+    interval = layout.spread and any(row.interval for row in rows.rows)
+    if interval:
+        name = _padded("95 % for median")
+        made.add_column(name, min_width=SPREAD_WIDTH, justify="right", no_wrap=True)
     for row in rows.rows:
         if not row.cells:
             made.add_row("")
             made.add_row(Text(row.label, style="bold"))
         else:
-            made.add_row(*_cells(row, layout, spread=rows.spread))
+            made.add_row(*_cells(row, layout, spread=rows.spread, interval=interval))
     return made
 
 
-def _cells(row: Row, layout: Layout, *, spread: bool) -> list[RenderableType]:
+def _cells(row: Row, layout: Layout, *, spread: bool, interval: bool) -> list[RenderableType]:
     cells: list[RenderableType] = [f"  {row.label}"]
     cells += [_padded(cell) for cell in row.cells] if layout.repetitions else []
     cells += [Text(_padded(row.summary), style="bold")] if layout.summary else []
     cells += [_padded(row.ends)] if layout.spread and spread else []
+    cells += [_padded(row.interval)] if interval else []
     return cells
 
 
