@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastbench.measured import Capture
+    from fastbench.monitor.metrics import MetricsSource
     from fastbench.plan import Stream
     from fastbench.results import DatasetInfo, TargetInfo, Verification
 
@@ -21,7 +22,8 @@ def _nothing() -> str:
 class Job:
     """A server that is ready, and what the engine is to send to it.
 
-    ``server_pid``: where it runs on this machine. ``verify``: compares kept replies with an
+    ``server_pid``: where it runs on this machine. ``metrics``: makes what asks the server about
+    itself during one repetition, where it can be asked. ``verify``: compares kept replies with an
     oracle. ``problem``: asked when all is over; says in one line why the result cannot be
     trusted, e.g. that the dataset changed meanwhile, or nothing.
     """
@@ -30,5 +32,6 @@ class Job:
     target: TargetInfo
     dataset: DatasetInfo | None = None
     server_pid: int | None = None
+    metrics: Callable[[], MetricsSource] | None = None
     verify: Callable[[list[Capture]], Verification] | None = None
     problem: Callable[[], str] = _nothing

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fastbench.journal import Journal
     from fastbench.measured import Capture, RawThread, Snapshot, Totals
+    from fastbench.monitor.metrics import MetricsSource
     from fastbench.monitor.sampler import Usage
     from fastbench.plan import Plan
     from fastbench.results import Latency, Verification
@@ -71,6 +72,7 @@ def run_repetition(
     target_per_s: float | None,
     server_pid: int | None,
     display: Display,
+    metrics: Callable[[], MetricsSource] | None = None,
     verify: Callable[[list[Capture]], Verification] | None = None,
     journal: Journal | None = None,
 ) -> tuple[Repetition, Outcome]:
@@ -86,7 +88,7 @@ def run_repetition(
     if journal:
         journal.begin(_begin(plan, index, started_at, batch=batch, target_per_s=target_per_s))
     with Engine(plan) as engine:
-        monitor = Monitor(server_pid, lambda: [t.tid for t in engine.threads()])
+        monitor = Monitor(server_pid, lambda: [t.tid for t in engine.threads()], metrics)
         with monitor:
             outcome = _drive(engine, plan, collector, display, monitor)
         totals, counts = collector.finish(engine)
@@ -112,6 +114,8 @@ def run_repetition(
             offered_per_s=_offered(plan, totals, measured_s),
             target_per_s=target_per_s,
             server=usage.server,
+            server_metrics=usage.server_metrics,
+            gpus=usage.gpus,
             verification=_verification(engine, outcome, verify),
             error=str(outcome.error or ""),
         )

@@ -90,6 +90,7 @@ def _repeat(
                     target_per_s=target_rate(config),
                     server_pid=job.server_pid,
                     display=display,
+                    metrics=job.metrics,
                     verify=job.verify,
                     journal=journal,
                 )

@@ -10,13 +10,16 @@ import dataclasses
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 import psutil
 
+from fastbench.monitor import gpu
+from fastbench.monitor.gpu import GpusProbe
 from fastbench.monitor.host import HostProbe
+from fastbench.monitor.metrics import MetricsPoller
 from fastbench.monitor.network import InterfacesProbe
 from fastbench.monitor.process import ProcessProbe
 from fastbench.monitor.system import SystemProbe
@@ -28,8 +31,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from fastbench.monitor.base import Probe
+    from fastbench.monitor.metrics import MetricsSource
     from fastbench.monitor.threads import ThreadSeries
-    from fastbench.results import HostUsage, ProcessUsage
+    from fastbench.results import GpuUsage, HostUsage, ProcessUsage, ServerMetrics
 
 INTERVAL_S = 0.2
 SLOW_INTERVAL_S = 1.0  # of what costs more to read and changes slowly
@@ -39,10 +43,12 @@ SLOW_INTERVAL_S = 1.0  # of what costs more to read and changes slowly
 class Usage:
     """What the monitor saw; None = absent, e.g. a server on another machine."""
 
-    client: ProcessUsage | None
-    host: HostUsage | None
-    server: ProcessUsage | None
-    threads: ThreadSeries | None
+    client: ProcessUsage | None = None
+    host: HostUsage | None = None
+    server: ProcessUsage | None = None
+    threads: ThreadSeries | None = None
+    gpus: list[GpuUsage] = field(default_factory=list)
+    server_metrics: ServerMetrics | None = None
 
 
 class Monitor:
@@ -50,25 +56,30 @@ class Monitor:
 
     ``server_pid``: the server's process where it is local; it may vanish at any time.
     ``thread_ids``: returns the ids of the native worker threads, 0 for those not started.
+    ``metrics``: makes what asks the server about itself, where it can be asked.
     """
 
     def __init__(
         self,
         server_pid: int | None = None,
         thread_ids: Callable[[], Sequence[int]] = tuple,
+        metrics: Callable[[], MetricsSource] | None = None,
     ) -> None:
         self._threads = ThreadsProbe(thread_ids)
         self._client = ProcessProbe(os.getpid())
         self._host = _host_probe()
         self._system = SystemProbe()
         self._interfaces = InterfacesProbe()
+        self._gpus = GpusProbe(gpu.driver())
+        self._metrics = None if metrics is None else MetricsPoller(metrics())
         self._server = None if server_pid is None else ProcessProbe(server_pid)
         self._active = [
             _Paced(probe, INTERVAL_S)
             for probe in (self._client, self._host, self._server, self._threads)
             if probe is not None
         ]
-        self._active += [_Paced(p, SLOW_INTERVAL_S) for p in (self._system, self._interfaces)]
+        slow: tuple[Probe[object], ...] = (self._system, self._interfaces, self._gpus)
+        self._active += [_Paced(probe, SLOW_INTERVAL_S) for probe in slow]
         self._usage: Usage | None = None
         self._started_s = time.monotonic()
         self._stop = threading.Event()
@@ -92,7 +103,9 @@ class Monitor:
         return self._client.cpu_percent
 
     def start(self) -> None:
-        """Begin to sample."""
+        """Begin to sample; the server has then answered for the first time, or not in time."""
+        if self._metrics is not None:
+            self._metrics.start()
         self._started_s = time.monotonic()
         self._thread.start()
 
@@ -107,7 +120,10 @@ class Monitor:
                 host=self._host_usage(),
                 server=None if self._server is None else self._server.usage(),
                 threads=self._threads.usage(),
+                gpus=self._gpus.usage(),
+                server_metrics=None if self._metrics is None else self._metrics.stop(),
             )
+            self._gpus.close()
         return self._usage
 
     def _host_usage(self) -> HostUsage | None:

@@ -73,6 +73,7 @@ class ConsoleReport:
             yield tables.table(rows.outcomes(result), layout)
             yield from _errors(counts)
             yield from _verification(result)
+            yield from _unavailable(result)
         yield from _warnings(result)
 
 
@@ -147,6 +148,14 @@ def _verification(result: Result) -> Iterator[RenderableType]:
             f"{sum(c.mismatches for c in checks):,} wrong{worst} "
             f"(allowed {checks[0].tolerance:.1e})"
         )
+
+
+def _unavailable(result: Result) -> Iterator[RenderableType]:
+    metrics = [r.server_metrics for r in result.repetitions if r.server_metrics]
+    why = dict.fromkeys(m.unavailable for m in metrics if m.unavailable)
+    if why:
+        text = numbers.printable("; ".join(why))
+        yield Text(f"\nthe server's own figures are incomplete: {text}")
 
 
 def _warnings(result: Result) -> Iterator[RenderableType]:

@@ -10,7 +10,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fastbench.report import numbers
+from fastbench.report import numbers, selfreport
 from fastbench.results import QUANTILE_LABELS, QUANTILES, Latency
 from fastbench.summary import median_of, spread_of, summarize_latency, total_counts
 
@@ -93,6 +93,7 @@ def measurements(result: Result) -> Rows:
         rows.add_latencies([r.send_lag_ms or Latency(count=0) for r in repetitions], LAG_ROWS)
     rows.head("cost")
     _add_costs(rows, result)
+    _add_server(rows, result)
     return rows
 
 
@@ -134,6 +135,27 @@ def _add_costs(rows: Rows, result: Result) -> None:
     _add_process(rows, "server", [r.server for r in result.repetitions])
     hosts = [c.host.cpu_percent_mean if c.host else None for c in clients]
     rows.add("host CPU, %", hosts, numbers.tenths)
+    for gpu in range(max((len(r.gpus) for r in result.repetitions), default=0)):
+        used = [
+            r.gpus[gpu].utilisation_percent_mean if gpu < len(r.gpus) else None
+            for r in result.repetitions
+        ]
+        rows.add(f"GPU {gpu}, %", used, numbers.tenths)
+
+
+def _add_server(rows: Rows, result: Result) -> None:
+    """Add what the server says, the model's execution time beside what the client saw of it."""
+    repetitions = result.repetitions
+    if all(selfreport.elapsed_s(r.server_metrics) is None for r in repetitions):
+        return
+    rows.head("server, by its own account")
+    rows.add("CPU, %", [selfreport.cpu_percent(r) for r in repetitions], numbers.tenths)
+    rows.add("commands/s", [selfreport.commands_per_s(r) for r in repetitions], numbers.rate)
+    execution = [selfreport.execution_ms(r) for r in repetitions]
+    if any(value is not None for value in execution):
+        form = numbers.cost_format(median_of(execution))
+        rows.add("execution mean, ms", execution, form)
+        rows.add("service mean, ms", [r.service_ms.mean for r in repetitions], form)
 
 
 def _add_process(rows: Rows, name: str, usages: Sequence[ProcessUsage | None]) -> None:

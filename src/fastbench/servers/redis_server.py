@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
@@ -14,6 +13,8 @@ from redis.retry import Retry
 from fastbench.config import TlsConfig
 from fastbench.errors import ConnectError, ProtocolError, ServerError
 from fastbench.password import PASSWORD_VARIABLE, hidden, password
+from fastbench.servers import local_process, redis_metrics
+from fastbench.servers.redis_metrics import RedisMetrics
 from fastbench.servers.resp import command, message
 from fastbench.servers.tls import Secured, ended
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 600.0  # loading a large model blocks the server
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class RedisServer:
@@ -89,10 +89,13 @@ class RedisServer:
 
     @property
     def local_pid(self) -> int | None:
-        """The server's process id where it runs on this machine."""
-        local = bool(self.target.path) or self.target.host in LOOPBACK
-        pid = int(self.info.get("process_id", 0))
-        return pid if local and pid and Path(f"/proc/{pid}").exists() else None
+        """The server's process id where it runs on this machine; None where that is not sure."""
+        return local_process.find(self.address, int(self.info.get("process_id", 0)))
+
+    def metrics(self, model_key: str | None = None) -> RedisMetrics:
+        """Return what asks the server about itself, and about a model, over its own connection."""
+        client = self._make_client(timeout_s=redis_metrics.TIMEOUT_S, tries=1)
+        return RedisMetrics(client, model_key)
 
     def opening(self, resp: int = 2) -> tuple[Message, ...]:
         """Return what each connection of the engine must send first, in RESP 2 or 3."""
@@ -111,18 +114,18 @@ class RedisServer:
         with self._errors():
             return self._client.execute_command(*arguments)
 
-    def _make_client(self) -> redis.Redis:
+    def _make_client(self, timeout_s: float = COMMAND_TIMEOUT_S, tries: int = 2) -> redis.Redis:
         options: dict[str, Any] = {
             "protocol": 2,  # HELLO is unknown to servers before Redis 6
-            "socket_connect_timeout": CONNECT_TIMEOUT_S,
-            "socket_timeout": COMMAND_TIMEOUT_S,
+            "socket_connect_timeout": min(CONNECT_TIMEOUT_S, timeout_s),
+            "socket_timeout": timeout_s,
             "username": self.target.user or None,
             "password": self._password or None,
-            "retry": Retry(NoBackoff(), 1),
+            "retry": Retry(NoBackoff(), tries - 1),
         }
-        if self.target.path:
-            return redis.Redis(**options, unix_socket_path=self.target.path)
-        options |= {"host": self.target.host, "port": self.target.port}
+        if isinstance(self.address, str):
+            return redis.Redis(**options, unix_socket_path=self.address)
+        options |= {"host": self.address[0], "port": self.address[1]}
         if self._secured:
             return redis.Redis.from_pool(self._secured.pool(**options))
         return redis.Redis(**options)

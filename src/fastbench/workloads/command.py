@@ -77,6 +77,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             target=describe_all(info, target, servers),
             dataset=describe(dataset) if dataset else None,
             server_pid=server.local_pid,
+            metrics=None if server.is_null_server else server.metrics,
         )
 
 

@@ -53,6 +53,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             target=describe_all(info, target, servers),
             dataset=describe(dataset),
             server_pid=server.local_pid,
+            metrics=None if server.is_null_server else lambda: server.metrics(loaded.key),
             verify=_verifier(config, dataset, oracle),
             problem=lambda: _changed(dataset, before),
         )
