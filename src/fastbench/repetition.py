@@ -13,7 +13,6 @@ from fastbench._engine import Engine
 from fastbench.collector import Collector
 from fastbench.errors import FastbenchError
 from fastbench.journal import Begin
-from fastbench.monitor.sampler import Monitor
 from fastbench.password import hidden
 from fastbench.plan import ARRIVALS_CLOSED
 from fastbench.results import ClientUsage, Repetition, ThreadUsage
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 
     from fastbench.journal import Journal
     from fastbench.measured import Capture, RawThread, Snapshot, Totals
-    from fastbench.monitor.metrics import MetricsSource
-    from fastbench.monitor.sampler import Usage
+    from fastbench.monitor.sampler import Monitor, Usage
     from fastbench.plan import Plan
     from fastbench.results import Latency, Verification
 
@@ -70,14 +68,14 @@ def run_repetition(
     *,
     batch: int,
     target_per_s: float | None,
-    server_pid: int | None,
+    make_monitor: Callable[[Callable[[], list[int]]], Monitor],
     display: Display,
-    metrics: Callable[[], MetricsSource] | None = None,
     verify: Callable[[list[Capture]], Verification] | None = None,
     journal: Journal | None = None,
 ) -> tuple[Repetition, Outcome]:
     """Run ``plan`` once; ``target_per_s``: the mean rate that it asks for, for the record.
 
+    ``make_monitor``: given what returns the ids of the worker threads, makes what watches the run.
     A run that breaks or is interrupted gives what was measured until then; ``journal`` keeps it for
     the case that the process is killed.
 
@@ -88,7 +86,7 @@ def run_repetition(
     if journal:
         journal.begin(_begin(plan, index, started_at, batch=batch, target_per_s=target_per_s))
     with Engine(plan) as engine:
-        monitor = Monitor(server_pid, lambda: [t.tid for t in engine.threads()], metrics)
+        monitor = make_monitor(lambda: [t.tid for t in engine.threads()])
         with monitor:
             outcome = _drive(engine, plan, collector, display, monitor)
         totals, counts = collector.finish(engine)

@@ -12,6 +12,7 @@ from fastbench import platform_info
 from fastbench.errors import FastbenchError
 from fastbench.journal import Head
 from fastbench.load import allow_connections, choose_cpus, make_plan
+from fastbench.monitor.sampler import Monitor
 from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import ResultFolder
 from fastbench.report.live import Live
@@ -88,9 +89,8 @@ def _repeat(
                     index,
                     batch=config.batch,
                     target_per_s=target_rate(config),
-                    server_pid=job.server_pid,
+                    make_monitor=lambda ids: Monitor(job.server_pid, ids, job.metrics),
                     display=display,
-                    metrics=job.metrics,
                     verify=job.verify,
                     journal=journal,
                 )
