@@ -41,6 +41,7 @@ class CommandConfig:
     empty = equally often. ``{key}`` is ``key_prefix`` and a number from ``key_minimum`` to
     ``key_maximum``; ``data_size``: bytes of ``{data}``, as ``100``, ``100-2000`` or
     ``100=3,1000=1``. ``db``: selected on each connection. ``resp``: protocol version, 2 or 3.
+    ``cluster``: the target is a node of a Redis cluster; commands go to the node of their key.
 
     Raises :class:`UsageError` naming the argument, its value and the remedy.
     """
@@ -53,12 +54,16 @@ class CommandConfig:
     data_size: str = "3"
     db: int = 0
     resp: int = 2
+    cluster: bool = False
 
     def __post_init__(self) -> None:
         """Check every value on its own and against the others."""
         _check_range("db", self.db, 0, 2**31)
         _check_range("key_minimum", self.key_minimum, 0, 2**63 - 2)
         _check_range("key_maximum", self.key_maximum, self.key_minimum, 2**63 - 2)
+        if self.cluster and self.db:
+            msg = f"--db {self.db}: a cluster has no databases but 0"
+            raise UsageError(msg)
         if self.resp not in RESP_VERSIONS:
             msg = f"--resp {self.resp}: must be 2 or 3"
             raise UsageError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime as dt
 import signal
 import threading
@@ -15,7 +16,7 @@ from fastbench.errors import FastbenchError
 from fastbench.journal import Begin
 from fastbench.password import hidden
 from fastbench.plan import ARRIVALS_CLOSED
-from fastbench.results import ClientUsage, Repetition, ThreadUsage
+from fastbench.results import ClientUsage, NodeCounts, Repetition, ThreadUsage
 from fastbench.series import HistogramSum
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def run_repetition(
             server_metrics=usage.server_metrics,
             gpus=usage.gpus,
             verification=_verification(engine, outcome, verify),
+            nodes=_nodes(engine, plan),
             error=str(outcome.error or ""),
         )
     return repetition, outcome
@@ -130,6 +132,17 @@ def _begin(
         duration_s=plan.duration_ns / _NS_PER_S or None,
         target_per_s=target_per_s,
     )
+
+
+def _nodes(engine: Engine, plan: Plan) -> list[NodeCounts]:
+    """Return what the nodes of a cluster did; nothing elsewhere."""
+    cluster = plan.streams[0].cluster
+    if cluster is None:
+        return []
+    return [
+        NodeCounts(address=name, **dataclasses.asdict(node))
+        for name, node in zip(cluster.names, engine.nodes(), strict=True)
+    ]
 
 
 def _verification(

@@ -274,6 +274,24 @@ class StreamResult(_Data, frozen=True, kw_only=True):
     target_per_s: float | None = None
 
 
+class NodeCounts(_Data, frozen=True, kw_only=True):
+    """What one node of a cluster did, of the inferences intended during measure.
+
+    ``sent = ok + errors + timeouts + lost + unfinished + moved + asked`` always holds: an
+    inference that was passed on was sent to each node on its way, and ended at the last.
+    """
+
+    address: str  # host:port, as the cluster calls it
+    sent: int
+    ok: int
+    errors: int
+    timeouts: int
+    lost: int
+    unfinished: int
+    moved: int  # answered MOVED and passed on to the node named
+    asked: int  # answered ASK and passed on, for once
+
+
 class Repetition(_Data, frozen=True, kw_only=True):
     """One full pass through connect, warm-up, measure and drain."""
 
@@ -297,6 +315,8 @@ class Repetition(_Data, frozen=True, kw_only=True):
     verification: Verification | None = None
     #: Each stream, where there are several; the fields above are then all of them together.
     streams: list[StreamResult] = []
+    #: Each node, where the target is a cluster.
+    nodes: list[NodeCounts] = []
     server_metrics: ServerMetrics | None = None
     gpus: list[GpuUsage] = []
     error: str = ""  # why it ended early, where it did

@@ -13,11 +13,18 @@ from support.sample_result import repetition, result
 from typer.testing import CliRunner
 
 from fastbench.cli.report import report
-from fastbench.report import numbers
+from fastbench.report import markdown, numbers
 from fastbench.report.console import print_report, render
 from fastbench.report.folder import ResultFolder
 from fastbench.report.live import Live
-from fastbench.results import DatasetInfo, Result, TargetInfo, Warning, from_json  # noqa: A004
+from fastbench.results import (
+    DatasetInfo,
+    NodeCounts,
+    Result,
+    TargetInfo,
+    Warning,  # noqa: A004
+    from_json,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,3 +238,21 @@ def test_interval_of_the_median_is_shown_from_six_repetitions() -> None:
     assert line.split()[1:] == ["1,004", *["1,001", "..", "1,006"] * 2]
     assert "95 % for median" in render(six, 100)
     assert "95 % for median" not in render(five, 160)
+
+
+def test_nodes_of_a_cluster_have_a_line_each() -> None:
+    """Counts of a node are those of all repetitions; failures are named where there are any."""
+    first = NodeCounts(
+        address="a:1", sent=10, ok=9, errors=1, timeouts=0, lost=0, unfinished=0, moved=0, asked=0
+    )
+    second = NodeCounts(
+        address="b:2", sent=5, ok=3, errors=0, timeouts=0, lost=0, unfinished=0, moved=1, asked=1
+    )
+    data = result(*[msgspec.structs.replace(repetition(n), nodes=[first, second]) for n in (1, 2)])
+    text = render(data)
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line.startswith("  ")]
+
+    assert ["a:1", "sent 20, ok 18, MOVED 0, ASK 0, errors 2"] in lines
+    assert ["b:2", "sent 10, ok 6, MOVED 2, ASK 2"] in lines
+    assert "| a:1 | sent 20, ok 18, MOVED 0, ASK 0, errors 2 |" in markdown.render(data).decode()
+    assert "nodes of the cluster" not in render(result())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from fastbench.errors import UsageError
@@ -20,7 +23,7 @@ from fastbench.plan import (
     Payload,
     Text,
 )
-from fastbench.workloads.placeholders import Vocabulary, compile_command
+from fastbench.workloads.placeholders import Vocabulary, compile_command, sample
 
 
 def _parts(*arguments: str, **vocabulary: object) -> tuple[tuple[object, ...], Vocabulary]:
@@ -171,3 +174,45 @@ def test_bad_placeholders(arguments: tuple[str, ...], said: str) -> None:
 
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "key"),
+    [
+        ("k", (Text(b"k"),)),
+        ("a{key}b", (Text(b"a"), Text(b"key:"), Field(FIELD_KEYS, 0), Text(b"b"))),
+        ("__rand_int__", (Field(FIELD_KEYS, 12),)),
+    ],
+)
+def test_the_parts_of_a_key_are_named(argument: str, key: tuple[object, ...]) -> None:
+    """In a cluster the message says which of its parts form the key, whatever stands before."""
+    for before in ("SET", "{int:0-9}", "{data:1-5}"):
+        message = compile_command(("EVAL", before, argument, "v{key}"), Vocabulary(), key=2)
+        parts = message.parts[message.key_from : message.key_from + message.key_parts]
+
+        plain = tuple(replace(p, keys=0) if isinstance(p, Field) else p for p in parts)
+        assert plain == key
+        assert message.parts[message.key_from + message.key_parts] == Text(b"\r\n")
+
+
+def test_without_a_key_no_parts_are_named() -> None:
+    """A command without a key may go anywhere."""
+    message = compile_command(("PING",), Vocabulary())
+
+    assert (message.key_from, message.key_parts) == (0, 0)
+
+
+@pytest.mark.parametrize("argument", ["k{conn}", "{data}", "{data:1-9}", "{row:image}"])
+def test_key_that_cannot_be_routed(argument: str) -> None:
+    """A key must be known before its connection is, and short: the line names it."""
+    with pytest.raises(UsageError, match=re.escape(repr(argument))):
+        compile_command(("SET", argument, "v"), Vocabulary(row_bytes=4), key=1)
+
+
+def test_sample_of_a_command() -> None:
+    """A sample has a value in each place and leaves the vocabulary as it was."""
+    words = Vocabulary(key_low=7)
+    arguments = ("SET", "a{key:seq}", "{data:602112}", "__rand_int__", "{{x}}", "{conn}")
+
+    assert sample(arguments, words) == [b"SET", b"akey:7", b"x", b"000000000007", b"{x}", b"0"]
+    assert (words.keys, words.sizes) == ([], [])

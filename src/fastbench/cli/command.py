@@ -55,6 +55,10 @@ class What(Group):
     ] = None
     db: Annotated[int, Option(help="Database to SELECT.")] = 0
     resp: Annotated[int, Option(help="Protocol version: 2 or 3.")] = 2
+    cluster: Annotated[
+        bool,
+        Option("--cluster", help="A Redis cluster, of which the target is any node."),
+    ] = False
 
 
 class Load(options.Load):

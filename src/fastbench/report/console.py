@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fastbench.report import numbers, rows, tables
+from fastbench.report import nodes, numbers, rows, tables
 from fastbench.report.facts import facts
 from fastbench.summary import total_counts
 
@@ -71,6 +71,7 @@ class ConsoleReport:
             yield from _legend(result)
             yield Text()
             yield tables.table(rows.outcomes(result), layout)
+            yield from _nodes(result)
             yield from _errors(counts)
             yield from _verification(result)
             yield from _unavailable(result)
@@ -129,6 +130,13 @@ def _legend(result: Result) -> Iterator[RenderableType]:
     if marks:
         yield Text()
         yield _grid(marks)
+
+
+def _nodes(result: Result) -> Iterator[RenderableType]:
+    lines = nodes.node_lines(result)
+    if lines:
+        yield Text(f"\n{nodes.TITLE}", style="bold")
+        yield _grid(lines)
 
 
 def _errors(counts: Counts) -> Iterator[RenderableType]:

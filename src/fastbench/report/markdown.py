@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fastbench.report import numbers, rows
+from fastbench.report import nodes, numbers, rows
 from fastbench.report.console import early, headline, legend
 from fastbench.report.facts import facts
 from fastbench.summary import total_counts
@@ -51,8 +51,16 @@ def _lines(result: Result) -> Iterator[str]:
     yield from table(("", ""), [(name, escape(text)) for name, text in _facts(result)], 2)
     if result.repetitions:
         yield from _tables(result)
+        yield from _nodes(result)
     yield from _errors(result)
     yield from _warnings(result)
+
+
+def _nodes(result: Result) -> Iterator[str]:
+    lines = nodes.node_lines(result)
+    if lines:
+        yield ""
+        yield from table((nodes.TITLE, "inferences"), [(escape(a), t) for a, t in lines], 2)
 
 
 def _workload(result: Result) -> str:

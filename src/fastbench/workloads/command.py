@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -11,22 +12,24 @@ import numpy as np
 
 from fastbench.config import CommandConfig
 from fastbench.datasets.base import open_dataset
+from fastbench.errors import UsageError
 from fastbench.job import Job
 from fastbench.plan import Data, Stream
 from fastbench.results import TargetInfo
+from fastbench.servers.cluster import first_key, read_cluster
 from fastbench.servers.connect import check_connections, describe_all, endpoints, started
 from fastbench.servers.redis_server import RedisServer
 from fastbench.servers.resp import command, message
 from fastbench.targets import parse_target
-from fastbench.workloads.placeholders import Vocabulary, compile_command
+from fastbench.workloads.placeholders import Vocabulary, compile_command, sample
 from fastbench.workloads.vision import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fastbench.config import RunConfig
     from fastbench.datasets.base import Dataset
-    from fastbench.plan import Message
+    from fastbench.plan import Address, Cluster, Message
 
 #: Rows of generated data: enough that not all connections send the same bytes.
 GENERATED_ROWS = 4
@@ -46,7 +49,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
         data=wanted.data_size,
         row_bytes=dataset.row_bytes if dataset else 0,
     )
-    messages = tuple(compile_command(arguments, words) for arguments in wanted.commands)
+    compiled = tuple(compile_command(arguments, words) for arguments in wanted.commands)
     with contextlib.ExitStack() as stack:
         generated = [stack.enter_context(_generate(n, config.seed)) for n in words.sizes]
         target = stack.enter_context(started(wanted_target))
@@ -54,16 +57,19 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             stack.enter_context(RedisServer(e, config.tls)) for e in endpoints(target, config.tls)
         ]
         server = servers[0]
+        addresses, cluster = _where(servers, config)
+        messages = _routed(server, wanted, words) if cluster else compiled
         info = TargetInfo(
             url=target.url,
             kind="redis",
             server=server.name,
             protocol=f"RESP{wanted.resp}",
-            details=server.details,
+            details=server.details | _named(cluster),
         )
         yield Job(
             stream=Stream(
-                addresses=tuple(s.address for s in servers),
+                addresses=addresses,
+                cluster=cluster,
                 connections=config.total_connections,
                 pipeline=config.pipeline,
                 messages=messages,
@@ -79,6 +85,41 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             server_pid=server.local_pid,
             metrics=None if server.is_null_server else server.metrics,
         )
+
+
+def _where(
+    servers: Sequence[RedisServer], config: RunConfig
+) -> tuple[tuple[Address, ...], Cluster | None]:
+    """Return the addresses that connections take in turn: the servers', or a cluster's nodes'."""
+    if not (config.command and config.command.cluster):
+        return tuple(server.address for server in servers), None
+    if len(servers) > 1:
+        msg = f"--cluster and {len(servers)} servers: name one node, it says where the others are"
+        raise UsageError(msg)
+    addresses, cluster = read_cluster(servers[0])
+    _check_share(config, len(addresses))
+    return addresses, cluster
+
+
+def _check_share(config: RunConfig, nodes: int) -> None:
+    if config.total_connections // config.threads < nodes:
+        msg = (
+            f"--connections {config.total_connections}: each of {config.threads} threads needs one "
+            f"to each of the cluster's {nodes} nodes, use --connections {nodes * config.threads} "
+            "or more"
+        )
+        raise UsageError(msg)
+
+
+def _routed(server: RedisServer, wanted: CommandConfig, words: Vocabulary) -> tuple[Message, ...]:
+    """Compile the commands anew, now that the server can say where their keys are."""
+    places = [first_key(server, sample(arguments, words)) for arguments in wanted.commands]
+    words.keys.clear()
+    return tuple(map(compile_command, wanted.commands, itertools.repeat(words), places))
+
+
+def _named(cluster: Cluster | None) -> dict[str, str]:
+    return {"cluster_nodes": " ".join(cluster.names)} if cluster else {}
 
 
 def _pattern(ratios: tuple[int, ...], commands: int) -> tuple[int, ...]:

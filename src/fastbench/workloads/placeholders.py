@@ -11,7 +11,7 @@ and ``__data__`` mean what they mean there.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fastbench.errors import UsageError
@@ -84,8 +84,10 @@ class Vocabulary:
         return self.sizes.index(size) + (1 if self.row_bytes else 0)
 
 
-def compile_command(arguments: Sequence[str], words: Vocabulary) -> Message:
+def compile_command(arguments: Sequence[str], words: Vocabulary, key: int = 0) -> Message:
     """Return the message of one command with one reply of any kind that is not an error.
+
+    ``key``: in a cluster, place of the argument that is its key; 0 = none.
 
     Raises :class:`UsageError` naming the placeholder that is wrong.
     """
@@ -93,9 +95,45 @@ def compile_command(arguments: Sequence[str], words: Vocabulary) -> Message:
         msg = "a command is empty: write e.g. -- SET {key} {data:100}"
         raise UsageError(msg)
     parts: list[Part] = [Text(b"*%d\r\n" % len(arguments))]
-    for argument in arguments:
-        parts += _bulk(list(_pieces(argument, words)), words)
-    return Message(tuple(parts), replies=1)
+    key_from = key_parts = 0
+    for place, argument in enumerate(arguments):
+        pieces = list(_pieces(argument, words))
+        parts += _bulk(pieces, words)
+        if place == key > 0:
+            _check_key(argument, pieces)
+            key_from, key_parts = len(parts) - 1 - len(pieces), len(pieces)
+    return Message(tuple(parts), replies=1, key_from=key_from, key_parts=key_parts)
+
+
+def sample(arguments: Sequence[str], words: Vocabulary) -> list[bytes]:
+    """Return a command as it may be sent, short: to ask a server about it."""
+    scratch = replace(words, keys=[], sizes=[])
+    return [
+        b"".join(_sample(piece, scratch) for piece in _pieces(argument, scratch))
+        for argument in arguments
+    ]
+
+
+def _sample(piece: Part, words: Vocabulary) -> bytes:
+    if isinstance(piece, Text):
+        return piece.data
+    if isinstance(piece, Field):
+        number = words.keys[piece.keys].low if piece.kind == FIELD_KEYS else 0
+        return b"%0*d" % (piece.width, number)
+    return b"x"
+
+
+def _check_key(argument: str, pieces: list[Part]) -> None:
+    for piece in pieces:
+        routed = isinstance(piece, Text) or (
+            isinstance(piece, Field) and piece.kind != FIELD_CONNECTION
+        )
+        if not routed:
+            msg = (
+                f"key {argument!r}: in a cluster the key decides where a command goes, so it can "
+                "hold text, {key} and {int:LOW-HIGH}, but not {conn}, {data} or {row:image}"
+            )
+            raise UsageError(msg)
 
 
 def _pieces(argument: str, words: Vocabulary) -> Iterable[Part]:
