@@ -12,7 +12,7 @@ from support.sample_result import result
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.report.folder import EXPORTERS, ResultFolder
 
-FILES = {"result.json", "latency.hlog", "latency.hgrm", "timeseries.csv"}
+FILES = {"result.json", "latency.hlog", "latency.hgrm", "timeseries.csv", "report.html"}
 
 
 def names(folder: Path) -> set[str]:

@@ -26,7 +26,7 @@ _TLS = "tls_"
 
 Format = Annotated[
     str,
-    Option("--format", help="What is printed: console, json, markdown, csv or prometheus."),
+    Option("--format", help="What is printed: console, json, markdown, csv, prometheus or html."),
 ]
 
 

@@ -11,6 +11,7 @@ from fastbench import journal
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.report import hgrm, hlog, timeseries
 from fastbench.report.base import Exporter
+from fastbench.report.html import result_page
 from fastbench.results import Result, from_json, to_json
 from fastbench.salvage import salvage
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fastbench.journal import Head, Journal
 
 RESULT = Exporter("result.json", to_json)
-EXPORTERS = (RESULT, hlog.EXPORTER, hgrm.EXPORTER, timeseries.EXPORTER)
+EXPORTERS = (RESULT, hlog.EXPORTER, hgrm.EXPORTER, timeseries.EXPORTER, result_page.EXPORTER)
 
 
 class ResultFolder:

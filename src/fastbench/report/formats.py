@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastbench.errors import UsageError
 from fastbench.report import console, csvfile, markdown, prometheus
+from fastbench.report.html import result_page
 from fastbench.results import to_json
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ FORMATS: dict[str, Callable[[Result], bytes]] = {
     "markdown": markdown.render,
     "csv": csvfile.render,
     "prometheus": prometheus.render,
+    "html": result_page.render,
 }
 
 

@@ -1,0 +1,1 @@
+"""``report.html``: one self-contained page per result, made from the result alone."""
