@@ -126,6 +126,9 @@ class RunConfig:
     thread; beyond that they count as never sent.
     ``spin``: before each arrival a thread polls for the last 60 us instead of sleeping: it is met
     within a microsecond and costs up to a core per thread.
+    ``server_batch``: the server itself gathers up to that many samples of several inferences into
+    one run of the model (RedisAI's BATCHSIZE); ``server_min_batch``: and waits until it has that
+    many (MINBATCHSIZE); 0 = not.
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime.
     ``max_errors``: end the run after that many failed inferences; None = never.
@@ -154,6 +157,8 @@ class RunConfig:
     max_outstanding: int = 65_536
     spin: bool = False
     batch: int = 1
+    server_batch: int = 0
+    server_min_batch: int = 0
     duration_s: float | None = None
     requests: int | None = None
     warmup_s: float = 1.0
@@ -178,6 +183,8 @@ class RunConfig:
             ("connections", 1, MAX_CONNECTIONS),
             ("pipeline", 1, MAX_PIPELINE),
             ("batch", 1, MAX_BATCH),
+            ("server_batch", 0, MAX_BATCH),
+            ("server_min_batch", 0, MAX_BATCH),
             ("requests", 1, MAX_COUNT),
             ("repetitions", 1, 1000),
             ("verify", 0, 100_000),
@@ -218,6 +225,15 @@ class RunConfig:
             raise UsageError(msg)
         if (self.workload == "command") != (self.command is not None):
             msg = "workload 'command' and a CommandConfig belong together: use fastbench command"
+            raise UsageError(msg)
+        if self.server_min_batch > self.server_batch:
+            msg = (
+                f"--server-min-batch {self.server_min_batch} is more than --server-batch "
+                f"{self.server_batch}: the server cannot wait for more than it takes"
+            )
+            raise UsageError(msg)
+        if self.server_batch and self.workload == "command":
+            msg = "--server-batch: fastbench command loads no model, so it cannot set it"
             raise UsageError(msg)
         check_tls(self.tls, self.target)
         if self.cpus is not None and not self.pin:

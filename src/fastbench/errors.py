@@ -5,6 +5,7 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_RUN = 1  # the run failed, or its result is partial
 EXIT_USAGE = 2  # wrong usage or configuration: nothing was started
+EXIT_THRESHOLD = 3  # measured, but a limit that was asked for does not hold
 EXIT_INTERRUPTED = 130  # Ctrl-C: what had been measured is written, marked interrupted
 
 

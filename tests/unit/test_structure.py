@@ -29,6 +29,7 @@ FLOORS: list[set[str]] = [
     {"cache", "config", "measured", "plan", "results", "targets", "topology"},
     {"sweeps"},
     {"searches"},
+    {"axes", "bisection", "knee"},
     {"_engine", "_pixels", "_wire"},
     {"latency", "platform_info", "schedules", "slo", "statistics"},
     {"steadiness"},
@@ -40,7 +41,10 @@ FLOORS: list[set[str]] = [
     {"job", "verification"},
     {"collector"},
     {"check", "load", "repetition", "workloads"},
+    {"figures", "sustained"},
     {"runner"},
+    {"study"},
+    {"search", "sweep"},
     {"fastbench"},  # the package itself: it only hands names on
     {"cli"},
     {"__main__"},

@@ -3,62 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from support.sample_studies import SEARCH, SWEEP
 
 from fastbench import searches, sweeps
 from fastbench.errors import UsageError
-from fastbench.results import Counts, LatencySummary, Spread
-
-FIGURES = sweeps.Figures(
-    inferences_per_s=100.0,
-    inferences_per_s_spread=Spread(min=99.0, max=101.0),
-    samples_per_s=100.0,
-    offered_per_s=None,
-    mean_response_ms=10.0,
-    response_ms=LatencySummary(p50=9.0, p95=15.0, p99=20.0),
-    counts=Counts(intended=300, sent=300, ok=300),
-    cpu_us_per_inference=12.0,
-    littles_law=sweeps.LittlesLaw(status="ok", in_flight=1.0, slots=1),
-)
-SWEEP = sweeps.SweepResult(
-    schema_version=sweeps.SWEEP_SCHEMA_VERSION,
-    fastbench_version="0.1.0",
-    status="complete",
-    started_at="2026-01-02T03:04:05.000+00:00",
-    ended_at="2026-01-02T03:05:05.000+00:00",
-    config={"target": "redis://localhost:6379"},
-    axes={"connections": [1, 2]},
-    order_seed=1,
-    order=["connections-2", "connections-1"],
-    cells=[
-        sweeps.Cell(
-            name="connections-1", settings={"connections": 1}, status="complete", figures=FIGURES
-        ),
-        sweeps.Cell(
-            name="connections-2", settings={"connections": 2}, status="failed", error="refused"
-        ),
-    ],
-)
-SEARCH = searches.SearchResult(
-    schema_version=searches.SEARCH_SCHEMA_VERSION,
-    fastbench_version="0.1.0",
-    status="complete",
-    started_at="2026-01-02T03:04:05.000+00:00",
-    ended_at="2026-01-02T03:05:05.000+00:00",
-    config={},
-    objectives=["p99<50ms"],
-    resolution=0.05,
-    probes=[
-        searches.Probe(
-            name="01-closed",
-            rate_per_s=None,
-            repetitions=1,
-            outcome="reference",
-            reasons=[],
-            limits=[],
-            figures=FIGURES,
-        )
-    ],
-)
 
 
 def test_sweep_survives_its_file() -> None:

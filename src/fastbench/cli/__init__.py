@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fastbench.cli import command, data, model, null_server, report, run, serve
+from fastbench.cli import command, data, model, null_server, report, run, search, serve, sweep
 from fastbench.errors import EXIT_INTERRUPTED, FastbenchError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("command")(command.command)
+app.add_typer(sweep.app, name="sweep")
+app.add_typer(search.app, name="search")
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument, Exit, Option
 
@@ -13,6 +13,9 @@ from fastbench.cli.execute import execute
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
 from fastbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from fastbench.config import RunConfig
 
 
 class What(Group):
@@ -105,9 +108,14 @@ def command(given: Given) -> None:
     {row:image}, {conn}; {{ is a brace. Error replies are counted by their first word and are
     never in the latencies.
     """
+    raise Exit(execute(configuration(given), given))
+
+
+def configuration(given: Given) -> RunConfig:
+    """Return what the options say together."""
     said = given.values
     connections = _connections(said["threads"], said["connections"], said["clients_per_thread"])
-    config = options.run_config(
+    return options.run_config(
         given,
         workload="command",
         connections=connections,
@@ -118,7 +126,6 @@ def command(given: Given) -> None:
             given, commands=_commands(said["words"], said["commands"]), ratios=said["ratios"] or ()
         ),
     )
-    raise Exit(execute(config, given))
 
 
 def _commands(words: tuple[str, ...], quoted: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

@@ -19,7 +19,11 @@ from fastbench.config import CommandConfig, RunConfig, TlsConfig
 from fastbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastbench.cli.gather import Given
+
+    Say = Callable[[str], None]
 
 OUTPUT = "Output"
 _TLS = "tls_"

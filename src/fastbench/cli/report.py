@@ -12,12 +12,18 @@ from fastbench.cli import options
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Result folder that a run has written.")
+        Path,
+        typer.Argument(metavar="DIR", help="Folder that a run, a sweep or a search has written."),
     ],
     output_format: options.Format = "console",
 ) -> None:
-    """Show the report of an earlier run again, in any format."""
+    """Show the report of an earlier run, sweep or search again, in any format."""
     from fastbench.report.folder import ResultFolder
     from fastbench.report.formats import print_result
+    from fastbench.report.studies import print_study, read_study
 
-    print_result(ResultFolder.read(folder), output_format)
+    study = read_study(folder)
+    if study is None:
+        print_result(ResultFolder.read(folder), output_format)
+    else:
+        print_study(study, output_format)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from typer import Argument, Exit, Option
 
@@ -11,6 +11,9 @@ from fastbench.cli import options
 from fastbench.cli.execute import execute
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
+
+if TYPE_CHECKING:
+    from fastbench.config import RunConfig
 
 
 class What(Group):
@@ -49,6 +52,16 @@ class What(Group):
             "execute: only MODELEXECUTE.",
         ),
     ] = "pipeline"
+    server_batch: Annotated[
+        int,
+        Option(
+            help="The server itself gathers up to that many samples into one run of the model "
+            "(RedisAI's BATCHSIZE). 0: it does not."
+        ),
+    ] = 0
+    server_min_batch: Annotated[
+        int, Option(help="It waits until it has that many (MINBATCHSIZE). 0: it does not.")
+    ] = 0
     dialect: Annotated[
         str,
         Option(help="modern, or legacy: AI.MODELRUN and AI.DAGRUN as aibench sends them."),
@@ -69,5 +82,9 @@ def run(given: Given) -> None:
 
     Without TARGET it starts the embedded server, loads MobileNet V1 and sends a synthetic sample.
     """
-    config = options.run_config(given)
-    raise Exit(execute(config, given))
+    raise Exit(execute(configuration(given), given))
+
+
+def configuration(given: Given) -> RunConfig:
+    """Return what the options say together."""
+    return options.run_config(given)

@@ -62,13 +62,24 @@ class RedisAI(RedisServer):
             details=self.details,
         )
 
-    def load(self, model: Model, device: str, *, key: str | None = None) -> str:
+    def load(
+        self,
+        model: Model,
+        device: str,
+        *,
+        key: str | None = None,
+        batch: int = 0,
+        min_batch: int = 0,
+    ) -> str:
         """Store ``model`` on ``device`` (``cpu``, ``gpu``, ``gpu:1``) and return its key.
 
+        ``batch``, ``min_batch``: BATCHSIZE and MINBATCHSIZE; 0 = the server does not batch.
         Raises :class:`ModelError` with the server's words when it refuses.
         """
         key = key or f"fastbench:{model.name}"
         arguments: list[Any] = ["AI.MODELSTORE", key, model.backend, device.upper()]
+        arguments += ["BATCHSIZE", batch] if batch else []
+        arguments += ["MINBATCHSIZE", min_batch] if min_batch else []
         if model.backend == "TF":
             arguments += ["INPUTS", len(model.inputs), *(t.name for t in model.inputs)]
             arguments += ["OUTPUTS", len(model.outputs), *(t.name for t in model.outputs)]

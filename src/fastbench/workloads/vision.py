@@ -68,6 +68,14 @@ def load_and_check(
     answer = server.infer(key, batch)
     checkable = None if server.is_null_server else oracle
     found = verification.check_first(model, checkable, batch, answer)
+    if config.server_batch:  # only now: one inference alone could wait for others for ever
+        server.load(
+            model,
+            config.device,
+            key=key,
+            batch=config.server_batch,
+            min_batch=config.server_min_batch,
+        )
     return Loaded(key, answer.nbytes, found)
 
 

@@ -1,0 +1,168 @@
+"""The story of a sweep: the same benchmark at many settings, in random order, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fastbench import runner, study, sweeps
+from fastbench.axes import cell_name, configure
+from fastbench.errors import FastbenchError, UsageError
+from fastbench.figures import figures
+from fastbench.knee import curves
+from fastbench.repetition import now_utc
+from fastbench.report import sweep_files
+from fastbench.report.studies import SWEEP
+from fastbench.sweeps import SWEEP_SCHEMA_VERSION, Cell, SweepResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fastbench.axes import Settings
+    from fastbench.config import RunConfig
+    from fastbench.results import Result
+    from fastbench.sweeps import Setting
+
+DONE = "complete"
+
+
+def sweep(
+    config: RunConfig,
+    cells: Sequence[Settings],
+    axes: Mapping[str, list[Setting]],
+    *,
+    show: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> SweepResult:
+    """Run ``config`` once for each cell; each result goes to a folder in ``config.out``.
+
+    ``axes``: the values that ``cells`` came from, for the record. ``show``: progress of the runs
+    on standard error; ``say`` is told each cell that begins. A cell that fails is recorded as
+    failed and the sweep goes on. What an earlier sweep with the same plan completed in that
+    folder is not repeated. Ctrl-C ends it, with what there is.
+
+    Raises :class:`UsageError` where the options are wrong, a cell's settings do not fit together,
+    or the folder was begun with another plan.
+    """
+    out = _folder(config)
+    configs = _configs(config, cells, out)
+    planned = _plan(config, cells, axes)
+    with study.opened(out, SWEEP) as earlier:
+        now = planned if earlier is None else _resumed(out, earlier, planned)
+        _write(out, now)
+        for place, name in enumerate(now.order, 1):
+            say(f"cell {place}/{len(now.order)}: {name.replace('_', ' ')}")
+            now = _with(now, _run(configs[name], _cell(now, name), show=show))
+            _write(out, now)
+            if now.status == "interrupted":
+                return now
+        now = msgspec.structs.replace(now, status=_end(now))
+        _write(out, now)
+    return now
+
+
+def _folder(config: RunConfig) -> Path:
+    if config.out is None:
+        msg = "--out: name the folder that shall hold the results"
+        raise UsageError(msg)
+    return config.out
+
+
+def _configs(config: RunConfig, cells: Sequence[Settings], out: Path) -> dict[str, RunConfig]:
+    """Check every cell before the first is run."""
+    if not cells:
+        msg = "nothing to vary: give --over NAME=VALUES, or --cells FILE"
+        raise UsageError(msg)
+    configs = {cell_name(settings): configure(config, settings) for settings in cells}
+    return {name: dataclasses.replace(c, out=out / name) for name, c in configs.items()}
+
+
+def _plan(
+    config: RunConfig, cells: Sequence[Settings], axes: Mapping[str, list[Setting]]
+) -> SweepResult:
+    """Shuffle the cells, so that a drift of the machines does not look like an effect."""
+    order = [cell_name(settings) for settings in cells]
+    random.Random(config.seed).shuffle(order)
+    now = now_utc()
+    return SweepResult(
+        schema_version=SWEEP_SCHEMA_VERSION,
+        fastbench_version=version("fastbench"),
+        status="running",
+        started_at=now,
+        ended_at=now,
+        config=study.plan_of(config),
+        axes={name: list(values) for name, values in axes.items()},
+        order_seed=config.seed,
+        order=order,
+        cells=[Cell(name=cell_name(s), settings=dict(s)) for s in cells],
+    )
+
+
+def _resumed(out: Path, earlier: bytes, planned: SweepResult) -> SweepResult:
+    """Return the earlier sweep, every cell to be looked at again."""
+    try:
+        old = sweeps.from_json(earlier)
+    except UsageError as error:
+        msg = f"{out / SWEEP}: {error}; name another folder"
+        raise UsageError(msg) from error
+    study.require_same(out, _compared(old), _compared(planned))
+    return msgspec.structs.replace(old, status="running", cells=planned.cells, curves=[])
+
+
+def _compared(sweep: SweepResult) -> dict[str, object]:
+    cells = [cell.settings for cell in sweep.cells]
+    return {"fastbench": sweep.fastbench_version, **sweep.config, "cells": cells}
+
+
+def _run(config: RunConfig, cell: Cell, *, show: bool) -> Cell:
+    """Return the cell with what an earlier run found, or with what happens now."""
+    try:
+        result = study.earlier_result(config) or runner.run(config, show=show)
+    except UsageError:
+        raise
+    except FastbenchError as error:
+        return msgspec.structs.replace(cell, status="failed", error=str(error))
+    except KeyboardInterrupt:
+        return msgspec.structs.replace(cell, status="interrupted")
+    return _described(cell, result)
+
+
+def _described(cell: Cell, result: Result) -> Cell:
+    found = figures(result)
+    status = result.status if found or result.status == "interrupted" else "failed"
+    error = result.error or ("" if found else "no inference succeeded")
+    return msgspec.structs.replace(cell, status=status, error=error, figures=found)
+
+
+def _with(sweep: SweepResult, done: Cell) -> SweepResult:
+    cells = [done if cell.name == done.name else cell for cell in sweep.cells]
+    return msgspec.structs.replace(
+        sweep,
+        status="interrupted" if done.status == "interrupted" else sweep.status,
+        ended_at=now_utc(),
+        cells=cells,
+        curves=curves(cells),
+    )
+
+
+def _cell(sweep: SweepResult, name: str) -> Cell:
+    return next(cell for cell in sweep.cells if cell.name == name)
+
+
+def _end(sweep: SweepResult) -> str:
+    return DONE if all(cell.status == DONE for cell in sweep.cells) else "partial"
+
+
+def _write(out: Path, sweep: SweepResult) -> None:
+    study.write(
+        {
+            out / SWEEP: sweeps.to_json(sweep),
+            out / "sweep.csv": sweep_files.csv_file(sweep),
+            out / "sweep.md": sweep_files.markdown(sweep),
+        }
+    )

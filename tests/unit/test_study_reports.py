@@ -1,0 +1,184 @@
+"""Sweeps and searches as tables, CSV and Markdown: every cell is there, hostile text is tamed."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from support.sample_studies import FIGURES, SEARCH, SWEEP
+
+from fastbench import searches, sweeps
+from fastbench.cli.search import exit_code, parse_resolution
+from fastbench.errors import UsageError
+from fastbench.report import search_files, sweep_files
+from fastbench.report.studies import check_format, print_study, read_study
+from fastbench.searches import Limit, Probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BORDER = (
+    Probe(
+        name="02-100",
+        rate_per_s=100.0,
+        repetitions=3,
+        outcome="held",
+        reasons=[],
+        limits=[Limit(objective="p99<50ms", holds=True, value=40.0, low=39.0, high=45.5)],
+        figures=FIGURES,
+    ),
+    Probe(
+        name="03-104",
+        rate_per_s=104.0,
+        repetitions=1,
+        outcome="failed",
+        reasons=["p99<50ms does not hold: > 1,000 ms"],
+        limits=[
+            Limit(objective="p99<50ms", holds=False, value=1000.0, low=1.0, high=1.0, beyond=True)
+        ],
+        figures=None,
+    ),
+)
+FOUND = msgspec.structs.replace(
+    SEARCH,
+    probes=[*SEARCH.probes, *BORDER],
+    finding="found",
+    highest_held_per_s=100.0,
+    lowest_failed_per_s=104.0,
+    notes=["measure longer"],
+)
+
+
+def test_sweep_table_has_every_cell_and_its_failure() -> None:
+    """One row per cell with its figures, or with what became of it."""
+    text = sweep_files.console(SWEEP)
+
+    row = next(line for line in text.splitlines() if line.strip().startswith("1 "))
+    assert row.split() == [
+        *("1", "100.0", "9.000", "15.000", "20.000", "0", "12.0", "1.0/1", "not", "judged")
+    ]
+    assert "FAILED" in text
+    assert "connections-2: failed: refused" in text
+    assert "1 of 2 cells complete" in text
+
+
+def test_sweep_csv_has_the_numbers_of_the_file() -> None:
+    """A program reads the same figures as stand in sweep.json."""
+    one, two = csv.DictReader(sweep_files.csv_file(SWEEP).decode().splitlines())
+
+    assert (one["cell"], one["connections"], one["status"]) == ("connections-1", "1", "complete")
+    assert float(one["response_p99_ms"]) == 20.0
+    assert float(one["in_flight"]) == 1.0
+    assert (two["status"], two["inferences_per_s"], two["error"]) == ("failed", "", "refused")
+
+
+def test_markdown_shows_hostile_text_as_text() -> None:
+    """What a server says neither ends a cell nor becomes markup."""
+    cells = [
+        msgspec.structs.replace(c, error="<script>|`x`\n\x1b[31m" if c.error else "")
+        for c in SWEEP.cells
+    ]
+
+    text = sweep_files.markdown(msgspec.structs.replace(SWEEP, cells=cells)).decode()
+
+    assert "<script>" not in text.replace("\\<", "")
+    assert "\x1b" not in text
+
+
+def test_search_answer_names_both_ends() -> None:
+    """The answer is an interval, with the spread of the repetitions that decided."""
+    text = search_files.console(FOUND)
+
+    assert "100/s is the highest rate found to hold p99<50ms; 104/s is the lowest" in text
+    assert "(4.0% above)" in text
+    assert "40.000 ms (39.000..45.500)" in text
+    assert "> 1,000 ms" in text
+    assert text.endswith("measure longer\n")
+
+
+@pytest.mark.parametrize(
+    ("finding", "held", "failed", "says", "code"),
+    [
+        ("found", 100.0, 104.0, "highest rate found", 0),
+        ("client-limited", 100.0, None, "at least 100/s hold", 0),
+        ("client-limited", None, None, "nothing is known of the server", 3),
+        ("no-limit", 100.0, None, "no rate failed", 0),
+        ("none-holds", None, 2.0, "no rate holds p99<50ms: 2/s and above all failed", 3),
+        ("undecided", 100.0, 120.0, "not decided, so far", 1),
+        ("", None, None, "not ended", 3),
+    ],
+)
+def test_each_finding_has_its_words_and_exit_code(
+    finding: str, held: float | None, failed: float | None, says: str, code: int
+) -> None:
+    """What was found, what is only a bound, and what a script may rely on."""
+    search = msgspec.structs.replace(
+        FOUND, finding=finding, highest_held_per_s=held, lowest_failed_per_s=failed
+    )
+
+    assert says in search_files.answer(search)
+    assert exit_code(search) == code
+
+
+def test_search_csv_has_the_limits() -> None:
+    """Each probe with median and ends of each objective."""
+    rows = list(csv.DictReader(search_files.csv_file(FOUND).decode().splitlines()))
+
+    assert [row["outcome"] for row in rows] == ["reference", "held", "failed"]
+    assert (rows[1]["p99<50ms median"], rows[1]["p99<50ms max"]) == ("40.0", "45.5")
+
+
+def test_interrupted_search_ends_as_interrupted() -> None:
+    """Ctrl-C has its own exit code whatever was known until then."""
+    assert exit_code(msgspec.structs.replace(FOUND, status="interrupted")) == 130
+
+
+@pytest.mark.parametrize(("text", "value"), [("5%", 0.05), ("0.5 %", 0.005)])
+def test_resolution_is_a_percentage(text: str, value: float) -> None:
+    """A percentage becomes a fraction."""
+    assert parse_resolution(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["5", "-1%", "five%", ""])
+def test_wrong_resolution_is_refused(text: str) -> None:
+    """Anything else is refused with an example."""
+    with pytest.raises(UsageError, match="write a percentage"):
+        parse_resolution(text)
+
+
+@pytest.mark.parametrize("name", ["console", "json", "markdown", "csv"])
+def test_studies_are_found_in_their_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """A sweep or a search is read from its folder and printed in each format."""
+    for folder, file, data in (
+        ("a", "sweep.json", sweeps.to_json(SWEEP)),
+        ("b", "search.json", searches.to_json(FOUND)),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_bytes(data)
+        study = read_study(tmp_path / folder)
+        assert study is not None
+        assert study == read_study(tmp_path / folder / file)
+        print_study(study, name)
+
+    out = capsys.readouterr().out
+    assert "connections-2" in out
+    assert "02-100" in out
+
+
+def test_other_folder_is_no_study(tmp_path: Path) -> None:
+    """A folder without either file is left to others; a damaged file is one line."""
+    assert read_study(tmp_path) is None
+    (tmp_path / "sweep.json").write_text("{")
+
+    with pytest.raises(UsageError, match="not a whole fastbench sweep"):
+        read_study(tmp_path)
+
+
+def test_unknown_format_is_refused() -> None:
+    """The formats that there are are named."""
+    with pytest.raises(UsageError, match="console, json, markdown, csv"):
+        check_format("prometheus")
