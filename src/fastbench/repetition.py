@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import signal
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +17,7 @@ from fastbench.errors import FastbenchError
 from fastbench.journal import Begin
 from fastbench.password import hidden
 from fastbench.plan import ARRIVALS_CLOSED
+from fastbench.report.progress import Progress
 from fastbench.results import ClientUsage, NodeCounts, Repetition, ThreadUsage
 from fastbench.series import HistogramSum
 
@@ -30,24 +32,16 @@ if TYPE_CHECKING:
 
 POLL_S = 0.1
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+_RECENT_S = 1.0  # what the live view takes for now
 _NS_PER_S = 1e9
 
 
 class Display(Protocol):
     """Shows the progress of a repetition; see :class:`fastbench.report.live.Live`."""
 
-    def update(  # noqa: PLR0913, PLR0917, D102 - described there
-        self,
-        phase: str,
-        elapsed_s: float,
-        total_s: float | None,
-        done: int,
-        rate_per_s: float,
-        p50_ms: float | None,
-        p99_ms: float | None,
-        errors: int,
-        cpu_percent: float | None,
-    ) -> None: ...
+    def update(self, progress: Progress) -> None:
+        """Show the state of now; called about ten times a second."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,34 +204,36 @@ class _Watch:
         }
         self._display = display
         self._monitor = monitor
-        self._phase = ""
-        self._phase_began_ns = 0
-        self._done_before = 0
-        self._last: Snapshot | None = None
+        self._first: Snapshot | None = None  # of the phase
+        self._recent: deque[Snapshot] = deque(maxlen=round(_RECENT_S / POLL_S) + 1)
 
     def show(self, now: Snapshot, collector: Collector) -> None:
-        if now.phase != self._phase:
-            self._phase, self._phase_began_ns = now.phase, now.now_ns
-            self._done_before = now.completed
+        if self._first is None or now.phase != self._first.phase:
+            self._first = now
+        self._recent.append(now)
         newest = collector.intervals[-1] if collector.intervals else None
         self._display.update(
-            now.phase,
-            (now.now_ns - self._phase_began_ns) / _NS_PER_S,
-            self._totals_s.get(now.phase),
-            now.completed - self._done_before,
-            self._rate(now),
-            newest.response_p50_ms if newest else None,
-            newest.response_p99_ms if newest else None,
-            now.failed,
-            self._monitor.client_cpu_percent,
+            Progress(
+                phase=now.phase,
+                elapsed_s=(now.now_ns - self._first.now_ns) / _NS_PER_S,
+                total_s=self._totals_s.get(now.phase),
+                done=now.completed - self._first.completed,
+                rate_per_s=self._rate(),
+                p50_ms=newest.response_p50_ms if newest else None,
+                p95_ms=newest.response_p95_ms if newest else None,
+                p99_ms=newest.response_p99_ms if newest else None,
+                errors=now.failed,
+                client_cpu_percent=self._monitor.client_cpu_percent,
+                server_cpu_percent=self._monitor.server_cpu_percent,
+                thread_cpu_percents=self._monitor.thread_cpu_percents,
+            )
         )
-        self._last = now
 
-    def _rate(self, now: Snapshot) -> float:
-        if self._last is None or now.now_ns == self._last.now_ns:
-            return 0.0
-        elapsed_s = (now.now_ns - self._last.now_ns) / _NS_PER_S
-        return (now.completed - self._last.completed) / elapsed_s
+    def _rate(self) -> float:
+        """Return what came back per second lately; a stall shows within that time."""
+        first, last = self._recent[0], self._recent[-1]
+        elapsed_s = (last.now_ns - first.now_ns) / _NS_PER_S
+        return (last.completed - first.completed) / elapsed_s if elapsed_s else 0.0
 
 
 def _offered(plan: Plan, totals: Totals, measured_s: float) -> float | None:

@@ -49,7 +49,8 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
         plan = make_plan(config, job.stream, cpus)
         head = _head(config, job)
         journal = folder.open_journal(head) if folder else None
-        repetitions, outcome = _repeat(config, job, plan, journal, show=show)
+        with Live(quiet=not show) as display:
+            repetitions, outcome = _repeat(config, job, plan, journal, display)
         result = _result(head, job, repetitions, outcome)
         if folder:
             folder.write(result)
@@ -72,7 +73,7 @@ def _result_folder(config: RunConfig) -> Iterator[ResultFolder | None]:
 
 
 def _repeat(
-    config: RunConfig, job: Job, plan: Plan, journal: Journal | None, *, show: bool
+    config: RunConfig, job: Job, plan: Plan, journal: Journal | None, display: Live
 ) -> tuple[list[Repetition], Outcome]:
     """Run the repetitions; the first that does not complete is the last.
 
@@ -83,17 +84,17 @@ def _repeat(
     while outcome.status == "complete" and len(repetitions) < config.repetitions:
         index = len(repetitions) + 1
         try:
-            with Live(f"rep {index}/{config.repetitions}", quiet=not show) as display:
-                repetition, outcome = run_repetition(
-                    plan,
-                    index,
-                    batch=config.batch,
-                    target_per_s=target_rate(config),
-                    make_monitor=lambda ids: Monitor(job.server_pid, ids, job.metrics),
-                    display=display,
-                    verify=job.verify,
-                    journal=journal,
-                )
+            display.begin(f"rep {index}/{config.repetitions}")
+            repetition, outcome = run_repetition(
+                plan,
+                index,
+                batch=config.batch,
+                target_per_s=target_rate(config),
+                make_monitor=lambda ids: Monitor(job.server_pid, ids, job.metrics),
+                display=display,
+                verify=job.verify,
+                journal=journal,
+            )
             repetitions.append(repetition)
             if journal:
                 journal.whole(repetition)

@@ -1,4 +1,4 @@
-"""The console report and the live line: what they say, and that they fit."""
+"""The console report: what it says, and that it fits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from fastbench.cli.report import report
 from fastbench.report import markdown, numbers
 from fastbench.report.console import print_report, render
 from fastbench.report.folder import ResultFolder
-from fastbench.report.live import Live
 from fastbench.results import (
     DatasetInfo,
     NodeCounts,
@@ -176,57 +175,6 @@ def test_report_command_needs_result_json_alone(tmp_path: Path) -> None:
     assert (shown.exit_code, shown.stdout) == (0, render(failing()))
     as_json = CliRunner().invoke(app, [str(tmp_path), "--format", "json"])
     assert from_json(as_json.stdout_bytes) == failing()
-
-
-def update(live: Live, phase: str = "measure", elapsed_s: float = 4.2) -> None:
-    """Show one state."""
-    live.update(phase, elapsed_s, 10.0, 5185, 1234.0, 3.2123, 12.345, 3, 41.3)
-
-
-def test_live_line_is_plain_and_rare_outside_a_terminal() -> None:
-    """Many updates within a moment are one line per phase, with all values in it."""
-    file = io.StringIO()
-    with Live("rep 1/3", file=file) as live:
-        for phase in ("warm-up", "warm-up", "measure", "measure"):
-            update(live, phase)
-
-    lines = file.getvalue().splitlines()
-    assert [line.split()[2] for line in lines] == ["warm-up", "measure"]
-    assert lines[1] == ("rep 1/3 measure 4.2/10 s: 1,234/s  p50/p99 3.21/12.35 ms  3 err  CPU 41%")
-
-
-def test_live_line_is_silent_when_quiet() -> None:
-    """--quiet writes nothing at all."""
-    file = io.StringIO()
-    with Live("rep 1/3", quiet=True, file=file) as live:
-        update(live)
-
-    assert file.getvalue() == ""
-
-
-class Terminal(io.StringIO):
-    """A stream that takes itself for a terminal."""
-
-    def isatty(self) -> bool:
-        """Say so."""
-        return True
-
-
-@pytest.mark.parametrize("columns", ["40", "80", "120"])
-def test_live_line_in_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
-    """In a terminal the line is drawn in one row of it and removed at the end."""
-    monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setenv("TERM", "xterm")
-    file = Terminal()
-    with Live("rep 1/3", file=file) as live:
-        update(live)
-        drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).strip("\r\n")
-    lines = drawn.splitlines()
-
-    assert len(lines) == 1
-    assert lines[0].startswith("rep 1/3 measure")
-    assert len(lines[0]) <= int(columns)
-    assert file.getvalue().endswith("\x1b[2K")
 
 
 def test_interval_of_the_median_is_shown_from_six_repetitions() -> None:

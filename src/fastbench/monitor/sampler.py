@@ -102,6 +102,16 @@ class Monitor:
         """The client's CPU use a moment ago, 100 = one core; None before the first sample."""
         return self._client.cpu_percent
 
+    @property
+    def server_cpu_percent(self) -> float | None:
+        """The local server's CPU use a moment ago, 100 = one core; None where it is not known."""
+        return None if self._server is None else self._server.cpu_percent
+
+    @property
+    def thread_cpu_percents(self) -> tuple[float, ...]:
+        """The worker threads' CPU use in the last second, 100 = one core; empty = not yet known."""
+        return self._threads.recent_percents
+
     def start(self) -> None:
         """Begin to sample; the server has then answered for the first time, or not in time."""
         if self._metrics is not None:

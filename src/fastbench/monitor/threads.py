@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 #: By thread, in the order of the ids: CPU use at each sample, 100 = one core.
 ThreadSeries = list[list[float]]
+
+#: So many samples are about a second.
+RECENT_SAMPLES = 5
 
 
 class ThreadsProbe:
@@ -28,9 +32,16 @@ class ThreadsProbe:
         self._last: dict[int, float] = {}
         self._last_s = time.monotonic()
         self._series: dict[int, list[float]] = {}
+        self._recent: dict[int, deque[float]] = {}
+
+    @property
+    def recent_percents(self) -> tuple[float, ...]:
+        """CPU use of each thread in the last second, 100 = one core; empty before that is known."""
+        recent = [self._recent.get(tid) for tid in self._thread_ids()]
+        return tuple(sum(r) / len(r) for r in recent if r) if all(recent) else ()
 
     def sample(self, at_s: float) -> bool:  # noqa: ARG002 - a probe's interface
-        """Take a sample; False when the series are as long as they may get."""
+        """Take a sample; what would make a series too long is only seen as ``recent_percents``."""
         try:
             clocks = {t.id: t.user_time + t.system_time for t in self._process.threads()}
         except psutil.Error:
@@ -39,9 +50,12 @@ class ThreadsProbe:
         for tid in self._thread_ids():
             if tid in clocks and tid in self._last:
                 percent = 100 * (clocks[tid] - self._last[tid]) / max(now_s - self._last_s, 1e-9)
-                self._series.setdefault(tid, []).append(round(percent, 1))
+                self._recent.setdefault(tid, deque(maxlen=RECENT_SAMPLES)).append(percent)
+                series = self._series.setdefault(tid, [])
+                if len(series) < MAX_SAMPLES:
+                    series.append(round(percent, 1))
         self._last, self._last_s = clocks, now_s
-        return all(len(series) < MAX_SAMPLES for series in self._series.values())
+        return True
 
     def usage(self) -> ThreadSeries | None:
         """Return one series per thread; None where there is no sample."""

@@ -1,59 +1,47 @@
-"""What is shown while a repetition runs: one line in a terminal, a line a second elsewhere."""
+"""What is shown while a run goes on: a view in a terminal, a line a second elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from collections import deque
 from typing import TYPE_CHECKING
 
 from rich import live
 from rich.console import Console
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from fastbench.report import numbers
+from fastbench.report.screen import Screen, time_of
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TextIO
 
-    from rich.console import RenderableType
+    from fastbench.report.progress import Progress
 
 PLAIN_PERIOD_S = 1.0
-BAR_WIDTH = (6, 30)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a repetition has come; rates, latencies and CPU are those of the last moments."""
-
-    phase: str
-    elapsed_s: float  # since the phase began
-    total_s: float | None  # None = it ends by a count or an event, not by time
-    done: int  # inferences in this phase
-    rate_per_s: float
-    p50_ms: float | None
-    p99_ms: float | None
-    errors: int  # everything that did not succeed
-    cpu_percent: float | None  # of the client, 100 = one core
-
-    @property
-    def fraction(self) -> float:
-        """How much of the phase is over, 0 to 1; 0 where that is not known."""
-        return min(1.0, self.elapsed_s / self.total_s) if self.total_s else 0.0
+SCREEN_PERIOD_S = 0.25
+HISTORY_S = 59  # and the second of now
+COLUMNS = (
+    ("test time", 12),
+    ("replies/s", 13),
+    ("replies", 14),
+    ("p50 ms", 10),
+    ("p95 ms", 10),
+    ("p99 ms", 10),
+    ("failed", 8),
+    ("CPU %", 7),
+)
 
 
 class Live:
-    """Shows the progress of one repetition on standard error inside a ``with`` block.
+    """Shows the progress of a run on standard error inside a ``with`` block.
 
-    ``title``: e.g. ``rep 1/3``. ``quiet``: nothing is shown. In a terminal the line is redrawn in
-    place and removed at the end; elsewhere a plain line is written once a second.
+    ``quiet``: nothing is shown. In a terminal a few lines are redrawn in place, at most four times
+    a second, and removed at the end; elsewhere there is a header and then a line a second.
     """
 
-    def __init__(self, title: str, *, quiet: bool = False, file: TextIO | None = None) -> None:
-        self._title = title
+    def __init__(self, *, quiet: bool = False, file: TextIO | None = None) -> None:
         self._quiet = quiet
         self._file = file or sys.stderr
         console = Console(file=self._file, highlight=False)
@@ -62,8 +50,11 @@ class Live:
             if console.is_terminal and not quiet
             else None
         )
+        self._title = ""
         self._phase = ""
         self._next_s = 0.0
+        self._has_header = False
+        self._rates = Rates()
 
     def __enter__(self) -> Self:
         if self._screen is not None:
@@ -79,70 +70,75 @@ class Live:
         if self._screen is not None:
             self._screen.stop()
 
-    def update(  # noqa: PLR0913, PLR0917 - the fields of Progress
-        self,
-        phase: str,
-        elapsed_s: float,
-        total_s: float | None,
-        done: int,
-        rate_per_s: float,
-        p50_ms: float | None,
-        p99_ms: float | None,
-        errors: int,
-        cpu_percent: float | None,
-    ) -> None:
+    def begin(self, title: str) -> None:
+        """Say what is shown from now on, e.g. ``rep 1/3``."""
+        self._title, self._phase = title, ""
+
+    def update(self, progress: Progress) -> None:
         """Show the state of now; may be called as often as one likes."""
         if self._quiet:
             return
-        progress = Progress(
-            phase, elapsed_s, total_s, done, rate_per_s, p50_ms, p99_ms, errors, cpu_percent
-        )
-        if self._screen is not None:
-            width = self._screen.console.width
-            self._screen.update(_line(self._title, progress, width), refresh=True)
-        elif self._is_due(phase):
-            self._file.write(f"{self._title} {phase} {_time(progress)}: {_figures(progress)}\n")
-            self._file.flush()
-
-    def _is_due(self, phase: str) -> bool:
         now_s = time.monotonic()
+        self._rates.add(now_s, progress.rate_per_s)
+        if not self._is_due(progress.phase, now_s):
+            return
+        if self._screen is not None:
+            self._screen.update(Screen(self._title, progress, self._rates.last), refresh=True)
+        else:
+            self._print(progress)
+
+    def _is_due(self, phase: str, now_s: float) -> bool:
         if phase == self._phase and now_s < self._next_s:
             return False
-        self._phase, self._next_s = phase, now_s + PLAIN_PERIOD_S
+        period_s = PLAIN_PERIOD_S if self._screen is None else SCREEN_PERIOD_S
+        self._phase, self._next_s = phase, now_s + period_s
         return True
 
-
-def _line(title: str, progress: Progress, width: int) -> RenderableType:
-    """Return the line with a bar in the middle, where there is room for one."""
-    label, figures = f"{title} {progress.phase:<7}", f"{_time(progress)}  {_figures(progress)}"
-    room = width - len(label) - len(figures) - 2
-    if room < BAR_WIDTH[0]:
-        return Text(f"{label} {figures}", no_wrap=True, overflow="ellipsis")
-    known = progress.total_s is not None
-    bar = ProgressBar(
-        total=1.0 if known else None,
-        completed=progress.fraction,
-        width=min(room, BAR_WIDTH[1]),
-        pulse=not known,
-    )
-    grid = Table.grid(padding=(0, 1))
-    grid.add_row(Text(label, style="bold"), bar, Text(figures))
-    return grid
+    def _print(self, progress: Progress) -> None:
+        if not self._has_header:
+            self._file.write(header() + "\n")
+            self._has_header = True
+        self._file.write(line(self._title, progress) + "\n")
+        self._file.flush()
 
 
-def _time(progress: Progress) -> str:
-    if progress.total_s is None:
-        return f"{progress.elapsed_s:.1f} s"
-    return f"{progress.elapsed_s:.1f}/{progress.total_s:g} s"
+class Rates:
+    """The throughput of the last minute, seen once a second; ``last``: oldest first."""
+
+    def __init__(self) -> None:
+        self.last: deque[float] = deque(maxlen=HISTORY_S)
+        self._next_s: float | None = None
+
+    def add(self, now_s: float, rate_per_s: float) -> None:
+        """Look at the mean rate of the last second; kept is one per second."""
+        if self._next_s is None:
+            self._next_s = now_s + 1
+        if now_s >= self._next_s:
+            self.last.append(rate_per_s)
+            self._next_s = now_s + 1
 
 
-def _figures(progress: Progress) -> str:
-    if not progress.done and not progress.errors:
-        return "no reply yet"
-    decimals = 3 if (progress.p50_ms or 1.0) < 1 else 2
-    p50, p99 = (numbers.milliseconds(v, decimals) for v in (progress.p50_ms, progress.p99_ms))
-    cpu = "" if progress.cpu_percent is None else f"  CPU {progress.cpu_percent:.0f}%"
-    return (
-        f"{numbers.rate(progress.rate_per_s)}/s  p50/p99 {p50}/{p99} ms  "
-        f"{numbers.count(progress.errors)} err{cpu}"
-    )
+def header() -> str:
+    """Return the names of the columns of :func:`line`."""
+    return _row("", [name for name, _ in COLUMNS])
+
+
+def line(title: str, progress: Progress) -> str:
+    """Return the state of now as a row of at most 100 columns; ``-`` where there is no value."""
+    decimals = numbers.milliseconds_decimals(progress.p50_ms)
+    quantiles = (progress.p50_ms, progress.p95_ms, progress.p99_ms)
+    cpu = progress.client_cpu_percent
+    cells = [
+        time_of(progress),
+        numbers.rate(progress.rate_per_s),
+        numbers.count(progress.done),
+        *(numbers.milliseconds(value, decimals) for value in quantiles),
+        numbers.count(progress.errors),
+        "-" if cpu is None else f"{cpu:.0f}",
+    ]
+    return _row(f"{title} {progress.phase}", cells)
+
+
+def _row(label: str, cells: list[str]) -> str:
+    padded = (cell.rjust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True))
+    return f"{label:<16}{''.join(padded)}"
