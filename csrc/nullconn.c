@@ -129,6 +129,7 @@ static void reply(fb_nullconn *c)
 {
     switch (c->reader.kind) {
     case FB_REQUEST_BULK:
+    case FB_REQUEST_OTHER:
         push_bulk(c);
         break;
     case FB_REQUEST_DAG:
@@ -215,7 +216,7 @@ static size_t answer(fb_nullconn *c, const uint8_t *bytes, size_t len)
             break;
         }
         requests++;
-        if (FB_LIKELY(c->reader.kind == FB_REQUEST_OTHER)) {
+        if (FB_LIKELY(c->reader.kind == FB_REQUEST_OTHER && !c->replies->always_bulk)) {
             oks++;
         } else {
             push_oks(c, &oks);

@@ -15,6 +15,7 @@
 typedef struct fb_nullreplies {
     uint8_t *bulk; /* "$4004\r\n…\r\n" */
     uint64_t bulk_len;
+    bool always_bulk;   /* also to commands that read nothing */
     uint8_t *oks;       /* "+OK\r\n" many times, so that a row of them is one piece */
     char (*counts)[8];  /* "*0\r\n", "*1\r\n", … */
     uint8_t *count_len; /* bytes of each */

@@ -297,6 +297,7 @@ fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *e
         fb_nullserver_free(server);
         return NULL;
     }
+    server->replies.always_bulk = config->always_bulk;
     return server;
 }
 

@@ -14,6 +14,8 @@
 
 #include "base.h"
 
+#include <stdbool.h>
+
 #define FB_NULLSERVER_REPLY_BYTES 4004    /* 1001 float32: what MobileNet V1 answers */
 #define FB_NULLSERVER_MAX_REPLY (1 << 30) /* bytes */
 #define FB_NULLSERVER_MAX_THREADS 1024
@@ -25,6 +27,7 @@ typedef struct fb_nullserver_config {
     uint32_t threads;
     const int *cpus;      /* one per thread; NULL = not pinned */
     uint64_t reply_bytes; /* of each bulk string that is read back */
+    bool always_bulk;     /* a bulk string in place of "+OK", too */
 } fb_nullserver_config;
 
 /* What one thread did since start; busy share = cpu_ns / elapsed_ns. */

@@ -9,14 +9,14 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING
 
-from fastbench.config import RunConfig
+from fastbench.config import CommandConfig, RunConfig, TlsConfig
 from fastbench.errors import FastbenchError
 
 if TYPE_CHECKING:
     from fastbench.results import Result
 
 __version__ = _version("fastbench")
-__all__ = ["FastbenchError", "RunConfig", "__version__", "run"]
+__all__ = ["CommandConfig", "FastbenchError", "RunConfig", "TlsConfig", "__version__", "run"]
 
 
 def run(config: RunConfig, *, show: bool = False) -> Result:

@@ -262,6 +262,7 @@ cdef extern from "nullserver.h" nogil:
         uint32_t threads
         const int *cpus
         uint64_t reply_bytes
+        c_bool always_bulk
 
     ctypedef struct fb_nullserver_usage:
         uint64_t cpu_ns

@@ -46,6 +46,7 @@ class NullServer:
         threads: int = 1,
         cpus: Sequence[int] = (),
         reply_bytes: int = 4004,
+        always_bulk: bool = False,
     ) -> None: ...
     @property
     def port(self) -> int: ...

@@ -518,7 +518,7 @@ cdef class NullServer:
     cdef uint32_t threads_
 
     def __cinit__(self, host="127.0.0.1", int port=0, unix_path=None, uint32_t threads=1,
-                  cpus=(), uint64_t reply_bytes=4004):
+                  cpus=(), uint64_t reply_bytes=4004, bint always_bulk=False):
         cdef _Memory memory = _Memory()
         cdef fb_nullserver_config config
         cdef fb_error err
@@ -528,6 +528,7 @@ cdef class NullServer:
         config.threads = self.threads_ = threads
         config.cpus = fill_cpus(cpus, memory)
         config.reply_bytes = reply_bytes
+        config.always_bulk = always_bulk
         self.server = fb_nullserver_new(&config, &err)
         if self.server == NULL:
             check(err.code, &err)

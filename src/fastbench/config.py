@@ -25,6 +25,7 @@ BACKENDS = ("TF", "TFLITE", "TORCH", "ONNX")
 
 
 ARRIVALS = ("constant", "poisson")
+CALIBRATE = ("auto", "always", "never")
 RESP_VERSIONS = (2, 3)
 TLS_VERSIONS = ("1.2", "1.3")
 TLS_SCHEMES = ("rediss://", "redisais://")
@@ -132,6 +133,9 @@ class RunConfig:
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime.
     ``max_errors``: end the run after that many failed inferences; None = never.
+    ``calibrate``: measure the client's own ceiling against the null server: ``auto`` once per plan
+    and host, ``always`` anew, ``never``. ``null_server``: URL of a null server on the server's
+    host for that; None = one in this process.
     ``out``: folder for the result files; None = nothing is written.
     ``command``: what the workload ``command`` sends.
     ``tls``: for targets over TLS; None = as :class:`TlsConfig` is by default.
@@ -172,6 +176,8 @@ class RunConfig:
     max_errors: int | None = None
     fail_fast: bool = False
     seed: int = 1
+    calibrate: str = "auto"
+    null_server: str | None = None
     out: Path | None = None
     command: CommandConfig | None = None
     tls: TlsConfig | None = None
@@ -201,6 +207,7 @@ class RunConfig:
         _check_choice("form", self.form, FORMS)
         _check_choice("dialect", self.dialect, DIALECTS)
         _check_choice("arrivals", self.arrivals, ARRIVALS)
+        _check_choice("calibrate", self.calibrate, CALIBRATE)
         if self.backend is not None:
             _check_choice("backend", self.backend, BACKENDS)
         _check_device(self.device)

@@ -408,7 +408,8 @@ class Calibration(_Data, frozen=True, kw_only=True):
 class Evidence(_Data, frozen=True, kw_only=True):
     """One thing that speaks for or against the client; the worst ``status`` makes the verdict.
 
-    ``status``: ``ok``, ``suspect``, ``client-limited`` or ``not available``. ``figure`` and
+    ``status``: ``ok``, ``note`` (worth knowing, no doubt), ``suspect``, ``client-limited`` or
+    ``not available``. ``figure`` and
     ``threshold`` are for reading, ``value`` and ``limit`` the same as numbers where there is one.
     """
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fastbench import platform_info
+from fastbench.calibrate import calibrate_for, find_null_server
 from fastbench.errors import FastbenchError
 from fastbench.journal import Head
 from fastbench.load import allow_connections, choose_cpus, make_plan
@@ -20,6 +21,7 @@ from fastbench.results import SCHEMA_VERSION, Result
 from fastbench.schedules import target_rate
 from fastbench.summary import summarize
 from fastbench.targets import parse_target
+from fastbench.verdict import judge
 from fastbench.warnings import assess
 from fastbench.workloads import OPEN
 
@@ -45,6 +47,8 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
     parse_target(config.target)
     cpus = choose_cpus(config)
     allow_connections(config.total_connections)
+    if config.null_server is not None:
+        find_null_server(config.null_server)  # better now than after the run
     with _result_folder(config) as folder, OPEN[config.workload](config) as job:
         plan = make_plan(config, job.stream, cpus)
         head = _head(config, job)
@@ -52,6 +56,7 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
         with Live(quiet=not show) as display:
             repetitions, outcome = _repeat(config, job, plan, journal, display)
         result = _result(head, job, repetitions, outcome)
+        result = _proven(config, plan, result)
         if folder:
             folder.write(result)
     return result
@@ -108,6 +113,14 @@ def _repeat(
                 raise
             outcome = Outcome("interrupted")
     return repetitions, outcome
+
+
+def _proven(config: RunConfig, plan: Plan, result: Result) -> Result:
+    """Add what the client can do at all, and the verdict on it."""
+    if result.status == "complete":
+        calibration = calibrate_for(config, plan, result.repetitions)
+        result = msgspec.structs.replace(result, calibration=calibration)
+    return msgspec.structs.replace(result, verdict=judge(result))
 
 
 def _head(config: RunConfig, job: Job) -> Head:

@@ -13,6 +13,7 @@ from fastbench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LOOPBACK = ("localhost", "127.", "::1")
 DEFAULT_PORTS = {"redisai": 6379, "redis": 6379}
 SECURE = {"redisais": "redisai", "rediss": "redis"}
 SCHEMES = (
@@ -91,6 +92,13 @@ def _single(url: str) -> Iterator[str]:
     )
     for place in places.split(","):
         yield "".join((scheme, colon, login, at, place, *follows))
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a target certainly runs on this machine: embedded, a unix socket, loopback."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "embedded" or parts.scheme.endswith("+unix") or host.startswith(LOOPBACK)
 
 
 def _split(url: str) -> SplitResult:

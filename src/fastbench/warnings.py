@@ -6,7 +6,6 @@ A rule takes a result and yields its warnings; adding one is a function and a li
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from fastbench.results import QUANTILES, Result, Warning  # noqa: A004 - the field's word
 from fastbench.steadiness import examine
@@ -24,8 +23,6 @@ SHORT_RUN_S = 5.0
 UNSTABLE = 0.10  # (max - min) / median of the rate over repetitions
 UNSTEADY = 0.25  # of the inferences that could be in flight
 STEAL_PERCENT = 1.0
-
-LOOPBACK = ("localhost", "127.", "::1")
 
 
 def assess(result: Result) -> list[Warning]:
@@ -132,16 +129,6 @@ def _clipped(result: Result) -> Iterator[Warning]:
         )
 
 
-def _thread_busy(result: Result) -> Iterator[Warning]:
-    busiest = max((t.busy for t in _threads(result)), default=0.0)
-    if busiest > BUSY:
-        yield Warning(
-            code="thread-busy",
-            message=f"a client thread was {busiest:.0%} busy: the client may be the bottleneck",
-            advice="use more --threads on more CPUs, or another machine for the client",
-        )
-
-
 def _schedule_missed(result: Result) -> Iterator[Warning]:
     """Say when an open loop did not send on schedule: its clients waited longer than it seems."""
     paced = [r for r in result.repetitions if r.target_per_s]
@@ -168,19 +155,6 @@ def _insecure(result: Result) -> Iterator[Warning]:
         )
 
 
-def _oversubscribed(result: Result) -> Iterator[Warning]:
-    threads = int(result.config.get("threads", 1))
-    allowed = result.platform.get("cpus_allowed", [])
-    cpus = min(len(allowed), float(result.platform.get("cpu_limit", len(allowed))))
-    if allowed and threads > cpus:
-        yield Warning(
-            code="oversubscribed",
-            message=f"{threads} threads share {cpus:g} CPUs: they wait for each other, and that "
-            "is in the latencies",
-            advice=f"use --threads {max(1, int(cpus))} or fewer, with more --connections",
-        )
-
-
 def _unpinned(result: Result) -> Iterator[Warning]:
     unpinned = {t.name for t in _threads(result) if t.cpu is None}
     if unpinned:
@@ -189,43 +163,6 @@ def _unpinned(result: Result) -> Iterator[Warning]:
             message=f"{len(unpinned)} client threads were not pinned: the kernel may have moved "
             "them between CPUs",
             advice="leave out --no-pin, or allow the process as many CPUs as it has threads",
-        )
-
-
-def _same_machine(result: Result) -> Iterator[Warning]:
-    if _is_local(result.target.url) or any(r.server for r in result.repetitions):
-        yield Warning(
-            code="same-machine",
-            message="client and server ran on one machine and shared its CPUs and caches",
-            advice="use two machines for numbers to publish, or separate them with --cpus",
-        )
-
-
-def _host(result: Result) -> Iterator[Warning]:
-    hosts = [r.client.host for r in result.repetitions if r.client.host]
-    steal = max((h.steal_percent_mean for h in hosts), default=0.0)
-    swapped = sum(h.swap_in_bytes for h in hosts)
-    if steal > STEAL_PERCENT:
-        yield Warning(
-            code="cpu-steal",
-            message=f"the hypervisor took {steal:.1f} % of the CPU time away",
-            advice="use a machine of its own, or a quieter hour",
-        )
-    if swapped:
-        yield Warning(
-            code="swapping",
-            message=f"{swapped / 2**20:,.1f} MiB were swapped in during the run",
-            advice="free memory, or use a smaller dataset",
-        )
-
-
-def _major_faults(result: Result) -> Iterator[Warning]:
-    faults = sum(t.major_faults for t in _threads(result))
-    if faults:
-        yield Warning(
-            code="major-faults",
-            message=f"client threads waited {faults:,} times for the disk (major page faults)",
-            advice="the dataset does not fit the page cache: free memory or use fewer rows",
         )
 
 
@@ -355,13 +292,8 @@ RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
     _unsteady,
     _clipped,
     _schedule_missed,
-    _thread_busy,
     _insecure,
-    _oversubscribed,
     _unpinned,
-    _same_machine,
-    _host,
-    _major_faults,
     _cold_cache,
     _governor,
     _few_samples,
@@ -385,9 +317,3 @@ def _share(count: int, result: Result) -> str:
 def _threads(result: Result) -> list[ThreadUsage]:
     repetitions: list[Repetition] = result.repetitions
     return [thread for r in repetitions for thread in r.client.threads]
-
-
-def _is_local(url: str) -> bool:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return parts.scheme == "embedded" or parts.scheme.endswith("+unix") or host.startswith(LOOPBACK)

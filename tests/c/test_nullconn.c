@@ -300,6 +300,19 @@ static void test_backpressure(void)
     talk_close(&t);
 }
 
+/* Every command may be answered by a value, except those that redis answers in its own way. */
+static void test_always_bulk(void)
+{
+    talk t;
+    REQUIRE(talk_open(&t, 3, true, 100));
+    t.replies.always_bulk = true;
+    say(&t, "SET k v\r\nLPUSH l x\r\nPING\r\nGET k\r\n", 36, SIZE_MAX, false);
+    hear(&t, 9 + 9 + 7 + 9);
+    CHECK_EQ(9 + 9 + 7 + 9, t.received_len);
+    CHECK(memcmp(t.received, "$3\r\n\0\0\0\r\n$3\r\n\0\0\0\r\n+PONG\r\n$3\r\n\0\0\0\r\n", 34) == 0);
+    talk_close(&t);
+}
+
 /* A whole read full of commands whose replies are many pieces waits its turn and is answered. */
 static void test_more_than_room(void)
 {
@@ -373,6 +386,7 @@ int main(void)
     RUN(test_echo);
     RUN(test_big_bodies);
     RUN(test_backpressure);
+    RUN(test_always_bulk);
     RUN(test_more_than_room);
     RUN(test_protocol_error);
     RUN(test_quit);

@@ -100,7 +100,7 @@ class Ends(options.Ends):
     warmup_s: Annotated[float, Option("--warmup", help="Seconds of load before measuring.")] = 0.0
 
 
-@gathers(What, Load, Ends, options.Tls, Login, options.Output)
+@gathers(What, Load, Ends, options.Tls, Login, options.Proof, options.Output)
 def command(given: Given) -> None:
     """Send any commands and report throughput and latency.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN
+from fastbench.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, EXIT_OK, EXIT_RUN, UsageError
+from fastbench.verdict import CLIENT_OK
 
 if TYPE_CHECKING:
     from fastbench.cli.gather import Given
@@ -20,11 +21,27 @@ def execute(config: RunConfig, given: Given) -> int:
 
     check_format(given.values["output_format"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it then ends as Ctrl-C does
+    required = _required(given)
     result = runner.run(config, show=not given.values["quiet"])
     print_result(result, given.values["output_format"])
     if result.status == "interrupted":
         return EXIT_INTERRUPTED
-    return EXIT_OK if _is_good(result) else EXIT_RUN
+    if not _is_good(result):
+        return EXIT_RUN
+    verdict = result.verdict.verdict if result.verdict else None
+    return EXIT_OK if required in {None, verdict} else EXIT_THRESHOLD
+
+
+def _required(given: Given) -> str | None:
+    """Return the verdict that the user requires; None = any.
+
+    Raises :class:`UsageError` where it is not one that can be required.
+    """
+    required: str | None = given.values["require"]
+    if required not in {None, CLIENT_OK}:
+        msg = f"--require {required!r}: must be {CLIENT_OK}"
+        raise UsageError(msg)
+    return required
 
 
 def _is_good(result: Result) -> bool:

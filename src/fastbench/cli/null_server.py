@@ -20,6 +20,9 @@ def null_server(
         int,
         typer.Option(min=0, max=1 << 30, help="Bytes of each tensor or value that is read back."),
     ] = 4004,
+    always_bulk: Annotated[
+        bool, typer.Option("--always-bulk", help="Answer so to every command, not only reads.")
+    ] = False,
 ) -> None:
     """Answer RESP requests at once with replies of the right shape; Ctrl-C ends it."""
     import signal
@@ -30,7 +33,7 @@ def null_server(
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # they are waited for below
     path = None if unix is None else str(unix)
-    server = NullServer(host, port, path, threads, reply_bytes=reply_bytes)
+    server = NullServer(host, port, path, threads, reply_bytes=reply_bytes, always_bulk=always_bulk)
     with server:
         where = f"unix:{path}" if path else f"{host}:{server.port}"
         typer.echo(f"fastbench null-server: ready on {where}")

@@ -119,6 +119,27 @@ class Tls(Group):
     tls_min_version: Annotated[str, Option(help="1.2 or 1.3.")] = "1.2"
 
 
+class Proof(Group):
+    """Whether the client was the bottleneck."""
+
+    PANEL: ClassVar[str] = "Proof that the client was not the bottleneck"
+
+    calibrate: Annotated[
+        str,
+        Option(
+            help="Measure the client's own ceiling against the null server: auto (once per plan "
+            "and host), always or never."
+        ),
+    ] = "auto"
+    null_server: Annotated[
+        str | None,
+        Option(help="URL of a 'fastbench null-server' on the server's host, for that."),
+    ] = None
+    require: Annotated[str | None, Option(help="client-ok: exit with 3 on any other verdict.")] = (
+        None
+    )
+
+
 class Output(Group):
     """What becomes of the result."""
 

@@ -76,7 +76,7 @@ class Output(options.Output):
     verify: Annotated[int, Option(help="Replies per repetition to compare with onnxruntime.")] = 0
 
 
-@gathers(What, options.Load, options.Ends, options.Tls, Login, Output)
+@gathers(What, options.Load, options.Ends, options.Tls, Login, options.Proof, Output)
 def run(given: Given) -> None:
     """Drive a model server and report throughput and latency.
 

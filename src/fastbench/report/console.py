@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
-    from fastbench.results import Counts, Result
+    from fastbench.results import Counts, Evidence, Result
 
 PLAIN_WIDTH = 100
+ALWAYS_SHOWN = {"threads", "headroom"}  # evidence that speaks also when it is ok
 
 
 def print_report(result: Result, file: TextIO | None = None) -> None:
@@ -63,6 +64,7 @@ class ConsoleReport:
         yield _heading(result)
         yield _grid(facts(result))
         yield Text(f"\n{headline(result, counts)}", style="bold")
+        yield from _verdict(result)
         if result.error:
             yield Text(f"{early(result)}: {numbers.printable(result.error)}", style="bold")
         if result.repetitions:
@@ -76,6 +78,21 @@ class ConsoleReport:
             yield from _verification(result)
             yield from _unavailable(result)
         yield from _warnings(result)
+
+
+def _verdict(result: Result) -> Iterator[RenderableType]:
+    """Yield the verdict with what is not simply ok; the rest is named in one line."""
+    if result.verdict is None:
+        return
+    yield Text(f"\nverdict: {result.verdict.verdict}", style="bold")
+    shown = [e for e in result.verdict.evidence if e.status != "ok" or e.name in ALWAYS_SHOWN]
+    lines = [(f"{e.name}: {e.status}", _weighed(e)) for e in shown]
+    rest = [e.name for e in result.verdict.evidence if e not in shown]
+    yield _grid([*lines, ("ok", ", ".join(rest))] if rest else lines)
+
+
+def _weighed(evidence: Evidence) -> str:
+    return _with_advice(f"{evidence.figure} (wanted: {evidence.threshold})", evidence.advice)
 
 
 def _heading(result: Result) -> Text:

@@ -1,0 +1,259 @@
+"""What the client itself can do: a plan without its schedule against the null server.
+
+The ceiling is threads / CPU seconds per inference of the worker threads, not the rate that was
+reached: that one is often bound by round trips or by the null server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fastbench import platform_info
+from fastbench._engine import Engine, NullServer
+from fastbench.cache import cache_folder
+from fastbench.errors import FastbenchError, UsageError
+from fastbench.plan import ANY_LENGTH, CLOSED_LOOP, Data, Message, Plan, Stream
+from fastbench.repetition import now_utc
+from fastbench.results import Calibration
+from fastbench.servers.redis_server import RedisServer
+from fastbench.targets import parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastbench.config import RunConfig
+    from fastbench.plan import Address
+    from fastbench.results import Repetition
+
+WARMUP_S = 0.1
+MEASURE_S = 0.5
+SERVER_BUSY = 0.80  # above it the null server, not the client, bounds the rate
+_POLL_S = 0.05
+_NS = 1e9
+_SMALL_BYTES = 16  # a reply on the wire up to that is as good as "+OK"
+_BULK_FRAME = 7  # of "$0" and the line ends around a value; longer lengths have more digits
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Replies:
+    """What the null server answers with: ``value_bytes`` in each bulk string.
+
+    ``always_bulk``: to every command, not only to those that read.
+    """
+
+    value_bytes: int
+    always_bulk: bool = False
+
+
+def calibrate_for(
+    config: RunConfig, plan: Plan, repetitions: list[Repetition]
+) -> Calibration | None:
+    """Return the client's ceiling with the plan and replies of a run.
+
+    None where it is not wanted or cannot be measured: what was measured before is not lost for it.
+    """
+    answered = sum(r.counts.ok + r.counts.errors for r in repetitions)
+    if config.calibrate == "never" or not answered:
+        return None
+    received = sum(r.client.bytes_received for r in repetitions)
+    with contextlib.suppress(FastbenchError):
+        return calibrate(
+            plan,
+            replies_like(plan, received, answered),
+            fresh=config.calibrate == "always",
+            address=None if config.null_server is None else find_null_server(config.null_server),
+        )
+    return None
+
+
+def replies_like(plan: Plan, bytes_received: int, answered: int) -> Replies:
+    """Return replies as those that were seen: ``bytes_received`` for ``answered`` inferences.
+
+    Where the plan says what must come back, that counts; else the mean size of a reply does.
+    """
+    expected = [e.length for s in plan.streams for m in s.messages for e in m.expect]
+    values = [length for length in expected if length != ANY_LENGTH and length > 0]
+    if values:
+        return Replies(max(values))
+    per_reply = bytes_received / max(answered, 1) / _mean_replies(plan)
+    if per_reply <= _SMALL_BYTES:
+        return Replies(0)
+    value = max(0, round(per_reply) - _BULK_FRAME)
+    return Replies(max(0, round(per_reply) - _BULK_FRAME - len(str(value))), always_bulk=True)
+
+
+def _mean_replies(plan: Plan) -> float:
+    messages = [m for s in plan.streams for m in s.messages]
+    return sum(m.replies for m in messages) / len(messages)
+
+
+def calibrate(
+    plan: Plan, replies: Replies, *, fresh: bool = False, address: Address | None = None
+) -> Calibration | None:
+    """Return what the client does with ``plan``, from an earlier calibration where there is one.
+
+    ``fresh``: measure anew. ``address``: of a null server elsewhere; None = one in this process.
+    None where it cannot be measured: over TLS, which the null server does not speak, or where
+    the client had no time to send anything.
+    Raises :class:`FastbenchError` where the null server cannot be reached.
+    """
+    if any(s.tls is not None for s in plan.streams):
+        return None
+    file = _cache_file(plan, replies, address)
+    earlier = None if fresh else _read(file)
+    if earlier is not None:
+        return msgspec.structs.replace(earlier, cached=True)
+    if address is not None:
+        found = _measure(plan, address, None)
+    else:
+        with _null_server(plan, replies) as (server, where):
+            found = _measure(plan, where, server)
+    if found is not None:
+        _write(file, found)
+    return found
+
+
+def find_null_server(url: str) -> Address:
+    """Return the address of a null server elsewhere.
+
+    Raises :class:`UsageError` where what answers there is something else, and as
+    :class:`fastbench.servers.redis_server.RedisServer` where nothing does.
+    """
+    with RedisServer(parse_target(url)) as server:
+        if not server.is_null_server:
+            msg = f"--null-server {url}: a {server.name} answers there, not 'fastbench null-server'"
+            raise UsageError(msg)
+        return server.address
+
+
+@contextlib.contextmanager
+def _null_server(plan: Plan, replies: Replies) -> Iterator[tuple[NullServer, Address]]:
+    """Run a null server on CPUs that the plan leaves free, on the same kind of socket."""
+    spare = [cpu for cpu in platform_info.allowed_cpus() if cpu not in plan.cpus]
+    threads = max(1, min(plan.threads, len(spare)))
+    unix = isinstance(plan.streams[0].addresses[0], str)
+    with tempfile.TemporaryDirectory(prefix="fastbench-null-") as folder:
+        path = str(Path(folder, "socket")) if unix else None
+        server = NullServer(
+            "127.0.0.1",
+            0,
+            path,
+            threads,
+            tuple(spare[:threads]),
+            reply_bytes=replies.value_bytes,
+            always_bulk=replies.always_bulk,
+        )
+        with server:
+            yield server, path or ("127.0.0.1", server.port)
+
+
+def against(plan: Plan, address: Address) -> Plan:
+    """Return the plan in a closed loop against a null server, which knows no right answers."""
+    return dataclasses.replace(
+        plan,
+        streams=tuple(_stream(s, address) for s in plan.streams),
+        warmup_ns=round(WARMUP_S * _NS),
+        duration_ns=round(MEASURE_S * _NS),
+        requests=0,
+        captures=0,
+        max_errors=-1,
+        spin_ns=0,
+    )
+
+
+def _stream(stream: Stream, address: Address) -> Stream:
+    return dataclasses.replace(
+        stream,
+        addresses=(address,),
+        messages=tuple(_any_answer(m) for m in stream.messages),
+        opening=(),  # what logs in is nobody else's business
+        schedule=CLOSED_LOOP,
+        max_outstanding=0,
+    )
+
+
+def _any_answer(message: Message) -> Message:
+    return dataclasses.replace(message, expect=())
+
+
+def _measure(plan: Plan, address: Address, server: NullServer | None) -> Calibration | None:
+    with Engine(against(plan, address)) as engine:
+        engine.start()
+        while not engine.wait(_POLL_S):
+            pass
+        engine.join()
+        totals = [engine.totals(i) for i in range(len(plan.streams))]
+        cpu_ns = sum(t.user_ns + t.system_ns for t in engine.threads())
+        measured_s = (totals[0].end_ns - totals[0].begin_ns) / _NS
+    answered = sum(t.answered for t in totals)
+    if not answered or not cpu_ns:
+        return None
+    busy = max(share for share, _, _ in server.stats()) if server else 0.0
+    return Calibration(
+        ceiling_per_s=plan.threads * answered / (cpu_ns / _NS),
+        cpu_us_per_inference=cpu_ns / 1e3 / answered,
+        raw_per_s=answered / measured_s,
+        raw_is_bound=busy > SERVER_BUSY,
+        server_busy=busy,
+        server="in process" if server else str(address),
+        measured_s=measured_s,
+        at=now_utc(),
+    )
+
+
+# ---- kept for the next run of the same plan on this host
+
+
+def _cache_file(plan: Plan, replies: Replies, address: Address | None) -> Path:
+    """Return where the calibration is kept: by all that it depends on."""
+    same = against(plan, "")
+    streams = [dataclasses.replace(s, data=_sizes(s)) for s in same.streams]
+    unix = isinstance(plan.streams[0].addresses[0], str)
+    what = (
+        version("fastbench"),
+        platform.node(),
+        platform.release(),
+        platform_info.describe().get("cpu_model"),
+        unix,
+        address,
+        _rounded(replies),
+        repr(dataclasses.replace(same, seed=0, streams=tuple(streams))),
+    )
+    name = hashlib.sha256(repr(what).encode()).hexdigest()[:32]
+    return cache_folder() / "calibrations" / f"{name}.json"
+
+
+def _sizes(stream: Stream) -> tuple[Data, ...]:
+    """Where the data lies, and what it is, makes no difference."""
+    return tuple(dataclasses.replace(d, path="", offset=0) for d in stream.data)
+
+
+def _rounded(replies: Replies) -> tuple[int, bool]:
+    """Mean sizes differ a little from run to run: two digits of them name the same plan."""
+    return int(float(f"{replies.value_bytes:.1e}")), replies.always_bulk
+
+
+def _read(file: Path) -> Calibration | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Calibration)
+    except (OSError, msgspec.MsgspecError):
+        return None  # never made, or unreadable: it is measured again
+
+
+def _write(file: Path, calibration: Calibration) -> None:
+    """Keep it; a cache that cannot be written only means that it is measured again."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(msgspec.json.encode(calibration))
+        temporary.replace(file)

@@ -1,0 +1,180 @@
+"""The client's ceiling: measured with the plan's own sizes, kept per plan, never with a login."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import pytest
+from support.fakeserver import FakeServer, Reply, always
+from support.streams import PING, stream_of
+
+from fastbench._engine import NullServer
+from fastbench.calibrate import MEASURE_S, Replies, against, calibrate, replies_like
+from fastbench.config import CommandConfig, RunConfig
+from fastbench.errors import UsageError
+from fastbench.plan import CLOSED_LOOP, Expect, Message, Plan, Rate, Schedule, Text, Tls
+from fastbench.runner import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+S = 1_000_000_000
+GET = Message((Text(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"),), replies=1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep calibrations in a folder of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "fastbench" / "calibrations"
+
+
+def plan_of(*messages: Message, address: tuple[str, int] | str = ("192.0.2.1", 1)) -> Plan:
+    """Return a plan of one thread to an address where nobody is."""
+    stream = stream_of(address, connections=4, pipeline=8, message=messages[0])
+    return Plan(streams=(dataclasses.replace(stream, messages=messages),), threads=1)
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_the_ceiling_is_cpu_time(unix: bool) -> None:
+    """Threads over CPU seconds per inference, and the rate that was reached is not above it."""
+    plan = plan_of(PING, address="/nowhere" if unix else ("192.0.2.1", 1))
+
+    found = calibrate(plan, Replies(0))
+
+    assert found is not None
+    assert found.ceiling_per_s == pytest.approx(1e6 / found.cpu_us_per_inference)
+    # Accounting by the kernel is not exact to the last tick.
+    assert 0 < found.raw_per_s < 1.2 * found.ceiling_per_s
+    assert found.measured_s == pytest.approx(MEASURE_S)
+    assert not found.cached
+
+
+def test_it_is_kept_per_plan(cache: Path) -> None:
+    """The same plan is not measured twice, another is; fresh always is."""
+    first = calibrate(plan_of(PING), Replies(0))
+    again = calibrate(plan_of(PING, address=("198.51.100.9", 7)), Replies(0))
+    other = calibrate(dataclasses.replace(plan_of(PING), timeout_ns=S), Replies(0))
+    fresh = calibrate(plan_of(PING), Replies(0), fresh=True)
+
+    assert first is not None
+    assert again == dataclasses_replaced(first)
+    assert other is not None
+    assert not other.cached
+    assert fresh is not None
+    assert not fresh.cached
+    assert len(list(cache.iterdir())) == 2
+
+
+def dataclasses_replaced(calibration: object) -> object:
+    """Return the calibration as it is when it comes from the cache."""
+    import msgspec
+
+    return msgspec.structs.replace(calibration, cached=True)  # type: ignore[type-var]
+
+
+def test_a_damaged_cache_is_measured_again(cache: Path) -> None:
+    """What cannot be read is as good as not there."""
+    calibrate(plan_of(PING), Replies(0))
+    (file,) = cache.iterdir()
+    file.write_bytes(b'{"ceiling_per_s": ')
+
+    again = calibrate(plan_of(PING), Replies(0))
+
+    assert again is not None
+    assert not again.cached
+
+
+def test_the_schedule_and_the_login_are_left_out() -> None:
+    """Against the null server the loop is closed, any answer will do, and no password goes out."""
+    stream = dataclasses.replace(
+        stream_of(("192.0.2.1", 1), message=dataclasses.replace(PING, expect=(Expect(b"+"),))),
+        opening=(Message((Text(b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n"),), 1),),
+        schedule=Schedule(1, (Rate(10.0, 10.0),)),
+        max_outstanding=5,
+    )
+    plan = against(Plan(streams=(stream,), threads=1, requests=7, spin_ns=9), ("127.0.0.1", 2))
+
+    (changed,) = plan.streams
+    assert changed.addresses == (("127.0.0.1", 2),)
+    assert changed.schedule == CLOSED_LOOP
+    assert changed.opening == ()
+    assert changed.messages == (PING,)
+    assert plan.requests == 0
+    assert plan.spin_ns == 0
+
+
+@pytest.mark.parametrize(
+    ("messages", "received", "answered", "replies"),
+    [
+        ((PING,), 700, 100, Replies(0)),
+        ((PING,), 500, 100, Replies(0)),
+        ((GET,), 1_007, 1, Replies(997, always_bulk=True)),
+        ((GET,), 10_700, 10, Replies(1_060, always_bulk=True)),
+        ((dataclasses.replace(GET, replies=2),), 2_000, 1, Replies(990, always_bulk=True)),
+        ((dataclasses.replace(GET, expect=(Expect(b"$", 4004),)),), 9, 9, Replies(4004)),
+    ],
+)
+def test_replies_are_as_those_seen(
+    messages: tuple[Message, ...], received: int, answered: int, replies: Replies
+) -> None:
+    """The plan's own sizes count; without them the mean reply is made of the same length."""
+    found = replies_like(plan_of(*messages), received, answered)
+
+    assert found.always_bulk == replies.always_bulk
+    assert found.value_bytes == pytest.approx(replies.value_bytes, abs=4)
+
+
+def test_tls_cannot_be_calibrated() -> None:
+    """The null server speaks no TLS: nothing is claimed."""
+    plan = plan_of(PING)
+    secured = dataclasses.replace(plan.streams[0], tls=Tls(server_name="a"))
+
+    assert calibrate(dataclasses.replace(plan, streams=(secured,)), Replies(0)) is None
+
+
+def config_for(server: FakeServer, **fields: object) -> RunConfig:
+    """Return a short run of PINGs."""
+    assert isinstance(server.address, tuple)
+    return RunConfig(
+        target=f"redis://127.0.0.1:{server.address[1]}",
+        workload="command",
+        command=CommandConfig(commands=(("PING",),)),
+        requests=50,
+        warmup_s=0.0,
+        repetitions=1,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def test_a_run_is_calibrated_once(cache: Path) -> None:
+    """The first run measures, the second finds it, a third may leave it out."""
+    with FakeServer(always(Reply(b"+PONG\r\n"))) as server:
+        first, second = (run(config_for(server)) for _ in range(2))
+        never = run(config_for(server, calibrate="never"))
+
+    assert first.calibration is not None
+    assert not first.calibration.cached
+    assert second.calibration is not None
+    assert second.calibration.cached
+    assert never.calibration is None
+    assert never.verdict is not None
+    assert {e.status for e in never.verdict.evidence if e.name == "headroom"} == {"not available"}
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_null_server_elsewhere() -> None:
+    """It may run on the server's host; anything else there is refused by name before the run."""
+    with NullServer() as null_server, FakeServer() as server:
+        assert isinstance(server.address, tuple)
+        url = f"redis://127.0.0.1:{null_server.port}"
+        other = f"redis://127.0.0.1:{server.address[1]}"
+        result = run(config_for(server, null_server=url))
+        asked = len(server.requests)
+        with pytest.raises(UsageError, match=r"--null-server .*: a Redis .* answers there"):
+            run(config_for(server, null_server=other))
+
+    assert result.calibration is not None
+    assert result.calibration.server == str(("127.0.0.1", null_server.port))
+    assert len(server.requests) < asked + 50

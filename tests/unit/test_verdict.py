@@ -1,0 +1,227 @@
+"""The verdict: each piece of evidence speaks by its threshold and only then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from support.sample_result import client, repetition, result
+
+from fastbench.results import (
+    Calibration,
+    Evidence,
+    InterfaceUsage,
+    Latency,
+    Repetition,
+    Result,
+    TargetInfo,
+    Verdict,
+)
+from fastbench.verdict import judge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+changed = msgspec.structs.replace
+KNOWN_HOST = {
+    "thermal_throttles": 0,
+    "quota_throttled_s": 0.0,
+    "tcp_segments_sent": 100_000,
+    "tcp_retransmits": 0,
+    "interfaces": [],
+}
+
+
+def steady() -> Repetition:
+    """Return a closed loop of 4 slots whose rate and response times agree."""
+    r = repetition(1)
+    assert r.response_ms.mean is not None
+    return changed(r, inferences_per_s=4e3 / r.response_ms.mean)
+
+
+NEEDED_PER_S = steady().inferences_per_s
+
+
+def fair(**fields: Any) -> Result:
+    """Return a run whose client has nothing to hide: it can do far more than was needed."""
+    run = result(steady())
+    return changed(run, **{"calibration": calibration(10_000.0), **fields})
+
+
+def calibration(ceiling_per_s: float) -> Calibration:
+    """Return a calibration with that ceiling."""
+    return Calibration(
+        ceiling_per_s=ceiling_per_s,
+        cpu_us_per_inference=1e6 / ceiling_per_s,
+        raw_per_s=ceiling_per_s / 2,
+        raw_is_bound=True,
+        server_busy=0.9,
+        server="in process",
+        measured_s=0.5,
+    )
+
+
+def with_client(**fields: Any) -> Result:
+    """Return the fair run with its client's books changed."""
+    run = fair()
+    r = run.repetitions[0]
+    return changed(run, repetitions=[changed(r, client=changed(r.client, **fields))])
+
+
+def with_thread(**fields: Any) -> Result:
+    """Return the fair run with its only thread changed."""
+    return with_client(threads=[changed(client().threads[0], **fields)])
+
+
+def with_host(**fields: Any) -> Result:
+    """Return the fair run on another host."""
+    host = client().host
+    assert host is not None
+    return with_client(host=changed(host, **{**KNOWN_HOST, **fields}))
+
+
+def with_repetition(**fields: Any) -> Result:
+    """Return the fair run with its repetition changed."""
+    run = fair()
+    return changed(run, repetitions=[changed(run.repetitions[0], **fields)])
+
+
+def late(p99_ms: float, **client_fields: Any) -> Result:
+    """Return an open loop with that send lag; the median service time is about 3 ms."""
+    run = with_client(**client_fields)
+    lag = Latency(count=4000, p50=0.01, p99=p99_ms)
+    r = changed(run.repetitions[0], send_lag_ms=lag, target_per_s=NEEDED_PER_S)
+    return changed(run, repetitions=[r])
+
+
+def link(megabytes_per_s: float) -> InterfaceUsage:
+    """Return an interface of 1 Gbit/s that carried so much at most."""
+    return InterfaceUsage(
+        name="eth0",
+        speed_mbit_per_s=1000,
+        sent_bytes_per_s=1e6,
+        received_bytes_per_s=1e6,
+        sent_bytes_per_s_max=megabytes_per_s * 1e6,
+        received_bytes_per_s_max=1e6,
+    )
+
+
+def found(run: Result, name: str) -> Evidence:
+    """Return the evidence of that name; fails where there is not exactly one."""
+    (evidence,) = [e for e in judge(run).evidence if e.name == name]
+    return evidence
+
+
+def test_a_fair_run_is_client_ok() -> None:
+    """Nothing speaks against the client; what is not known is named, not passed over."""
+    verdict = judge(fair())
+
+    assert verdict.verdict == "client-ok"
+    assert {e.status for e in verdict.evidence} == {"ok", "not available"}
+    assert {e.name for e in verdict.evidence if e.status == "not available"} == {
+        "reply lag",
+        "heat",
+        "CPU quota",
+        "network",
+    }
+
+
+@pytest.mark.parametrize(
+    ("run", "name", "status"),
+    [
+        (with_thread(busy=0.79), "threads", "ok"),
+        (with_thread(busy=0.80), "threads", "client-limited"),
+        (with_thread(busy=0.30, run_delay_s=1.9), "threads", "ok"),
+        (with_thread(busy=0.30, run_delay_s=2.1), "threads", "client-limited"),
+        (with_thread(elapsed_s=0.0), "threads", "not available"),
+        (fair(calibration=calibration(2.01 * NEEDED_PER_S)), "headroom", "ok"),
+        (fair(calibration=calibration(1.99 * NEEDED_PER_S)), "headroom", "note"),
+        (fair(calibration=calibration(1.24 * NEEDED_PER_S)), "headroom", "suspect"),
+        (changed(fair(), calibration=None), "headroom", "not available"),
+        (late(0.2), "send lag", "ok"),
+        (late(0.5), "send lag", "suspect"),
+        (late(5.0), "send lag", "client-limited"),
+        (late(5.0, window_full_s=1.0), "send lag", "note"),
+        (with_client(reply_lag_ms=Latency(count=9, p99=0.2)), "reply lag", "ok"),
+        (with_client(reply_lag_ms=Latency(count=9, p99=0.9)), "reply lag", "suspect"),
+        (with_client(reply_lag_ms=None), "reply lag", "not available"),
+        (with_thread(stalls=3, stalled_s=0.03), "event-loop stalls", "ok"),
+        (with_thread(stalls=9, stalled_s=0.05), "event-loop stalls", "suspect"),
+        (with_client(blocked_s=1.0), "blocked output", "ok"),
+        (with_client(blocked_s=3.9), "blocked output", "note"),
+        (with_repetition(offered_per_s=1.005 * NEEDED_PER_S), "offered rate", "ok"),
+        (with_repetition(offered_per_s=1.02 * NEEDED_PER_S), "offered rate", "note"),
+        (with_thread(major_faults=1), "page faults", "suspect"),
+        (with_host(steal_percent_mean=1.9), "stolen time", "ok"),
+        (with_host(steal_percent_mean=2.1), "stolen time", "suspect"),
+        (with_host(swap_out_bytes=4096), "swapping", "suspect"),
+        (with_host(thermal_throttles=1), "heat", "suspect"),
+        (with_host(quota_throttled_s=0.1), "CPU quota", "suspect"),
+        (with_host(interfaces=[link(99.0)]), "network", "ok"),
+        (with_host(interfaces=[link(101.0)]), "network", "suspect"),
+        (with_host(tcp_retransmits=99), "TCP retransmits", "ok"),
+        (with_host(tcp_retransmits=101), "TCP retransmits", "suspect"),
+    ],
+)
+def test_each_threshold(run: Result, name: str, status: str) -> None:
+    """Just below its threshold evidence is harmless, just above it is not; advice comes with it."""
+    evidence = found(run, name)
+
+    assert evidence.status == status
+    assert evidence.threshold
+    if status in {"note", "suspect", "client-limited"}:
+        assert evidence.advice
+        assert judge(run).verdict == ("client-ok" if status == "note" else status)
+
+
+def test_the_worst_repetition_counts() -> None:
+    """One repetition that was limited by its client spoils the run."""
+    run = result(*[repetition(n) for n in (1, 2, 3)])
+    bad = with_thread(busy=0.95).repetitions[0]
+
+    verdict = judge(changed(run, repetitions=[*run.repetitions[:2], bad]))
+
+    assert verdict.verdict == "client-limited"
+    assert verdict.evidence[0].name == "threads"
+
+
+@pytest.mark.parametrize(("factor", "status"), [(0.96, "ok"), (1.06, "suspect"), (0.9, "suspect")])
+def test_littles_law(factor: float, status: str) -> None:
+    """In a closed loop rate x response time must be what is in flight."""
+    run = with_repetition(inferences_per_s=factor * NEEDED_PER_S)
+
+    assert found(run, "Little's law").status == status
+
+
+def test_nothing_known_is_not_client_ok() -> None:
+    """Without a measured thread the client cannot be cleared."""
+    assert judge(changed(fair(), repetitions=[])).verdict == "suspect"
+
+
+def test_same_machine_is_said() -> None:
+    """A local target is noted; threads that share CPUs are suspect."""
+    local = changed(fair(), target=TargetInfo(url="redis://127.0.0.1:6379", kind="redis"))
+    crowded = changed(fair(), config={**fair().config, "threads": 2, "connections": 2})
+
+    assert found(local, "placement").status == "note"
+    assert judge(local).verdict == "client-ok"
+    assert found(crowded, "placement").status == "suspect"
+
+
+def test_thresholds_are_documented(root: Path) -> None:
+    """docs/verdict.md names every piece of evidence."""
+    text = (root / "docs" / "verdict.md").read_text(encoding="utf-8")
+    runs = [fair(), late(5.0), with_host(), with_repetition(offered_per_s=1.0)]
+
+    names = {e.name for run in runs for e in judge(run).evidence} | {"Little's law", "placement"}
+
+    assert [name for name in sorted(names) if f"**{name}**" not in text] == []
+
+
+def test_it_survives_json() -> None:
+    """What is written is what is read again, to the last digit."""
+    for run in (fair(), late(5.0), with_host(), with_thread(major_faults=3)):
+        verdict = judge(run)
+        decoded = msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict)
+        assert msgspec.json.encode(decoded) == msgspec.json.encode(verdict)
