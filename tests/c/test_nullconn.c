@@ -306,7 +306,7 @@ static void test_always_bulk(void)
     talk t;
     REQUIRE(talk_open(&t, 3, true, 100));
     t.replies.always_bulk = true;
-    say(&t, "SET k v\r\nLPUSH l x\r\nPING\r\nGET k\r\n", 36, SIZE_MAX, false);
+    say(&t, "SET k v\r\nLPUSH l x\r\nPING\r\nGET k\r\n", 33, SIZE_MAX, false);
     hear(&t, 9 + 9 + 7 + 9);
     CHECK_EQ(9 + 9 + 7 + 9, t.received_len);
     CHECK(memcmp(t.received, "$3\r\n\0\0\0\r\n$3\r\n\0\0\0\r\n+PONG\r\n$3\r\n\0\0\0\r\n", 34) == 0);
