@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from fastbench.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, EXIT_OK, EXIT_RUN, UsageError
+from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
 from fastbench.verdict import CLIENT_OK
 
 if TYPE_CHECKING:
