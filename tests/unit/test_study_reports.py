@@ -64,6 +64,19 @@ def test_sweep_table_has_every_cell_and_its_failure() -> None:
     assert "1 of 2 cells complete" in text
 
 
+@pytest.mark.parametrize(("few", "marked"), [(["p9999"], False), (["p99", "p9999"], True)])
+def test_only_quantiles_that_are_shown_are_explained(few: list[str], marked: bool) -> None:
+    """The legend of the mark stands there only where the mark does."""
+    latency = msgspec.structs.replace(FIGURES.response_ms, few_samples=few)
+    figures = msgspec.structs.replace(FIGURES, response_ms=latency)
+    cells = [msgspec.structs.replace(SWEEP.cells[0], figures=figures)]
+
+    text = sweep_files.console(msgspec.structs.replace(SWEEP, cells=cells))
+
+    assert ("20.000~" in text) == marked
+    assert ("fewer than 10 samples" in text) == marked
+
+
 def test_sweep_csv_has_the_numbers_of_the_file() -> None:
     """A program reads the same figures as stand in sweep.json."""
     one, two = csv.DictReader(sweep_files.csv_file(SWEEP).decode().splitlines())

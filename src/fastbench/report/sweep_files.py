@@ -183,7 +183,7 @@ def _remarks(sweep: SweepResult) -> list[str]:
         remarks.append("! in flight: rate x time and connections x pipeline are 10 % or more apart")
     if any(f.littles_law.status == "not available" for f in figures):
         remarks.append("? in flight: too much failed for Little's law to tell anything")
-    if any(f.response_ms.few_samples for f in figures):
+    if any(set(QUANTILES) & set(f.response_ms.few_samples) for f in figures):
         remarks.append("~ fewer than 10 samples lie above this quantile: it may be far off")
     return remarks
 
