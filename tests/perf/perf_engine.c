@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     const fb_part part = {
         .kind = FB_PART_TEXT, .bytes = (const uint8_t *)command, .len = sizeof command - 1};
     const fb_message_config message = {.parts = &part, .n_parts = 1, .replies = 1};
-    const fb_endpoint endpoint = {argv[1], (uint16_t)atoi(argv[2])};
+    const fb_endpoint endpoint = {.host = argv[1], .port = (uint16_t)atoi(argv[2])};
     const int cpu = argc > 6 ? atoi(argv[6]) : -1;
     const fb_stream_config stream = {
         .protocol = FB_PROTOCOL_RESP,
