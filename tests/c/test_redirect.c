@@ -1,4 +1,4 @@
-/* A whole engine against two fake nodes of a cluster, which send its inferences to and fro. */
+/* A whole engine against two fake nodes of a cluster, which pass its inferences on. */
 #include "check.h"
 #include "load.h"
 #include "net.h"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import cli
+from support.certificates import Authority
 from support.rediscluster import NODES, SLOTS, Nodes, cluster
 from support.redisserver import port_of, programs, running
 
@@ -236,6 +238,26 @@ def test_slot_migrated_during_the_run(nodes: Nodes) -> None:
 def _calls(nodes: Nodes, node: int, command: str) -> int:
     stats = nodes.clients[node].info("commandstats").get(f"cmdstat_{command}", {"calls": 0})
     return int(stats["calls"])
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    """Each node is reached at its TLS port, and shows a certificate for the one name."""
+    program = shutil.which("redis-server")
+    if program is None or shutil.which("openssl") is None:
+        pytest.skip("needs redis-server and openssl")
+    authority = Authority(tmp_path / "ca")
+    pair = authority.issue("server", "IP:127.0.0.1")
+    files = ("--tls-cert-file", str(pair.cert), "--tls-key-file", str(pair.key))
+    trust = ("--tls-ca-cert-file", str(authority.cert), "--tls-auth-clients", "no")
+    with cluster(program, tmp_path, "--tls-cluster", "yes", *files, *trust) as nodes:
+        repetition = _run(
+            *("--tls-ca", authority.cert, "-c", 6, "-P", 2, "-n", 2000, "--no-pin"),
+            *(nodes.tls_url, "--", "INCR", "{key}"),
+        )
+
+        _check(repetition, 2000)
+        assert all(n.ok > 300 for n in repetition.nodes)
+        assert sum(_values(nodes).values()) == 2000
 
 
 def test_a_node_that_dies_ends_the_run(tmp_path: Path) -> None:

@@ -34,6 +34,11 @@ class Nodes:
         """Of the first node."""
         return f"redis://127.0.0.1:{self.ports[0]}"
 
+    @property
+    def tls_url(self) -> str:
+        """Of the first node, where the cluster was started with ``--tls-cluster yes``."""
+        return f"rediss://127.0.0.1:{_tls_port(self.clients[0])}"
+
     def slot(self, key: str | bytes) -> int:
         """Return the hash slot of a key, as Redis says."""
         return int(self.clients[0].execute_command("CLUSTER KEYSLOT", key))
@@ -95,12 +100,17 @@ def cluster(program: str, folder: Path, *options: str) -> Iterator[Nodes]:
 def _start_node(
     stack: contextlib.ExitStack, program: str, folder: Path, options: tuple[str, ...]
 ) -> redis.Redis:
-    for _ in range(5):  # the port of the bus may be taken between choosing and binding
-        bus = ("--cluster-port", str(_free_port()))
+    for _ in range(5):  # a port may be taken between choosing and binding
+        ports = ["--cluster-port", str(_free_port())]
+        ports += ["--tls-port", str(_free_port())] if "--tls-cluster" in options else []
         with contextlib.suppress(RuntimeError):
-            return stack.enter_context(running(program, folder, *OPTIONS, *bus, *options))
+            return stack.enter_context(running(program, folder, *OPTIONS, *ports, *options))
     msg = f"{program} does not start as a node of a cluster"
     raise RuntimeError(msg)
+
+
+def _tls_port(client: redis.Redis) -> int:
+    return int(client.config_get("tls-port")["tls-port"])
 
 
 def _free_port() -> int:
@@ -115,8 +125,9 @@ def _join(clients: list[redis.Redis], ports: list[int]) -> None:
         client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
         client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
     bus = int(clients[0].config_get("cluster-port")["cluster-port"])
+    port = _tls_port(clients[0]) or ports[0]
     for client in clients[1:]:
-        client.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0], bus)
+        client.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
 
 
 def _state(client: redis.Redis) -> bytes:
