@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHORT = ("--duration", 0.3, "--warmup", 0.1, "--repetitions", 1)
-FILES = {"result.json", "latency.hlog", "latency.hgrm", "timeseries.csv"}
+FILES = {"result.json", "latency.hlog", "latency.hgrm", "timeseries.csv", "report.html"}
 #: What executes the model once, in each form and dialect.
 EXECUTING = {
     ("pipeline", "modern"): "ai.modelexecute",

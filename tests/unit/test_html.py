@@ -69,6 +69,18 @@ def test_headline_reads_as_the_console_does() -> None:
     assert "62" in page(failing()).sections["headline"]
 
 
+def test_interval_of_the_median_stands_with_its_spread() -> None:
+    """From six repetitions on each median has its interval, the numbers those of the result."""
+    data = result(*[repetition(n) for n in range(1, 7)])
+    shown = {path: value for path, value, _ in page(data).data}
+
+    assert data.summary is not None
+    for end in ("low", "high"):
+        path = f"summary.inferences_per_s_spread.{end}"
+        assert json.loads(shown[path]) == getattr(data.summary.inferences_per_s_spread, end)
+    assert "summary.response_ms.spread.p99.low" in shown
+
+
 def test_verdict_shows_each_figure_beside_its_threshold() -> None:
     """A row of evidence holds name, status, figure, threshold and what to do."""
     made = page(full())

@@ -78,6 +78,12 @@ def about_section(result: Result) -> Section:
     return Section("about", "Platform and configuration", join(tables))
 
 
+def plan_section(config: dict[str, Any]) -> Section:
+    """Return what was asked for, where a page is of several runs."""
+    content = table(("name", "value"), list(_flat(config)), class_="text")
+    return Section("about", "Configuration", content)
+
+
 def terms_section() -> Section:
     """Return how to read each number, and when not to trust it."""
     terms = (join((element("dt", name), element("dd", meaning))) for name, meaning in TERMS.items())

@@ -86,7 +86,20 @@ def _ends(path: str, spread: Spread, low: Form, high: Form) -> Html:
     if spread.min == spread.max:
         return escape("no spread")
     least = figure_of(f"{path}.min", spread.min, low(spread.min))
-    return join((least, " to ", figure_of(f"{path}.max", spread.max, high(spread.max))))
+    ends = join((least, " to ", figure_of(f"{path}.max", spread.max, high(spread.max))))
+    return ends if spread.low is None else join((ends, _interval(path, spread, low)))
+
+
+def _interval(path: str, spread: Spread, form: Form) -> Html:
+    """Return the interval of the median; among lower bounds it has no upper end.
+
+    ``form``: writes the least value; an upper end is never a bound.
+    """
+    least = figure_of(f"{path}.low", spread.low, form(spread.low))
+    if spread.high is None:
+        return element("small", "median, 95 %: ", least, " or more")
+    most = figure_of(f"{path}.high", spread.high, form(spread.high))
+    return element("small", "median, 95 %: ", least, " to ", most)
 
 
 def _failed(summary: Summary) -> Html:

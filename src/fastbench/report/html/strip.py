@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fastbench.report.html.plots import FAINT, SYMBOLS, Json, Plot, axis, line
+from fastbench.report.html.plots import FAINT, SYMBOLS, Json, Plot, axis, label, line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +148,7 @@ def level(y: float, text: str) -> tuple[Json, Json]:
         "xref": "paper",
         "x": 1,
         "y": y,
-        "text": text,
+        "text": label(text),
         "showarrow": False,
         "xanchor": "right",
         "yanchor": "bottom",
