@@ -14,6 +14,7 @@ from fastbench.errors import FastbenchError, UsageError
 from fastbench.figures import figures
 from fastbench.repetition import now_utc
 from fastbench.report import search_files
+from fastbench.report.html import search_page
 from fastbench.report.studies import SEARCH
 from fastbench.searches import SEARCH_SCHEMA_VERSION, Probe, SearchResult
 from fastbench.sustained import judge
@@ -237,5 +238,6 @@ def _write(out: Path, found: SearchResult) -> None:
             out / SEARCH: searches.to_json(found),
             out / "search.csv": search_files.csv_file(found),
             out / "search.md": search_files.markdown(found),
+            out / "search.html": search_page.render(found),
         }
     )

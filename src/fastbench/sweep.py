@@ -16,6 +16,7 @@ from fastbench.figures import figures
 from fastbench.knee import curves
 from fastbench.repetition import now_utc
 from fastbench.report import sweep_files
+from fastbench.report.html import sweep_page
 from fastbench.report.studies import SWEEP
 from fastbench.sweeps import SWEEP_SCHEMA_VERSION, Cell, SweepResult
 
@@ -164,5 +165,6 @@ def _write(out: Path, sweep: SweepResult) -> None:
             out / SWEEP: sweeps.to_json(sweep),
             out / "sweep.csv": sweep_files.csv_file(sweep),
             out / "sweep.md": sweep_files.markdown(sweep),
+            out / "sweep.html": sweep_page.render(sweep),
         }
     )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 QUICK = ("--duration", 0.2, "--warmup", 0, "--repetitions", 1, "--quiet")
 FOR_EVER = ("--duration", 600, "--warmup", 0, "--repetitions", 2)
 FILES = {"result.json", "latency.hlog", "latency.hgrm", "timeseries.csv", "report.html"}
-MEASURING = r"rep 1/2 measure [\d.]+/600 s: [\d.,]+/s"
+MEASURING = r"rep 1/2 measure +[\d.]+/600 s +[\d.,]+ +[1-9]"
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def test_every_cell_is_a_result_folder(server: FakeServer, tmp_path: Path) -> No
     assert [name for _, name in sorted(started)] == found.order
     assert found.order != [cell.name for cell in found.cells]
     assert {path.name for path in out.iterdir() if path.is_file()} == {
-        *("sweep.json", "sweep.csv", "sweep.md")
+        *("sweep.json", "sweep.csv", "sweep.md", "sweep.html")
     }
     assert len(found.curves) == 2
 

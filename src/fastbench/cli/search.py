@@ -54,8 +54,8 @@ class Output(options.Output):
     out: Annotated[
         Path | None,
         Option(
-            help="Folder for search.json, search.csv, search.md and a result folder for each "
-            "probe. A search that was begun there is resumed."
+            help="Folder for search.json, .csv, .md, .html and a result folder for each probe. "
+            "A search that was begun there is resumed."
         ),
     ] = None
     output_format: StudyFormat = "console"

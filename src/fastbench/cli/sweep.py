@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 StudyFormat = Annotated[
-    str, Option("--format", help="What is printed: console, json, markdown or csv.")
+    str, Option("--format", help="What is printed: console, json, markdown, csv or html.")
 ]
 
 
@@ -52,7 +52,7 @@ class Output(options.Output):
     out: Annotated[
         Path | None,
         Option(
-            help="Folder for sweep.json, sweep.csv, sweep.md and a result folder for each cell. "
+            help="Folder for sweep.json, .csv, .md, .html and a result folder for each cell. "
             "A sweep that was begun there is resumed."
         ),
     ] = None

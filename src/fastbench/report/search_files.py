@@ -35,16 +35,16 @@ CSV_FIELDS = (
 
 def console(search: SearchResult) -> str:
     """Return the search as plain text: head, probes in order, answer, doubts."""
-    heads, rows = _table(search)
+    heads, rows = probes_table(search)
     end = "\n".join([answer(search), *search.notes])
-    return "\n\n".join([_head(search), text_table(heads, rows), end]) + "\n"
+    return "\n\n".join([head(search), text_table(heads, rows), end]) + "\n"
 
 
 def markdown(search: SearchResult) -> bytes:
     """Return the search as markdown; ``search.md``."""
-    heads, rows = _table(search)
+    heads, rows = probes_table(search)
     end = "\n".join([f"**{escape(answer(search))}**", *(f"* {escape(n)}" for n in search.notes)])
-    parts = [escape(_head(search)), _markdown_table(heads, rows), end]
+    parts = [escape(head(search)), _markdown_table(heads, rows), end]
     return ("\n\n".join(parts) + "\n").encode()
 
 
@@ -81,7 +81,8 @@ def answer(search: SearchResult) -> str:
     )
 
 
-def _head(search: SearchResult) -> str:
+def head(search: SearchResult) -> str:
+    """Return what was searched and how far it came, in one line."""
     status = "" if search.status == "complete" else f", {search.status.upper()}"
     target = numbers.printable(str(search.config.get("target", "")))
     return (
@@ -90,7 +91,8 @@ def _head(search: SearchResult) -> str:
     )
 
 
-def _table(search: SearchResult) -> tuple[list[str], list[list[str]]]:
+def probes_table(search: SearchResult) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows: each probe with its objectives."""
     heads = ["probe", "due/s", "inferences/s", *search.objectives, "client", "outcome"]
     return heads, [_row(probe, search.objectives) for probe in search.probes]
 

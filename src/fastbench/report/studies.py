@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastbench import searches, sweeps
 from fastbench.errors import UsageError
 from fastbench.report import search_files, sweep_files
+from fastbench.report.html import search_page, sweep_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
 SWEEP = "sweep.json"
 SEARCH = "search.json"
-FORMATS = tuple(sweep_files.FORMATS)
+SWEEP_FORMATS: dict[str, Callable[[SweepResult], bytes]] = {
+    **sweep_files.FORMATS,
+    "html": sweep_page.render,
+}
+SEARCH_FORMATS: dict[str, Callable[[SearchResult], bytes]] = {
+    **search_files.FORMATS,
+    "html": search_page.render,
+}
+FORMATS = tuple(SWEEP_FORMATS)
 READERS: dict[str, Callable[[bytes], SweepResult | SearchResult]] = {
     SWEEP: sweeps.from_json,
     SEARCH: searches.from_json,
@@ -39,7 +48,7 @@ def print_study(study: SweepResult | SearchResult, name: str) -> None:
     """
     check_format(name)
     formats: dict[str, Callable[[Any], bytes]] = (
-        sweep_files.FORMATS if isinstance(study, sweeps.SweepResult) else search_files.FORMATS
+        SWEEP_FORMATS if isinstance(study, sweeps.SweepResult) else SEARCH_FORMATS
     )
     sys.stdout.flush()
     sys.stdout.buffer.write(formats[name](study))

@@ -45,19 +45,19 @@ BAR = 30
 
 def console(sweep: SweepResult) -> str:
     """Return the sweep as plain text: head, table, curves, what failed."""
-    heads, rows = _table(sweep)
-    parts = [_head(sweep), text_table(heads, rows)]
+    heads, rows = cells_table(sweep)
+    parts = [head(sweep), text_table(heads, rows)]
     parts += [_curve_text(sweep, curve) for curve in sweep.curves]
-    parts += ["\n".join(_remarks(sweep))]
+    parts += ["\n".join(remarks_on(sweep))]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def markdown(sweep: SweepResult) -> bytes:
     """Return the sweep as a markdown table with the findings below; ``sweep.md``."""
-    heads, rows = _table(sweep)
-    found = [_curve_name(curve) + curve.finding for curve in sweep.curves]
-    remarks = [f"* {escape(text)}" for text in (*found, *_remarks(sweep))]
-    parts = [escape(_head(sweep)), _markdown_table(heads, rows), "\n".join(remarks)]
+    heads, rows = cells_table(sweep)
+    found = [curve_name(curve) + curve.finding for curve in sweep.curves]
+    remarks = [f"* {escape(text)}" for text in (*found, *remarks_on(sweep))]
+    parts = [escape(head(sweep)), _markdown_table(heads, rows), "\n".join(remarks)]
     return ("\n\n".join(filter(None, parts)) + "\n").encode()
 
 
@@ -88,7 +88,8 @@ def _csv_row(cell: Cell) -> list[object]:
     ]
 
 
-def _head(sweep: SweepResult) -> str:
+def head(sweep: SweepResult) -> str:
+    """Return what was swept and how far it came, in one line."""
     done = sum(cell.status == "complete" for cell in sweep.cells)
     status = "" if sweep.status == "complete" else f", {sweep.status.upper()}"
     target = numbers.printable(str(sweep.config.get("target", "")))
@@ -103,7 +104,8 @@ def _setting_names(sweep: SweepResult) -> list[str]:
     return list(sweep.cells[0].settings) if sweep.cells else []
 
 
-def _table(sweep: SweepResult) -> tuple[list[str], list[list[str]]]:
+def cells_table(sweep: SweepResult) -> tuple[list[str], list[list[str]]]:
+    """Return heads and rows: the settings and figures of each cell."""
     names = _setting_names(sweep)
     rows = [[f"{c.settings[n]:g}" for n in names] + _cells(c) for c in sweep.cells]
     return [*names, *HEADS], rows
@@ -148,7 +150,8 @@ def _in_flight(figures: Figures) -> str:
     return f"{numbers.tenths(law.in_flight)}{of}{mark}"
 
 
-def _curve_name(curve: Curve) -> str:
+def curve_name(curve: Curve) -> str:
+    """Return the settings that a curve holds fixed, as ``threads 2: ``; empty for none."""
     fixed = ", ".join(f"{name} {value:g}" for name, value in curve.fixed.items())
     return f"{fixed}: " if fixed else ""
 
@@ -172,10 +175,11 @@ def _curve_text(sweep: SweepResult, curve: Curve) -> str:
         )
     heads = [curve.axis, "inferences/s", "mean ms", "inferences/s per mean s, to scale"]
     table = text_table(heads, rows, left=3)
-    return f"{_curve_name(curve)}{curve.finding}\n{table}"
+    return f"{curve_name(curve)}{curve.finding}\n{table}"
 
 
-def _remarks(sweep: SweepResult) -> list[str]:
+def remarks_on(sweep: SweepResult) -> list[str]:
+    """Return what failed, and what each mark in the table means."""
     cells = [cell for cell in sweep.cells if cell.error]
     remarks = [f"{cell.name}: {cell.status}: {numbers.printable(cell.error)}" for cell in cells]
     figures = [cell.figures for cell in sweep.cells if cell.figures]

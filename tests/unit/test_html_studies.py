@@ -1,0 +1,174 @@
+"""sweep.html and search.html: curves with their knees, objectives with their limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from support.page import Page
+from support.sample_studies import FIGURES, SEARCH, SWEEP
+
+from fastbench.knee import curves
+from fastbench.report.html import search_page, sweep_page
+from fastbench.report.studies import SEARCH_FORMATS, SWEEP_FORMATS
+from fastbench.results import LatencySummary, Spread
+from fastbench.searches import Limit, Probe, SearchResult
+from fastbench.sweeps import Cell, SweepResult
+
+EVIL = "</script><script>window.harmed=1</script>"
+
+#: Connections, inferences/s and mean response time in ms of a server that saturates at 1,000/s.
+LOADS = ((1, 400.0, 2.5), (2, 700.0, 2.9), (4, 950.0, 4.2), (8, 990.0, 8.1), (16, 1000.0, 16.0))
+
+
+def changed(data: Any, **fields: Any) -> Any:
+    """Return a record with other values in it."""
+    return msgspec.structs.replace(data, **fields)
+
+
+def sweep() -> SweepResult:
+    """Return a sweep with a knee; p99 at the greatest load is a lower bound."""
+    cells = [
+        Cell(
+            name=f"connections-{load}",
+            settings={"connections": load},
+            status="complete",
+            figures=changed(
+                FIGURES,
+                inferences_per_s=rate,
+                inferences_per_s_spread=Spread(min=rate - 10, max=rate + 20),
+                mean_response_ms=mean,
+                response_ms=LatencySummary(
+                    p50=mean, p95=2 * mean, p99=3 * mean, beyond=["p99"] * (load == 16)
+                ),
+            ),
+        )
+        for load, rate, mean in LOADS
+    ]
+    return changed(SWEEP, cells=cells, curves=curves(cells))
+
+
+def search() -> SearchResult:
+    """Return a search in which 100/s held and 200/s failed."""
+
+    def probe(name: str, rate: float, value: float, outcome: str) -> Probe:
+        limit = Limit(
+            objective="p99<50ms",
+            holds=outcome == "held",
+            value=value,
+            low=value - 1,
+            high=value + 2,
+            beyond=outcome == "failed",
+        )
+        return Probe(
+            name=name,
+            rate_per_s=rate,
+            repetitions=3,
+            outcome=outcome,
+            reasons=[],
+            limits=[limit],
+            figures=FIGURES,
+        )
+
+    probes = [
+        *SEARCH.probes,
+        probe("02-100", 100.0, 20.0, "held"),
+        probe("03-200", 200.0, 80.0, "failed"),
+    ]
+    return changed(
+        SEARCH,
+        probes=probes,
+        finding="found",
+        highest_held_per_s=100.0,
+        lowest_failed_per_s=200.0,
+        notes=["no warm-up"],
+    )
+
+
+def test_knee_is_a_star_on_the_curve() -> None:
+    """The star stands at the throughput and p99 of the cell with the greatest power."""
+    made = Page(sweep_page.render(sweep()).decode())
+    traces = {t["name"]: t for t in made.plots["throughput-latency"]["traces"]}
+
+    assert list(traces) == ["p50", "p95", "p99", "knee: connections 2"]
+    assert traces["p99"]["x"] == [rate for _, rate, _ in LOADS]
+    assert (traces["knee: connections 2"]["x"], traces["knee: connections 2"]["y"]) == (
+        [700.0],
+        [3 * 2.9],
+    )
+    assert "knee at connections 2" in made.sections["finding"]
+
+
+def test_lower_bounds_of_a_curve_are_hollow() -> None:
+    """A p99 among inferences without a reply is no ordinary point, nor is its cell."""
+    made = Page(sweep_page.render(sweep()).decode())
+    trace = made.plots["throughput-latency"]["traces"][2]
+
+    assert [s.endswith("-open") for s in trace["marker"]["symbol"]] == [False] * 4 + [True]
+    assert made.table_with("curve", "p99, ms")[-1][-1] == "> 48"
+
+
+def test_spread_and_range_of_the_knee_are_drawn() -> None:
+    """Bars reach from the least to the greatest repetition; the knee's range is an area."""
+    plot = Page(sweep_page.render(sweep()).decode()).plots["by-load"]
+    (knee,) = [c.knee for c in sweep().curves]
+
+    assert knee is not None
+    assert plot["traces"][0]["error_y"]["array"] == [20.0] * 5
+    assert plot["traces"][0]["error_y"]["arrayminus"] == [10.0] * 5
+    assert (plot["layout"]["shapes"][0]["x0"], plot["layout"]["shapes"][0]["x1"]) == (
+        knee.low,
+        knee.high,
+    )
+
+
+def test_every_cell_links_to_its_page() -> None:
+    """The table has each cell, with the page in its folder."""
+    made = Page(sweep_page.render(sweep()).decode())
+    links = [a["href"] for name, a in made.tags if name == "a"]
+
+    assert {f"connections-{load}/report.html" for load, _, _ in LOADS} <= set(links)
+
+
+def test_sweep_without_a_curve_still_has_its_cells() -> None:
+    """Failed cells and a sweep of no load setting are tables and words."""
+    made = Page(sweep_page.render(SWEEP).decode())
+
+    assert made.plots == {}
+    assert "no curve" in made.sections["finding"]
+    assert "connections-2: failed: refused" in made.sections["finding"]
+
+
+def test_search_shows_probes_on_both_sides_of_the_limit() -> None:
+    """What held and what failed have marks of their own, and the limit is a line."""
+    made = Page(search_page.render(search()).decode())
+    plot = made.plots["objective-1"]
+    traces = {t["name"]: t for t in plot["traces"]}
+
+    assert (traces["held"]["x"], traces["held"]["y"]) == ([100.0], [20.0])
+    assert traces["failed"]["marker"]["symbol"] == ["square-open"]
+    assert traces["failed"]["error_y"]["array"] == [2.0]
+    assert plot["layout"]["shapes"][0]["y0"] == 50
+    assert "100/s is the highest rate found" in made.sections["finding"]
+    assert "no warm-up" in made.sections["finding"]
+
+
+def test_hostile_texts_stay_texts() -> None:
+    """A configuration, an error or a note is shown and never run."""
+    evil_sweep = changed(
+        sweep(),
+        config={"target": EVIL, EVIL: EVIL},
+        cells=[*sweep().cells, Cell(name=EVIL, settings={"connections": 32}, error=EVIL)],
+    )
+    evil_search = changed(search(), config={"target": EVIL}, notes=[EVIL])
+
+    for data in (sweep_page.render(evil_sweep), search_page.render(evil_search)):
+        made = Page(data.decode())
+        assert [name for name, _ in made.tags].count("script") == 3
+        assert EVIL in made.text
+
+
+def test_both_are_printed_by_their_format() -> None:
+    """--format html is the page."""
+    assert SWEEP_FORMATS["html"](sweep()) == sweep_page.render(sweep())
+    assert SEARCH_FORMATS["html"](search()) == search_page.render(search())
