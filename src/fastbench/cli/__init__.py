@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from fastbench.cli import command, data, model, null_server, report, run, search, serve, sweep
+from fastbench.cli import (
+    command,
+    compare,
+    data,
+    model,
+    null_server,
+    report,
+    run,
+    search,
+    serve,
+    sweep,
+)
 from fastbench.errors import EXIT_INTERRUPTED, FastbenchError
 
 app = typer.Typer(
@@ -23,6 +34,7 @@ app.command("command")(command.command)
 app.add_typer(sweep.app, name="sweep")
 app.add_typer(search.app, name="search")
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("serve")(serve.serve)

@@ -1,0 +1,131 @@
+"""The story of a comparison: results in, one :class:`fastbench.comparison.Comparison` out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastbench import comparison as c
+from fastbench.compare.change import change_of, name_of
+from fastbench.compare.differences import differences
+from fastbench.compare.within import standard_errors
+from fastbench.comparison import Candidate, Comparison, Limit, Side
+from fastbench.errors import UsageError
+from fastbench.slo import Metric
+from fastbench.statistics.intervals import CONFIDENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastbench.comparison import Change, Difference
+    from fastbench.results import Repetition, Result
+    from fastbench.slo import Change as Forbidden
+
+METRICS = (
+    Metric("rate"),
+    *(Metric(name, "response") for name in ("p50", "p90", "p95", "p99", "p999")),
+    Metric("errors"),
+)
+
+
+class _Run:
+    """A result with a name, its repetitions that count, and how each varies within itself."""
+
+    def __init__(self, name: str, result: Result) -> None:
+        self.result = result
+        whole = [r for r in result.repetitions if r.status == "complete"]
+        repetitions: list[Repetition] = whole or list(result.repetitions)
+        if not repetitions:
+            msg = f"{name}: holds no repetition: nothing to compare"
+            raise UsageError(msg)
+        self.repetitions = [(r, standard_errors(r)) for r in repetitions]
+        self.side = Side(
+            name=name,
+            started_at=result.started_at,
+            fastbench_version=result.fastbench_version,
+            status=result.status,
+            repetitions=len(repetitions),
+            client=result.verdict.verdict if result.verdict else "",
+        )
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether anything did, in any repetition."""
+        return any(r.counts.ok for r, _ in self.repetitions)
+
+
+def compare(
+    results: Sequence[tuple[str, Result]], forbidden: Sequence[Forbidden] = ()
+) -> Comparison:
+    """Hold each of ``results`` (name, result) but the first against the first.
+
+    ``forbidden``: changes that must not happen. Raises :class:`UsageError` where fewer than two
+    are given, or one holds no repetition.
+    """
+    if len(results) < 2:  # noqa: PLR2004 - a comparison
+        msg = "compare needs two results or more: the first is the base"
+        raise UsageError(msg)
+    base, *others = [_Run(name, result) for name, result in results]
+    return Comparison(
+        schema_version=c.SCHEMA_VERSION,
+        confidence=CONFIDENCE,
+        base=base.side,
+        candidates=[_candidate(base, other, forbidden) for other in others],
+    )
+
+
+def _candidate(base: _Run, other: _Run, forbidden: Sequence[Forbidden]) -> Candidate:
+    metrics = list(dict.fromkeys((*METRICS, *(f.metric for f in forbidden))))
+    changes = {m: change_of(m, base.repetitions, other.repetitions) for m in metrics}
+    differ = differences(base.result, other.result)
+    return Candidate(
+        side=other.side,
+        differences=differ,
+        notes=_notes(base, other, differ),
+        changes=list(changes.values()),
+        limits=[_limit(f, changes[f.metric], other) for f in forbidden],
+    )
+
+
+def _notes(base: _Run, other: _Run, differ: list[Difference]) -> list[str]:
+    work = [d.what for d in differ if d.work]
+    notes = [f"DIFFERENT WORK was measured: {', '.join(work)}"] if work else []
+    for run in (base, other):
+        side = run.side
+        if side.status != "complete":
+            notes.append(f"{side.name} is {side.status.upper()}: {run.result.error or 'cut short'}")
+        if not run.succeeded:
+            notes.append(f"{side.name}: NOTHING SUCCEEDED")
+        if side.repetitions == 1:
+            notes.append(f"{side.name} has one repetition: intervals show what varies within it")
+        if side.client not in {"", "client-ok"}:
+            notes.append(f"the client of {side.name} was {side.client}: it may be what is compared")
+    if any(r.target_per_s for r, _ in (*base.repetitions, *other.repetitions)):
+        notes.append("open loop: the rate was asked for, so that throughput says little")
+    return notes
+
+
+def _limit(forbidden: Forbidden, change: Change, other: _Run) -> Limit:
+    """Judge one limit: it fails where the change is shown and its estimate lies beyond."""
+    status, message = _judged(forbidden, change, other)
+    return Limit(text=forbidden.text, status=status, message=message)
+
+
+def _judged(forbidden: Forbidden, change: Change, other: _Run) -> tuple[str, str]:
+    name = name_of(forbidden.metric)
+    if not other.succeeded:
+        return c.FAILED, f"nothing succeeded in {other.side.name}"
+    shown = change.verdict not in {c.NO_DIFFERENCE, c.CANNOT_TELL}
+    if shown and change.change is not None and forbidden.exceeded_by(change.change):
+        return c.FAILED, f"{name} changed by {_percent(change, change.change)}"
+    end = change.high if forbidden.limit >= 0 else change.low
+    if change.verdict != c.CANNOT_TELL and end is not None and not forbidden.exceeded_by(end):
+        return c.KEPT, f"{name} changed by {_percent(change, end)} at most"
+    if change.reason:
+        return c.NOT_EXCLUDED, f"{name}: {change.reason}"
+    far = f"a change of {_percent(change, end)}" if end is not None else "any change"
+    return c.NOT_EXCLUDED, f"{name}: the data do not exclude {far}: more repetitions would"
+
+
+def _percent(change: Change, value: float) -> str:
+    points = " points" if change.unit == "share" else ""
+    return f"{100 * value:+.3g} %{points}"
