@@ -79,8 +79,7 @@ static void tune_unix(int fd)
     set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, UNIX_SEND_BUFFER); /* above wmem_max, as root */
 }
 
-/* True when both ends have the same IP address: loopback, or another address of this host. */
-static bool is_same_host(int fd, const fb_address *peer)
+bool fb_net_is_same_host(int fd, const fb_address *peer)
 {
     struct sockaddr_storage own = {0};
     socklen_t length = sizeof own;
@@ -125,7 +124,7 @@ int fb_net_connect(const fb_address *address, fb_error *err)
         return fb_error_set(err, FB_E_CONNECT, cause, "cannot connect: %s", strerror(cause));
     }
     /* Only now does the kernel know which address of ours it uses. */
-    if (!is_unix(address) && is_same_host(fd, address)) {
+    if (!is_unix(address) && fb_net_is_same_host(fd, address)) {
         use_reno(fd);
     }
     return fd;

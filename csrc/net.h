@@ -42,6 +42,10 @@ bool fb_net_stamp_receives(int fd);
 #define FB_NET_NO_STAMP UINT64_MAX
 ssize_t fb_net_recv_stamped(int fd, void *bytes, size_t len, uint64_t *lag_ns);
 
+/* Tells whether both ends of a TCP socket have one IP address: loopback, or another of this host.
+ */
+bool fb_net_is_same_host(int fd, const fb_address *peer);
+
 /* Listens on numeric_host, at *port or, when that is 0, at a free port that *port then names.
  * Returns a non-blocking descriptor; accepted sockets inherit TCP_NODELAY and "reno". */
 int fb_net_listen_tcp(const char *numeric_host, uint16_t *port, fb_error *err);

@@ -128,3 +128,45 @@ class Capture:
     row: int
     data: bytes
     whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NetSocket:
+    """A TCP socket as the kernel has it; numbers are 0 where it does not tell."""
+
+    congestion_control: str
+    nodelay: bool
+    mss_bytes: int
+    send_buffer_bytes: int
+    receive_buffer_bytes: int
+    retransmits: int  # segments sent again since the connection stood
+    rtt_us: int  # the kernel's smoothed round-trip time
+    path_mtu_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetCounts:
+    """What one end of a network test counted over its connection.
+
+    ``window_bytes`` in ``window_ns``: as the receiver of a stream, after warm-up.
+    """
+
+    transactions: int
+    received_bytes: int
+    sent_bytes: int
+    window_bytes: int
+    window_ns: int
+    cpu_ns: int
+    elapsed_ns: int
+    socket: NetSocket
+
+
+@dataclass(frozen=True, slots=True)
+class NetOutcome:
+    """A network test as both ends saw it; ``measured``: transactions begun after warm-up."""
+
+    client: NetCounts
+    server: NetCounts
+    measured: int
+    measured_ns: int  # from the first request to the last response
+    latency: RawHistogram

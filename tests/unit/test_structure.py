@@ -30,15 +30,15 @@ FLOORS: list[set[str]] = [
     {"sweeps"},
     {"searches"},
     {"axes", "bisection", "knee"},
-    {"_engine", "_pixels", "_wire"},
+    {"_engine", "_netprobe", "_pixels", "_wire"},
     {"latency", "platform_info", "schedules", "slo", "statistics"},
     {"steadiness"},
-    {"compare", "series", "summary", "verdict", "warnings"},
+    {"network", "compare", "series", "summary", "verdict", "warnings"},
     {"journal"},
     {"salvage"},
     {"datasets", "models", "monitor", "report", "serve"},
     {"servers"},
-    {"job", "verification"},
+    {"job", "nettest", "verification"},
     {"collector"},
     {"check", "load", "repetition", "workloads"},
     {"calibrate", "figures", "sustained"},
@@ -53,7 +53,7 @@ FLOORS: list[set[str]] = [
 #: C files that only whole runs show at work, and the test program that makes them.
 COVERED_BY: dict[str, str] = dict.fromkeys(
     ("conn", "lane", "message", "recorder", "resp_protocol", "stream", "worker"), "engine"
-)
+) | {"netserve": "netprobe"}
 
 #: Functions of csrc that may allocate or free: their names say that they set up or tear down.
 SETS_UP = re.compile(

@@ -13,6 +13,7 @@ from fastbench.cli import (
     compare,
     data,
     model,
+    net,
     null_server,
     report,
     run,
@@ -39,6 +40,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("serve")(serve.serve)
 app.command("null-server")(null_server.null_server)
+app.add_typer(net.app, name="net")
 
 
 def _version(wanted: bool) -> None:

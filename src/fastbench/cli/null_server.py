@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fastbench.errors import UsageError
+from fastbench.cli import options
 
 
 def null_server(
@@ -29,7 +28,7 @@ def null_server(
 
     from fastbench._engine import NullServer
 
-    _check_host(host)
+    options.check_numeric_host(host)
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # they are waited for below
     path = None if unix is None else str(unix)
@@ -40,11 +39,3 @@ def null_server(
         signal.sigwait(ends)
         for index, (busy, requests, received) in enumerate(server.stats()):
             typer.echo(f"thread {index}: {requests} requests, {received} bytes, {busy:.1%} busy")
-
-
-def _check_host(host: str) -> None:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError as error:
-        msg = f"--host {host}: must be a numeric address, e.g. 127.0.0.1 or 0.0.0.0"
-        raise UsageError(msg) from error

@@ -7,6 +7,7 @@ An option is named after its field of :class:`fastbench.config.RunConfig`, or, a
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -190,3 +191,12 @@ def parse_cpus(text: str | None) -> tuple[int, ...] | None:
         msg = f"--cpus {text!r}: names no CPU"
         raise UsageError(msg)
     return tuple(cpus)
+
+
+def check_numeric_host(host: str) -> None:
+    """Raise :class:`UsageError` where ``--host`` is a name: what listens takes addresses only."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        msg = f"--host {host}: must be a numeric address, e.g. 127.0.0.1 or 0.0.0.0"
+        raise UsageError(msg) from error

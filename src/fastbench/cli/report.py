@@ -20,10 +20,13 @@ def report(
     """Show the report of an earlier run, sweep or search again, in any format."""
     from fastbench.report.folder import ResultFolder
     from fastbench.report.formats import print_result
+    from fastbench.report.network import print_share
     from fastbench.report.studies import print_study, read_study
 
     study = read_study(folder)
     if study is None:
-        print_result(ResultFolder.read(folder), output_format)
+        result = ResultFolder.read(folder)
+        print_result(result, output_format)
+        print_share(folder, result, output_format)
     else:
         print_study(study, output_format)

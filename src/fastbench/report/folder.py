@@ -79,7 +79,16 @@ class ResultFolder:
         Raises :class:`FastbenchError` where the file system refuses, e.g. a full disk; what was
         in the folder then stays as it was.
         """
-        contents = [(self.path / e.filename, e.render(result)) for e in EXPORTERS]
+        self._replace([(self.path / e.filename, e.render(result)) for e in EXPORTERS])
+
+    def add(self, filename: str, content: bytes) -> None:
+        """Write one file that is not rendered from the result; as atomic as ``write``.
+
+        Raises :class:`FastbenchError` where the file system refuses.
+        """
+        self._replace([(self.path / filename, content)])
+
+    def _replace(self, contents: list[tuple[Path, bytes]]) -> None:
         try:
             with _temporaries(contents) as written:
                 for temporary, final in written:
