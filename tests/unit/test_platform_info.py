@@ -8,10 +8,14 @@ import platform
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
-import pytest
+from support.faketree import plant
 
 from fastbench import platform_info
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_facts_that_can_be_checked() -> None:
@@ -49,25 +53,24 @@ def test_unreadable_machine_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None
     assert about["kernel"] == os.uname().release
 
 
-@pytest.mark.parametrize(
-    ("files", "limit"),
-    [
-        ({"cpu.max": "150000 100000"}, 1.5),
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2.0),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-    ],
-)
-def test_cpu_limit_of_a_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], limit: float | None
-) -> None:
-    """Both generations of cgroups are read."""
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(platform_info, "_CGROUP", tmp_path)
+def test_every_key_is_documented() -> None:
+    """The page on results names each key of this machine's platform, and of its interfaces."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "results.md").read_text()
+    about = platform_info.describe()
+    keys = [*about, *(key for nic in about.get("nics", []) for key in nic), *about["ulimits"]]
 
-    assert platform_info.cpu_limit() == limit
+    assert [key for key in keys if f"`{key}`" not in page] == []
+
+
+def test_other_root(tmp_path: Path) -> None:
+    """With another root the files below it are read, not this machine's."""
+    plant(tmp_path, {"proc/cpuinfo": "model name\t: Example 9000"})
+
+    about = platform_info.describe(tmp_path)
+
+    assert about["cpu_model"] == "Example 9000"
+    assert "clocksource" not in about
+    assert about["cpus_allowed"] == sorted(os.sched_getaffinity(0))
 
 
 def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +81,11 @@ def test_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         nvmlDeviceGetCount=lambda: 2,
         nvmlDeviceGetHandleByIndex=lambda i: i,
         nvmlDeviceGetName=lambda i: ("Example GPU", b"Example GPU")[i],
+        nvmlSystemGetDriverVersion=lambda: b"570.1",
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
 
-    assert platform_info.describe()["gpus"] == ["Example GPU", "Example GPU"]
+    about = platform_info.describe()
+
+    assert about["gpus"] == ["Example GPU", "Example GPU"]
+    assert about["gpu_driver"] == "570.1"

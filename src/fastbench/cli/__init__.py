@@ -12,6 +12,7 @@ from fastbench.cli import (
     command,
     compare,
     data,
+    doctor,
     model,
     net,
     null_server,
@@ -41,6 +42,7 @@ app.add_typer(model.app, name="model")
 app.command("serve")(serve.serve)
 app.command("null-server")(null_server.null_server)
 app.add_typer(net.app, name="net")
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:
