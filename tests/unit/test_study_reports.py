@@ -10,6 +10,7 @@ import pytest
 from support.sample_studies import FIGURES, SEARCH, SWEEP
 
 from fastbench import searches, sweeps
+from fastbench.cli import sweep as sweep_command
 from fastbench.cli.search import exit_code, parse_resolution
 from fastbench.errors import UsageError
 from fastbench.report import search_files, sweep_files
@@ -141,6 +142,22 @@ def test_search_csv_has_the_limits() -> None:
 
     assert [row["outcome"] for row in rows] == ["reference", "held", "failed"]
     assert (rows[1]["p99<50ms median"], rows[1]["p99<50ms max"]) == ("40.0", "45.5")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("client-ok", 0), ("suspect", 3), ("client-limited", 3), ("", 3)]
+)
+def test_required_verdict_decides_the_exit_code(verdict: str, code: int) -> None:
+    """``--require client-ok``: every cell of a sweep, and the rate that a search answers with."""
+    figures = msgspec.structs.replace(FIGURES, verdict=verdict)
+    cells = [msgspec.structs.replace(c, figures=figures, status="complete") for c in SWEEP.cells]
+    sweep = msgspec.structs.replace(SWEEP, cells=cells)
+    held = msgspec.structs.replace(BORDER[0], figures=figures)
+    search = msgspec.structs.replace(FOUND, probes=[held, BORDER[1]])
+
+    assert sweep_command.exit_code(sweep, "client-ok") == code
+    assert exit_code(search, "client-ok") == code
+    assert sweep_command.exit_code(sweep, None) == exit_code(search, None) == 0
 
 
 def test_interrupted_search_ends_as_interrupted() -> None:

@@ -21,7 +21,7 @@ def execute(config: RunConfig, given: Given) -> int:
 
     check_format(given.values["output_format"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it then ends as Ctrl-C does
-    required = _required(given)
+    required = required_verdict(given)
     result = runner.run(config, show=not given.values["quiet"])
     print_result(result, given.values["output_format"])
     if result.status == "interrupted":
@@ -32,7 +32,7 @@ def execute(config: RunConfig, given: Given) -> int:
     return EXIT_OK if required in {None, verdict} else EXIT_THRESHOLD
 
 
-def _required(given: Given) -> str | None:
+def required_verdict(given: Given) -> str | None:
     """Return the verdict that the user requires; None = any.
 
     Raises :class:`UsageError` where it is not one that can be required.

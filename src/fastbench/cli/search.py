@@ -11,6 +11,7 @@ import typer
 from typer import Exit, Option
 
 from fastbench.cli import command, options, run
+from fastbench.cli.execute import required_verdict
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
 from fastbench.cli.sweep import StudyFormat, teller
@@ -66,7 +67,7 @@ class RunOutput(run.Output, Output):
 
 
 @app.command("run")
-@gathers(run.What, options.Load, options.Ends, options.Tls, Login, RunOutput, Sought)
+@gathers(run.What, options.Load, options.Ends, options.Tls, Login, options.Proof, RunOutput, Sought)
 def search_run(given: Given) -> None:
     """Search with the benchmark of a model server; the options are those of fastbench run.
 
@@ -76,7 +77,7 @@ def search_run(given: Given) -> None:
 
 
 @app.command("command")
-@gathers(command.What, command.Load, CommandEnds, options.Tls, Login, Output, Sought)
+@gathers(command.What, command.Load, CommandEnds, options.Tls, Login, options.Proof, Output, Sought)
 def search_command(given: Given) -> None:
     """Search with any commands; the options are those of fastbench command.
 
@@ -91,6 +92,7 @@ def _search(config: RunConfig, given: Given) -> int:
     from fastbench.slo import parse_objectives
 
     check_format(given.values["output_format"])
+    required = required_verdict(given)
     objectives = parse_objectives(given.values["slo"] or ())
     quiet = given.values["quiet"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -102,16 +104,19 @@ def _search(config: RunConfig, given: Given) -> int:
         say=teller(quiet=quiet),
     )
     print_study(found, given.values["output_format"])
-    return exit_code(found)
+    return exit_code(found, required)
 
 
-def exit_code(found: SearchResult) -> int:
-    """Return 0 where a rate holds, 3 where none does."""
+def exit_code(found: SearchResult, required: str | None = None) -> int:
+    """Return 0 where a rate holds, 3 where none does, or not with the verdict ``required``."""
     if found.status == "interrupted":
         return EXIT_INTERRUPTED
     if found.finding == "undecided":
         return EXIT_RUN
-    return EXIT_OK if found.highest_held_per_s is not None else EXIT_THRESHOLD
+    answer = [p for p in found.probes if p.rate_per_s == found.highest_held_per_s and p.figures]
+    verdict = answer[-1].figures.verdict if answer and answer[-1].figures else None
+    holds = found.highest_held_per_s is not None and required in {None, verdict}
+    return EXIT_OK if holds else EXIT_THRESHOLD
 
 
 def parse_resolution(text: str) -> float:

@@ -10,12 +10,14 @@ import typer
 from typer import Exit, Option
 
 from fastbench.cli import command, options, run
+from fastbench.cli.execute import required_verdict
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
-from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, UsageError
+from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
 
 if TYPE_CHECKING:
     from fastbench.config import RunConfig
+    from fastbench.sweeps import SweepResult
 
 app = typer.Typer(
     help="Run the same benchmark at many settings: one table, the curve and its knee.",
@@ -64,14 +66,16 @@ class RunOutput(run.Output, Output):
 
 
 @app.command("run")
-@gathers(run.What, options.Load, options.Ends, options.Tls, Login, RunOutput, Varied)
+@gathers(run.What, options.Load, options.Ends, options.Tls, Login, options.Proof, RunOutput, Varied)
 def sweep_run(given: Given) -> None:
     """Sweep the benchmark of a model server; the options are those of fastbench run."""
     raise Exit(_sweep(run.configuration(given), given))
 
 
 @app.command("command")
-@gathers(command.What, command.Load, command.Ends, options.Tls, Login, Output, Varied)
+@gathers(
+    command.What, command.Load, command.Ends, options.Tls, Login, options.Proof, Output, Varied
+)
 def sweep_command(given: Given) -> None:
     """Sweep any commands; the options are those of fastbench command."""
     raise Exit(_sweep(command.configuration(given), given))
@@ -82,6 +86,7 @@ def _sweep(config: RunConfig, given: Given) -> int:
     from fastbench.report.studies import check_format, print_study
 
     check_format(given.values["output_format"])
+    required = required_verdict(given)
     over, listed = given.values["over"] or (), given.values["cells"]
     if bool(over) == bool(listed):
         msg = "give what is varied by --over NAME=VALUES, or by --cells FILE"
@@ -92,8 +97,15 @@ def _sweep(config: RunConfig, given: Given) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = sweep.sweep(config, cells, varied, show=not quiet, say=teller(quiet=quiet))
     print_study(found, given.values["output_format"])
-    codes = {"complete": EXIT_OK, "interrupted": EXIT_INTERRUPTED}
-    return codes.get(found.status, EXIT_RUN)
+    return exit_code(found, required)
+
+
+def exit_code(found: SweepResult, required: str | None) -> int:
+    """Return 0 where every cell is complete, 3 where one has not the verdict ``required``."""
+    if found.status != "complete":
+        return EXIT_INTERRUPTED if found.status == "interrupted" else EXIT_RUN
+    verdicts = {cell.figures.verdict for cell in found.cells if cell.figures}
+    return EXIT_OK if required is None or verdicts == {required} else EXIT_THRESHOLD
 
 
 def teller(*, quiet: bool) -> options.Say:
