@@ -22,7 +22,7 @@ from fastbench import platform_info
 from fastbench._engine import Engine, NullServer
 from fastbench.cache import cache_folder
 from fastbench.errors import FastbenchError, UsageError
-from fastbench.plan import ANY_LENGTH, CLOSED_LOOP, Data, Message, Plan, Stream
+from fastbench.plan import ANY_LENGTH, CLOSED_LOOP, SLOTS, Cluster, Data, Message, Plan, Stream
 from fastbench.repetition import now_utc
 from fastbench.results import Calibration
 from fastbench.servers.redis_server import RedisServer
@@ -175,6 +175,8 @@ def _stream(stream: Stream, address: Address) -> Stream:
     return dataclasses.replace(
         stream,
         addresses=(address,),
+        # Still a cluster, of one node: finding each inference's node is the client's cost too.
+        cluster=stream.cluster and Cluster(("null server",), (0,) * SLOTS),
         messages=tuple(_any_answer(m) for m in stream.messages),
         opening=(),  # what logs in is nobody else's business
         schedule=CLOSED_LOOP,
