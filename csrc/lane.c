@@ -344,6 +344,10 @@ uint64_t fb_lane_interval(const fb_lane *lane, uint64_t now_ns)
 
 bool fb_lane_finished(const fb_lane *lane, uint64_t now_ns)
 {
-    const bool all_intended = by_count(lane) ? lane->quota == 0 : now_ns >= lane->measure_end_ns;
+    /* A thread that was late may not have taken up all that was due within measure. */
+    const bool all_intended =
+        by_count(lane)
+            ? lane->quota == 0
+            : now_ns >= lane->measure_end_ns && fb_pacer_due(&lane->pacer) >= lane->measure_end_ns;
     return lane->started && all_intended && lane->open == 0;
 }

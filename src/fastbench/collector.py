@@ -44,10 +44,18 @@ class Collector:
             self._lag.add(raw.lag)
             self._series.add(raw)
 
-    def finish(self, engine: Engine) -> tuple[Totals, Counts]:
-        """Take what is left after join, and check that histograms and counts agree."""
-        self.add(engine.take_intervals())
-        totals = engine.totals()
+    def finish(self, engine: Engine, stream: int = 0) -> tuple[Totals, Counts]:
+        """Take what is left of a stream after join, and check that histograms and counts agree."""
+        self.add(engine.take_intervals(stream))
+        totals = engine.totals(stream)
+        self.close(totals)
+        return totals, _counts(totals, engine.error_classes(stream))
+
+    def close(self, totals: Totals) -> None:
+        """End the time series; check that all that succeeded is in the histograms.
+
+        Raises :class:`EngineError` where it is not.
+        """
         for name, sums in (("response", self._response), ("service", self._service)):
             if sums.total + sums.clipped != totals.ok:
                 msg = (
@@ -56,7 +64,6 @@ class Collector:
                 )
                 raise EngineError(msg)
         self._series.finish((totals.end_ns - totals.begin_ns) / _NS_PER_S)
-        return totals, _counts(totals, engine.error_classes())
 
     def latencies(self, totals: Totals, timeout_ns: int) -> tuple[Latency, Latency]:
         """Return response and service latency.

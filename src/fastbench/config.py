@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_THREADS = 1024
 MAX_CONNECTIONS = 65536
@@ -110,6 +113,20 @@ class TlsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """One of several streams of a run.
+
+    ``weight``: its share of the run's ``rate_per_s``, or in a closed loop of its ``connections``,
+    beside the weights of the other streams; None = 1. ``own``: fields of :class:`RunConfig` that it
+    sets for itself, see :data:`fastbench.streams.OWN_FIELDS`; all others are the run's.
+    """
+
+    name: str
+    weight: float | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """A run: what to drive, with what, how hard and for how long.
 
@@ -139,6 +156,8 @@ class RunConfig:
     ``out``: folder for the result files; None = nothing is written.
     ``command``: what the workload ``command`` sends.
     ``tls``: for targets over TLS; None = as :class:`TlsConfig` is by default.
+    ``streams``: where several run at once; their own values are checked by
+    :func:`fastbench.streams.parts_of`. ``requests`` are then those of each stream.
 
     Raises :class:`UsageError` naming the argument, its value and the remedy.
     """
@@ -181,6 +200,7 @@ class RunConfig:
     out: Path | None = None
     command: CommandConfig | None = None
     tls: TlsConfig | None = None
+    streams: tuple[StreamConfig, ...] = ()
 
     def __post_init__(self) -> None:
         """Check every value on its own and against the others."""
@@ -217,6 +237,13 @@ class RunConfig:
         if self.duration_s is not None and self.requests is not None:
             msg = "--duration and --requests both given: choose one end for the measure phase"
             raise UsageError(msg)
+        if self.cpus is not None and not self.pin:
+            msg = "--cpus and --no-pin both given: choose one"
+            raise UsageError(msg)
+        if not self.streams:  # they may set what follows for themselves
+            self._check_load()
+
+    def _check_load(self) -> None:
         self._check_schedule()
         if self.total_connections < self.threads:
             msg = (
@@ -243,9 +270,6 @@ class RunConfig:
             msg = "--server-batch: fastbench command loads no model, so it cannot set it"
             raise UsageError(msg)
         check_tls(self.tls, self.target)
-        if self.cpus is not None and not self.pin:
-            msg = "--cpus and --no-pin both given: choose one"
-            raise UsageError(msg)
 
     def _check_schedule(self) -> None:
         given = [self.rate_per_s, self.profile, self.arrivals_file]
@@ -266,8 +290,8 @@ class RunConfig:
         return self.threads if self.connections is None else self.connections
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON data, for ``result.json``."""
-        return dataclasses.asdict(self, dict_factory=_plain)
+        """As plain JSON data, for ``result.json``, but for ``streams``."""
+        return dataclasses.asdict(self, dict_factory=_plain) | {"streams": []}
 
 
 def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:

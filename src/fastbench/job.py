@@ -22,6 +22,8 @@ def _nothing() -> str:
 class Job:
     """A server that is ready, and what the engine is to send to it.
 
+    ``name``: of the stream, where there are several. ``batch``: samples in one inference.
+    ``target_per_s``: the mean rate that is asked for; None = closed loop.
     ``server_pid``: where it runs on this machine. ``metrics``: makes what asks the server about
     itself during one repetition, where it can be asked. ``verify``: compares kept replies with an
     oracle. ``problem``: asked when all is over; says in one line why the result cannot be
@@ -30,6 +32,9 @@ class Job:
 
     stream: Stream
     target: TargetInfo
+    name: str = ""
+    batch: int = 1
+    target_per_s: float | None = None
     dataset: DatasetInfo | None = None
     server_pid: int | None = None
     metrics: Callable[[], MetricsSource] | None = None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastbench import latency
-from fastbench.results import DatasetInfo, Repetition, TargetInfo
+from fastbench.results import DatasetInfo, Repetition, StreamInfo, TargetInfo
 from fastbench.series import HistogramSum
 
 if TYPE_CHECKING:
@@ -84,14 +84,20 @@ class Head(Line, frozen=True, kw_only=True, omit_defaults=True):
     platform: dict[str, Any]
     target: TargetInfo
     dataset: DatasetInfo | None = None
+    streams: list[StreamInfo] = []
 
 
 class Begin(Line, frozen=True, kw_only=True, omit_defaults=True):
-    """A repetition begins. ``duration_s``: of measure; None = it ends by a number of requests."""
+    """A repetition begins. ``duration_s``: of measure; None = it ends by a number of requests.
+
+    ``batch``: samples in one inference; ``batches``: by the name of the stream, where there are
+    several.
+    """
 
     index: int
     started_at: str
     batch: int = 1
+    batches: dict[str, int] = {}
     duration_s: float | None = None
     target_per_s: float | None = None
 

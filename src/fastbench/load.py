@@ -12,6 +12,8 @@ from fastbench.plan import Plan
 from fastbench.schedules import make_schedule, scheduled_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastbench.config import RunConfig
     from fastbench.plan import Schedule, Stream
 
@@ -24,14 +26,21 @@ SPARE_FILES = 64  # descriptors that are open besides the connections
 _NS_PER_S = 1e9
 
 
-def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
-    """Return what one repetition tells the engine."""
-    schedule = make_schedule(config)
+def make_plan(
+    config: RunConfig, streams: Sequence[tuple[RunConfig, Stream]], cpus: tuple[int, ...]
+) -> Plan:
+    """Return what one repetition tells the engine; ``streams``: each with what holds for it.
+
+    Raises :class:`UsageError` where the profiles of streams end at different times.
+    """
+    schedules = [make_schedule(own) for own, _ in streams]
+    verify = max(own.verify for own, _ in streams)
     limit = 0 if config.fail_fast else config.max_errors
-    duration_ns = _duration_ns(config, schedule)
+    duration_ns = _duration_ns(config, [own for own, _ in streams], schedules)
     return Plan(
-        streams=(
-            dataclasses.replace(stream, schedule=schedule, max_outstanding=config.max_outstanding),
+        streams=tuple(
+            dataclasses.replace(stream, schedule=schedule, max_outstanding=own.max_outstanding)
+            for (own, stream), schedule in zip(streams, schedules, strict=True)
         ),
         threads=config.threads,
         cpus=cpus,
@@ -43,8 +52,8 @@ def make_plan(config: RunConfig, stream: Stream, cpus: tuple[int, ...]) -> Plan:
         timeout_ns=round(config.timeout_s * _NS_PER_S),
         seed=config.seed,
         max_errors=-1 if limit is None else limit,
-        captures=config.verify,
-        capture_bytes=_reply_bytes(stream) if config.verify else 0,
+        captures=verify,
+        capture_bytes=max(_reply_bytes(s) for own, s in streams if own.verify) if verify else 0,
     )
 
 
@@ -88,11 +97,21 @@ def allow_connections(connections: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _duration_ns(config: RunConfig, schedule: Schedule) -> int:
+def _duration_ns(
+    config: RunConfig, streams: Sequence[RunConfig], schedules: Sequence[Schedule]
+) -> int:
     """Return the length of measure; 0 = it ends by requests."""
     if config.requests is not None:
         return 0
-    fixed = scheduled_ns(config, schedule)
+    lengths = [scheduled_ns(own, s) for own, s in zip(streams, schedules, strict=True)]
+    fixed = max(lengths)
+    for own, length in zip(streams, lengths, strict=True):
+        if own.profile is not None and length < fixed:
+            msg = (
+                f"--profile {own.profile!r} ends after {length / _NS_PER_S:g} s, another stream's "
+                f"schedule after {fixed / _NS_PER_S:g} s: let them end together"
+            )
+            raise UsageError(msg)
     return fixed or round((config.duration_s or DEFAULT_DURATION_S) * _NS_PER_S)
 
 

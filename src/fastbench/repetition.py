@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from fastbench._engine import Engine
-from fastbench.collector import Collector
+from fastbench.books import Books, all_of
 from fastbench.errors import FastbenchError
 from fastbench.journal import Begin
 from fastbench.password import hidden
-from fastbench.plan import ARRIVALS_CLOSED
 from fastbench.report.progress import Progress
 from fastbench.results import ClientUsage, NodeCounts, Repetition, ThreadUsage
 from fastbench.series import HistogramSum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from fastbench.job import Job
     from fastbench.journal import Journal
-    from fastbench.measured import Capture, RawThread, Snapshot, Totals
+    from fastbench.measured import RawThread, Snapshot, Totals
     from fastbench.monitor.sampler import Monitor, Usage
     from fastbench.plan import Plan
     from fastbench.results import Latency, Verification
@@ -60,15 +60,13 @@ def now_utc() -> str:
 def run_repetition(
     plan: Plan,
     index: int,
+    jobs: Sequence[Job],
     *,
-    batch: int,
-    target_per_s: float | None,
     make_monitor: Callable[[Callable[[], list[int]]], Monitor],
     display: Display,
-    verify: Callable[[list[Capture]], Verification] | None = None,
     journal: Journal | None = None,
 ) -> tuple[Repetition, Outcome]:
-    """Run ``plan`` once; ``target_per_s``: the mean rate that it asks for, for the record.
+    """Run ``plan`` once; ``jobs``: what its streams are, in order.
 
     ``make_monitor``: given what returns the ids of the worker threads, makes what watches the run.
     A run that breaks or is interrupted gives what was measured until then; ``journal`` keeps it for
@@ -77,88 +75,82 @@ def run_repetition(
     Raises :class:`FastbenchError` or KeyboardInterrupt when it ended before anything was measured.
     """
     started_at = now_utc()
-    collector = Collector(plan.interval_ns, journal.stream() if journal else None)
+    books = Books(plan, jobs, journal)
     if journal:
-        journal.begin(_begin(plan, index, started_at, batch=batch, target_per_s=target_per_s))
+        journal.begin(_begin(plan, index, started_at, jobs))
     with Engine(plan) as engine:
         monitor = make_monitor(lambda: [t.tid for t in engine.threads()])
         with monitor:
-            outcome = _drive(engine, plan, collector, display, monitor)
-        totals, counts = collector.finish(engine)
-        if outcome.status != "complete" and totals.intended == 0:
+            outcome = _drive(engine, plan, books, display, monitor)
+        if outcome.status != "complete" and not _measured_anything(engine, plan):
             raise outcome.error or KeyboardInterrupt
-        response, service = collector.latencies(totals, plan.timeout_ns)
-        measured_s = max(totals.end_ns - totals.begin_ns, 0) / _NS_PER_S
-        rate = totals.completed / measured_s if measured_s else 0.0
+        measured = books.finish(engine, _verifications(engine, outcome, jobs))
         usage = monitor.stop()
         repetition = Repetition(
             index=index,
             started_at=started_at,
-            measured_s=measured_s,
+            measured_s=measured.measured_s,
             status=outcome.status,
-            counts=counts,
-            inferences_per_s=rate,
-            samples_per_s=rate * batch,
-            response_ms=response,
-            service_ms=service,
-            timeseries=collector.intervals,
-            client=_client(engine, totals, usage),
-            send_lag_ms=collector.send_lag(),
-            offered_per_s=_offered(plan, totals, measured_s),
-            target_per_s=target_per_s,
+            client=_client(engine, measured.totals, usage),
             server=usage.server,
             server_metrics=usage.server_metrics,
             gpus=usage.gpus,
-            verification=_verification(engine, outcome, verify),
             nodes=_nodes(engine, plan),
             error=str(outcome.error or ""),
+            **measured.fields,
         )
     return repetition, outcome
 
 
-def _begin(
-    plan: Plan, index: int, started_at: str, *, batch: int, target_per_s: float | None
-) -> Begin:
+def _begin(plan: Plan, index: int, started_at: str, jobs: Sequence[Job]) -> Begin:
+    targets = [job.target_per_s for job in jobs]
     return Begin(
         index=index,
         started_at=started_at,
-        batch=batch,
+        batch=jobs[0].batch,
+        batches={job.name: job.batch for job in jobs} if len(jobs) > 1 else {},
         duration_s=plan.duration_ns / _NS_PER_S or None,
-        target_per_s=target_per_s,
+        target_per_s=all_of(targets),
     )
 
 
 def _nodes(engine: Engine, plan: Plan) -> list[NodeCounts]:
-    """Return what the nodes of a cluster did; nothing elsewhere."""
-    cluster = plan.streams[0].cluster
-    if cluster is None:
-        return []
+    """Return what the nodes of clusters did, all streams together; nothing elsewhere."""
+    found: dict[str, dict[str, int]] = {}
+    for index, stream in enumerate(plan.streams):
+        names = stream.cluster.names if stream.cluster else ()
+        for name, node in zip(names, engine.nodes(index) if names else (), strict=True):
+            sums = found.setdefault(name, {})
+            for field, count in dataclasses.asdict(node).items():
+                sums[field] = sums.get(field, 0) + count
+    return [NodeCounts(address=name, **sums) for name, sums in found.items()]
+
+
+def _measured_anything(engine: Engine, plan: Plan) -> bool:
+    return any(engine.totals(stream).intended for stream in range(len(plan.streams)))
+
+
+def _verifications(
+    engine: Engine, outcome: Outcome, jobs: Sequence[Job]
+) -> list[Verification | None]:
+    """Compare the kept replies; whoever interrupted the run does not want to wait for that."""
+    if outcome.status == "interrupted":
+        return [None] * len(jobs)
     return [
-        NodeCounts(address=name, **dataclasses.asdict(node))
-        for name, node in zip(cluster.names, engine.nodes(), strict=True)
+        job.verify(engine.captures(stream)) if job.verify else None
+        for stream, job in enumerate(jobs)
     ]
 
 
-def _verification(
-    engine: Engine, outcome: Outcome, verify: Callable[[list[Capture]], Verification] | None
-) -> Verification | None:
-    """Compare the kept replies; whoever interrupted the run does not want to wait for that."""
-    if verify is None or outcome.status == "interrupted":
-        return None
-    return verify(engine.captures())
-
-
-def _drive(
-    engine: Engine, plan: Plan, collector: Collector, display: Display, monitor: Monitor
-) -> Outcome:
+def _drive(engine: Engine, plan: Plan, books: Books, display: Display, monitor: Monitor) -> Outcome:
     """Start, watch until the end, join."""
     watch = _Watch(plan, display, monitor)
     with _interrupts_stop(engine) as interrupts:
         try:
             engine.start()
-            while not engine.wait(POLL_S):
-                collector.add(engine.take_intervals())
-                watch.show(engine.snapshot(), collector)
+            while not engine.wait(min(POLL_S, plan.interval_ns / _NS_PER_S / 2)):
+                books.take(engine)
+                watch.show(engine.snapshot(), books)
         except KeyboardInterrupt as error:
             engine.stop()
             interrupts.append(error)
@@ -207,11 +199,11 @@ class _Watch:
         self._first: Snapshot | None = None  # of the phase
         self._recent: deque[Snapshot] = deque(maxlen=round(_RECENT_S / POLL_S) + 1)
 
-    def show(self, now: Snapshot, collector: Collector) -> None:
+    def show(self, now: Snapshot, books: Books) -> None:
         if self._first is None or now.phase != self._first.phase:
             self._first = now
         self._recent.append(now)
-        newest = collector.intervals[-1] if collector.intervals else None
+        newest = books.intervals[-1] if books.intervals else None
         self._display.update(
             Progress(
                 phase=now.phase,
@@ -226,6 +218,7 @@ class _Watch:
                 client_cpu_percent=self._monitor.client_cpu_percent,
                 server_cpu_percent=self._monitor.server_cpu_percent,
                 thread_cpu_percents=self._monitor.thread_cpu_percents,
+                streams=tuple(books.newest),
             )
         )
 
@@ -234,12 +227,6 @@ class _Watch:
         first, last = self._recent[0], self._recent[-1]
         elapsed_s = (last.now_ns - first.now_ns) / _NS_PER_S
         return (last.completed - first.completed) / elapsed_s if elapsed_s else 0.0
-
-
-def _offered(plan: Plan, totals: Totals, measured_s: float) -> float | None:
-    if plan.streams[0].schedule.arrivals == ARRIVALS_CLOSED or not measured_s:
-        return None
-    return totals.intended / measured_s
 
 
 def _client(engine: Engine, totals: Totals, usage: Usage) -> ClientUsage:

@@ -272,6 +272,7 @@ class StreamResult(_Data, frozen=True, kw_only=True):
     send_lag_ms: Latency | None = None
     offered_per_s: float | None = None
     target_per_s: float | None = None
+    verification: Verification | None = None
 
 
 class NodeCounts(_Data, frozen=True, kw_only=True):
@@ -467,6 +468,14 @@ class DatasetInfo(_Data, frozen=True, kw_only=True):
     resident_bytes: int = 0  # in the page cache when the run began
 
 
+class StreamInfo(_Data, frozen=True, kw_only=True):
+    """What one of several streams went to, and what it sent."""
+
+    name: str
+    target: TargetInfo
+    dataset: DatasetInfo | None = None
+
+
 class Result(_Data, frozen=True, kw_only=True):
     """One run: everything that ``result.json`` holds."""
 
@@ -484,6 +493,7 @@ class Result(_Data, frozen=True, kw_only=True):
     warnings: list[Warning] = []
     calibration: Calibration | None = None
     verdict: Verdict | None = None
+    streams: list[StreamInfo] = []  # where there are several; ``target`` is the first one's
     error: str = ""  # why it is not complete, where it is not
 
 

@@ -17,13 +17,13 @@ from fastbench.monitor.sampler import Monitor
 from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import ResultFolder
 from fastbench.report.live import Live
-from fastbench.results import SCHEMA_VERSION, Result
-from fastbench.schedules import target_rate
+from fastbench.results import SCHEMA_VERSION, Result, StreamInfo
+from fastbench.streams import describe, parts_of
 from fastbench.summary import summarize
 from fastbench.targets import parse_target
 from fastbench.verdict import judge
 from fastbench.warnings import assess
-from fastbench.workloads import OPEN
+from fastbench.workloads import open_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,18 +44,21 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
     Raises :class:`FastbenchError` (a :class:`UsageError` before anything was started) with one
     line that says what is wrong, where, and what to do.
     """
-    parse_target(config.target)
+    parts = parts_of(config)
+    for part in parts:
+        parse_target(part.config.target)
     cpus = choose_cpus(config)
-    allow_connections(config.total_connections)
+    allow_connections(sum(part.config.total_connections for part in parts))
     if config.null_server is not None:
         find_null_server(config.null_server)  # better now than after the run
-    with _result_folder(config) as folder, OPEN[config.workload](config) as job:
-        plan = make_plan(config, job.stream, cpus)
-        head = _head(config, job)
+    with _result_folder(config) as folder, open_jobs(parts) as jobs:
+        streams = [(p.config, job.stream) for p, job in zip(parts, jobs, strict=True)]
+        plan = make_plan(config, streams, cpus)
+        head = _head(config, jobs)
         journal = folder.open_journal(head) if folder else None
         with Live(quiet=not show) as display:
-            repetitions, outcome = _repeat(config, job, plan, journal, display)
-        result = _result(head, job, repetitions, outcome)
+            repetitions, outcome = _repeat(config, jobs, plan, journal, display)
+        result = _result(head, jobs, repetitions, outcome)
         result = _proven(config, plan, result)
         if folder:
             folder.write(result)
@@ -78,7 +81,7 @@ def _result_folder(config: RunConfig) -> Iterator[ResultFolder | None]:
 
 
 def _repeat(
-    config: RunConfig, job: Job, plan: Plan, journal: Journal | None, display: Live
+    config: RunConfig, jobs: list[Job], plan: Plan, journal: Journal | None, display: Live
 ) -> tuple[list[Repetition], Outcome]:
     """Run the repetitions; the first that does not complete is the last.
 
@@ -93,11 +96,9 @@ def _repeat(
             repetition, outcome = run_repetition(
                 plan,
                 index,
-                batch=config.batch,
-                target_per_s=target_rate(config),
-                make_monitor=lambda ids: Monitor(job.server_pid, ids, job.metrics),
+                jobs,
+                make_monitor=lambda ids: Monitor(jobs[0].server_pid, ids, jobs[0].metrics),
                 display=display,
-                verify=job.verify,
                 journal=journal,
             )
             repetitions.append(repetition)
@@ -105,7 +106,7 @@ def _repeat(
                 journal.whole(repetition)
         except FastbenchError as error:
             if not repetitions:
-                msg = f"{job.target.url}: {error}"
+                msg = f"{_urls(jobs)}: {error}"
                 raise type(error)(msg) from error
             outcome = Outcome("partial", error)
         except KeyboardInterrupt:
@@ -123,21 +124,28 @@ def _proven(config: RunConfig, plan: Plan, result: Result) -> Result:
     return msgspec.structs.replace(result, verdict=judge(result))
 
 
-def _head(config: RunConfig, job: Job) -> Head:
+def _urls(jobs: list[Job]) -> str:
+    return " and ".join(dict.fromkeys(job.target.url for job in jobs))
+
+
+def _head(config: RunConfig, jobs: list[Job]) -> Head:
     """Return what is known before anything is measured."""
     return Head(
         schema_version=SCHEMA_VERSION,
         fastbench_version=version("fastbench"),
         started_at=now_utc(),
-        config=config.to_dict(),
+        config=describe(config),
         platform=platform_info.describe(),
-        target=job.target,
-        dataset=job.dataset,
+        target=jobs[0].target,
+        dataset=jobs[0].dataset,
+        streams=[StreamInfo(name=job.name, target=job.target, dataset=job.dataset) for job in jobs]
+        if len(jobs) > 1
+        else [],
     )
 
 
-def _result(head: Head, job: Job, repetitions: list[Repetition], outcome: Outcome) -> Result:
-    problem = job.problem()
+def _result(head: Head, jobs: list[Job], repetitions: list[Repetition], outcome: Outcome) -> Result:
+    problem = "; ".join(filter(None, (job.problem() for job in jobs)))
     complete = outcome.status == "complete"
     result = Result(
         **msgspec.structs.asdict(head),

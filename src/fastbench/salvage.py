@@ -56,6 +56,7 @@ def salvage(data: bytes, *, running: bool = False) -> Result:
         platform=head.platform,
         target=head.target,
         dataset=head.dataset,
+        streams=head.streams,
         repetitions=repetitions,
         summary=summarize(repetitions),
         error=RUNNING if running else KILLED,
@@ -128,12 +129,13 @@ def _measured(begin: Begin, moments: list[Moment]) -> dict[str, Any]:
     response, service, lag = (_added(moments, n) for n in ("response", "service", "lag"))
     counted = _counted(moments)
     rate = counted.pop("completed") / measured_s
+    samples = sum(m.completed * begin.batches.get(m.stream, begin.batch) for m in moments)
     ended = sum(counted.values())
     in_flight = counted["timeouts"] + counted["lost"]
     return {
         "counts": Counts(intended=ended, sent=ended, **counted),
         "inferences_per_s": rate,
-        "samples_per_s": rate * begin.batch,
+        "samples_per_s": samples / measured_s,
         "response_ms": response.latency(censored=in_flight),
         "service_ms": service.latency(censored=in_flight),
         "send_lag_ms": lag.latency() if lag.total else None,

@@ -13,6 +13,8 @@ from fastbench.results import (
     LatencySummary,
     Repetition,
     Spread,
+    StreamResult,
+    StreamSummary,
     Summary,
 )
 from fastbench.statistics.intervals import median_ranks
@@ -34,6 +36,29 @@ def summarize(repetitions: Sequence[Repetition]) -> Summary | None:
         inferences_per_s_spread=spread_of([(False, rate) for rate in rates]),
         samples_per_s=statistics.median(r.samples_per_s for r in repetitions),
         cpu_us_per_inference=median_of(r.client.cpu_us_per_inference for r in repetitions),
+        response_ms=summarize_latency([r.response_ms for r in repetitions]),
+        service_ms=summarize_latency([r.service_ms for r in repetitions]),
+        counts=total_counts([r.counts for r in repetitions]),
+        streams=[_summarize_stream(s) for s in streams_of(repetitions)],
+    )
+
+
+def streams_of(repetitions: Sequence[Repetition]) -> list[list[StreamResult]]:
+    """Return each stream with what it did in each repetition that has it; none of a single one."""
+    found: dict[str, list[StreamResult]] = {}
+    for repetition in repetitions:
+        for stream in repetition.streams:
+            found.setdefault(stream.name, []).append(stream)
+    return list(found.values())
+
+
+def _summarize_stream(repetitions: Sequence[StreamResult]) -> StreamSummary:
+    rates = [r.inferences_per_s for r in repetitions]
+    return StreamSummary(
+        name=repetitions[0].name,
+        inferences_per_s=statistics.median(rates),
+        inferences_per_s_spread=Spread(min=min(rates), max=max(rates)),
+        samples_per_s=statistics.median(r.samples_per_s for r in repetitions),
         response_ms=summarize_latency([r.response_ms for r in repetitions]),
         service_ms=summarize_latency([r.service_ms for r in repetitions]),
         counts=total_counts([r.counts for r in repetitions]),

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from fastbench.results import QUANTILES, Result, Warning  # noqa: A004 - the field's word
 from fastbench.steadiness import examine
+from fastbench.summary import streams_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
-    from fastbench.results import Repetition, ThreadUsage
+    from fastbench.results import Repetition, StreamResult, ThreadUsage
+
+    Part = Repetition | StreamResult
     from fastbench.steadiness import Finding
 
 BUSY = 0.80  # a thread above it may have delayed the replies that it timed
@@ -101,16 +105,12 @@ def _unfinished(result: Result) -> Iterator[Warning]:
 
 def _unsteady(result: Result) -> Iterator[Warning]:
     """Check Little's law: a closed loop holds rate x mean response time in flight, not more."""
-    config = result.config
-    if any(r.target_per_s for r in result.repetitions):
-        return
-    connections = int(config.get("connections") or config.get("threads", 1))
-    in_flight = connections * int(config.get("pipeline", 1))
-    held = max(
-        (r.inferences_per_s * (r.response_ms.mean or 0.0) / 1e3 for r in result.repetitions),
-        default=0.0,
-    )
-    if held > in_flight * (1 + UNSTEADY):
+    for config, parts in _closed_loops(result):
+        connections = int(config.get("connections") or result.config.get("threads", 1))
+        in_flight = connections * int(config.get("pipeline", 1))
+        held = max(p.inferences_per_s * (p.response_ms.mean or 0.0) / 1e3 for p in parts)
+        if held <= in_flight * (1 + UNSTEADY):
+            continue
         yield Warning(
             code="unsteady",
             message=f"INFERENCES/S ARE TOO HIGH: with the mean response time they make {held:,.1f} "
@@ -131,16 +131,17 @@ def _clipped(result: Result) -> Iterator[Warning]:
 
 def _schedule_missed(result: Result) -> Iterator[Warning]:
     """Say when an open loop did not send on schedule: its clients waited longer than it seems."""
-    paced = [r for r in result.repetitions if r.target_per_s]
-    late_ms = max((r.send_lag_ms.p99 or 0.0 for r in paced if r.send_lag_ms), default=0.0)
-    service_ms = min((r.service_ms.p50 or 0.0 for r in paced), default=0.0)
-    never = sum(r.counts.never_sent for r in paced)
-    if never or late_ms > max(LATE_MS, LATE_SHARE * service_ms):
+    for stream, paced in _open_loops(result):
+        late_ms = max((p.send_lag_ms.p99 or 0.0 for p in paced if p.send_lag_ms), default=0.0)
+        service_ms = min(p.service_ms.p50 or 0.0 for p in paced)
+        never = sum(p.counts.never_sent for p in paced)
+        if not never and late_ms <= max(LATE_MS, LATE_SHARE * service_ms):
+            continue
         dropped = f", and {never:,} were never sent" if never else ""
         yield Warning(
             code="schedule-missed",
-            message=f"THE SCHEDULE WAS NOT KEPT: 1 % of the inferences left {late_ms:,.3g} ms or "
-            f"more after they were due{dropped}",
+            message=f"THE SCHEDULE WAS NOT KEPT{stream}: 1 % of the inferences left "
+            f"{late_ms:,.3g} ms or more after they were due{dropped}",
             advice="response times include that wait; lower --rate, or give the server more "
             "--connections or --pipeline, the client more --threads",
         )
@@ -303,6 +304,29 @@ RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
     _synthetic,
     _random_weights,
 )
+
+
+def _parts(result: Result) -> Iterator[tuple[str, dict[str, Any], list[Part]]]:
+    """Yield name, configuration and repetitions of each stream; of a single one without a name."""
+    each = streams_of(result.repetitions)
+    if not each and result.repetitions:
+        yield "", result.config, [*result.repetitions]
+    configs = {config.get("name"): config for config in result.config.get("streams", [])}
+    for parts in each:
+        yield parts[0].name, configs.get(parts[0].name, {}), [*parts]
+
+
+def _closed_loops(result: Result) -> Iterator[tuple[dict[str, Any], list[Part]]]:
+    for _, config, parts in _parts(result):
+        if not any(part.target_per_s for part in parts):
+            yield config, parts
+
+
+def _open_loops(result: Result) -> Iterator[tuple[str, list[Part]]]:
+    for name, _, parts in _parts(result):
+        paced = [part for part in parts if part.target_per_s]
+        if paced:
+            yield f" by stream {name}" if name else "", paced
 
 
 def _sum(result: Result, field: str) -> int:

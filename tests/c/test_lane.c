@@ -307,6 +307,58 @@ static void test_pattern(void)
     rig_close(&r);
 }
 
+/* Open loop: a late thread is not finished before it has taken up all that was due in measure. */
+static void test_late_thread_has_more_to_intend(void)
+{
+    rig r;
+    fb_slot slot;
+    const fb_rate rate = {.from_per_s = 100, .to_per_s = 100};
+    rig_init(&r);
+    r.load.config.requests = 0;
+    r.load.config.duration_ns = 100 * MS;
+    r.load.stream.max_outstanding = 1;
+    r.load.stream.schedule =
+        (fb_schedule){.arrivals = FB_ARRIVALS_CONSTANT, .rates = &rate, .n_rates = 1};
+    REQUIRE(rig_begin(&r, 0, 1));
+    while (fb_pacer_due(&r.lane.pacer) < BEGIN + 100 * MS) {
+        CHECK(!fb_lane_finished(&r.lane, BEGIN + 200 * MS));
+        CHECK(fb_lane_admit(&r.lane, fb_pacer_due(&r.lane.pacer), &slot));
+        fb_pacer_advance(&r.lane.pacer);
+        fb_lane_sent(&r.lane, &slot);
+        fb_lane_lost(&r.lane, &slot, BEGIN + 150 * MS);
+    }
+    CHECK(r.lane.counts.intended > 0);
+    CHECK(fb_lane_finished(&r.lane, BEGIN + 200 * MS));
+    rig_close(&r);
+}
+
+/* Streams of a run are due at different instants, draw different numbers, and count connections. */
+static void test_streams_are_apart(void)
+{
+    rig r[2];
+    const fb_rate rate = {.from_per_s = 100, .to_per_s = 100};
+    uint64_t due[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        rig_init(&r[i]);
+        r[i].load.stream.max_outstanding = 1;
+        r[i].load.stream.schedule =
+            (fb_schedule){.arrivals = FB_ARRIVALS_POISSON, .rates = &rate, .n_rates = 1};
+        r[i].load.config.threads = 1;
+        REQUIRE(fb_stream_init(&r[i].stream, &r[i].load.stream, NULL) == FB_OK);
+        r[i].stream.index = i;
+        r[i].stream.first_connection = i * 7;
+        REQUIRE(fb_lane_init(&r[i].lane, &r[i].stream, &r[i].load.config, &r[i].shared, 0, NULL) ==
+                FB_OK);
+        fb_lane_begin(&r[i].lane, BEGIN);
+        due[i] = fb_pacer_due(&r[i].lane.pacer);
+        CHECK_EQ(i * 7, r[i].lane.first_connection);
+    }
+    CHECK(due[0] != due[1]);
+    CHECK(fb_random_next(&r[0].lane.source.random) != fb_random_next(&r[1].lane.source.random));
+    rig_close(&r[0]);
+    rig_close(&r[1]);
+}
+
 /* Returns how many of n inferences are kept, and checks that they lie evenly. */
 static uint32_t count_captures(uint32_t requests, uint32_t captures)
 {
@@ -417,6 +469,8 @@ int main(void)
     RUN(test_captures_by_number);
     RUN(test_captures_by_time);
     RUN(test_capture_bytes);
+    RUN(test_late_thread_has_more_to_intend);
+    RUN(test_streams_are_apart);
     RUN(test_interval);
     return check_result();
 }

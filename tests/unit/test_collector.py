@@ -63,15 +63,15 @@ class Finished:
     def __init__(self, last: list[RawInterval], end: Totals, classes: Any = None) -> None:
         self._last, self._end, self._classes = last, end, classes or {}
 
-    def take_intervals(self) -> list[RawInterval]:
+    def take_intervals(self, _: int = 0) -> list[RawInterval]:
         """Return what is left."""
         return self._last
 
-    def totals(self) -> Totals:
+    def totals(self, _: int = 0) -> Totals:
         """Return the totals."""
         return self._end
 
-    def error_classes(self) -> dict[str, tuple[int, str]]:
+    def error_classes(self, _: int = 0) -> dict[str, tuple[int, str]]:
         """Return the errors by class."""
         return self._classes
 

@@ -22,7 +22,8 @@ def planned(**values: Any) -> Plan:
     stream = Stream(
         addresses=(("127.0.0.1", 6379),), connections=1, pipeline=1, messages=(MESSAGE,)
     )
-    return make_plan(RunConfig(**values), stream, (0,))
+    config = RunConfig(**values)
+    return make_plan(config, [(config, stream)], (0,))
 
 
 def test_times_are_nanoseconds() -> None:

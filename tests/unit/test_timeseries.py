@@ -42,5 +42,5 @@ def test_without_repetitions_only_the_header() -> None:
     data = msgspec.structs.replace(result(), repetitions=[])
 
     assert timeseries.render(data).decode().splitlines() == [
-        ",".join(("repetition", *timeseries.FIELDS))
+        ",".join(("repetition", "stream", *timeseries.FIELDS))
     ]

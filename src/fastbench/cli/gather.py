@@ -10,7 +10,7 @@ import typer
 from typer.models import OptionInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 
 class Group:
@@ -32,10 +32,6 @@ class Given:
 
     values: dict[str, Any]
     written: frozenset[str]
-
-    def of(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return the values of those of ``names`` that the command has."""
-        return {name: self.values[name] for name in names if name in self.values}
 
 
 def gathers(*groups: type[Group]) -> Callable[[Callable[[Given], None]], Callable[..., None]]:

@@ -17,6 +17,7 @@ from fastbench import topology
 from fastbench.cli.gather import Group
 from fastbench.cli.login import take_password
 from fastbench.config import CommandConfig, RunConfig, TlsConfig
+from fastbench.config_file import make_config, read_config
 from fastbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,25 +158,46 @@ class Output(Group):
 def run_config(given: Given, **others: Any) -> RunConfig:
     """Return what the options of a command say together; ``others``: fields without an option.
 
+    What the user wrote goes before the file that ``--config`` names, that before defaults.
     The password that they name is taken too, see :func:`fastbench.cli.login.take_password`.
     Raises :class:`UsageError` naming the option that is wrong.
     """
     take_password(given)
-    values = given.of(f.name for f in dataclasses.fields(RunConfig))
-    values["cpus"] = parse_cpus(values.get("cpus"))
-    return RunConfig(**(values | {"tls": tls_config(given)} | others))
+    options = {**_fields(given, RunConfig), "tls": _fields(given, TlsConfig, _TLS)}
+    options["cpus"] = parse_cpus(options.get("cpus"))
+    path = given.values.get("config")
+    if path is None:
+        return make_config(options | others)
+    return make_config(_over(_over(options, read_config(path)), _written(given, options)) | others)
 
 
 def command_config(given: Given, **others: Any) -> CommandConfig:
     """Return what the options say of the commands to send; ``others``: fields without an option."""
-    return CommandConfig(**(given.of(f.name for f in dataclasses.fields(CommandConfig)) | others))
+    return CommandConfig(**(_fields(given, CommandConfig) | others))
 
 
 def tls_config(given: Given) -> TlsConfig | None:
     """Return what the options of TLS say together; None where none was given."""
-    names = [f.name for f in dataclasses.fields(TlsConfig)]
-    config = TlsConfig(**{name: given.values[_TLS + name] for name in names})
+    config = TlsConfig(**_fields(given, TlsConfig, _TLS))
     return None if config == TlsConfig() else config
+
+
+def _fields(given: Given, config: type, prefix: str = "") -> dict[str, Any]:
+    """Return the values of those fields of a configuration that the command has options for."""
+    names = [f.name for f in dataclasses.fields(config)]
+    return {n: given.values[prefix + n] for n in names if prefix + n in given.values}
+
+
+def _written(given: Given, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the user wrote of ``options``."""
+    tls = {n: v for n, v in options["tls"].items() if _TLS + n in given.written}
+    return {n: v for n, v in options.items() if n in given.written} | {"tls": tls}
+
+
+def _over(values: dict[str, Any], stronger: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with those that are stronger in their place; tables key by key."""
+    tables = {n: values[n] | v for n, v in stronger.items() if isinstance(values.get(n), dict)}
+    return values | stronger | tables
 
 
 def parse_cpus(text: str | None) -> tuple[int, ...] | None:

@@ -28,6 +28,10 @@ class What(Group):
             "embedded: (default).",
         ),
     ] = "embedded:"
+    config: Annotated[
+        Path | None,
+        Option(help="TOML file with values for all this, and with streams; see docs/streams.md."),
+    ] = None
     workload: Annotated[str, Option(help="vision: image classification.")] = "vision"
     dataset: Annotated[
         Path | None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderableType
 
-    from fastbench.results import Counts, Evidence, Result
+    from fastbench.results import Counts, Evidence, Repetition, Result, StreamResult
 
 PLAIN_WIDTH = 100
 ALWAYS_SHOWN = {"threads", "headroom"}  # evidence that speaks also when it is ok
@@ -70,6 +70,9 @@ class ConsoleReport:
         if result.repetitions:
             yield Text()
             yield tables.table(rows.measurements(result), layout)
+            if result.streams:
+                yield Text()
+                yield tables.table(rows.streams(result), layout)
             yield from _legend(result)
             yield Text()
             yield tables.table(rows.outcomes(result), layout)
@@ -96,10 +99,17 @@ def _weighed(evidence: Evidence) -> str:
 
 
 def _heading(result: Result) -> Text:
-    workload = result.config.get("workload", "run")
+    workload = workload_of(result)
     status = "" if result.status == "complete" else f", {result.status.upper()}"
     head = Text(f"fastbench {result.fastbench_version}: {workload}{status}", style="bold")
     return head.append(f", {result.started_at[:19].replace('T', ' ')} UTC\n", style="not bold")
+
+
+def workload_of(result: Result) -> str:
+    """Return what was run, of several streams each workload once."""
+    config = result.config
+    each = [str(stream.get("workload")) for stream in config.get("streams", [])]
+    return " and ".join(dict.fromkeys(each)) or str(config.get("workload", "run"))
 
 
 def early(result: Result) -> str:
@@ -125,7 +135,10 @@ def headline(result: Result, counts: Counts) -> str:
 
 def legend(result: Result) -> list[tuple[str, str]]:
     """Return each mark that stands beside a latency, and what it means."""
-    latencies = [lat for r in result.repetitions for lat in (r.response_ms, r.service_ms)]
+    parts: list[Repetition | StreamResult] = []
+    for repetition in result.repetitions:
+        parts += [repetition, *repetition.streams]
+    latencies = [latency for part in parts for latency in (part.response_ms, part.service_ms)]
     marks = []
     if any(latency.few_samples for latency in latencies):
         marks.append(("~", "fewer than 10 samples lie above this quantile: it may be far off"))

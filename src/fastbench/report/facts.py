@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fastbench.report import numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from fastbench.results import Result
 
 
@@ -21,7 +25,33 @@ def facts(result: Result) -> list[tuple[str, str]]:
         ("measured", _measured(result)),
         ("client", _platform(result)),
     )
-    return [(name, numbers.printable(text)) for name, text in lines if text]
+    everything = [*(lines if not result.streams else _of_streams(result, lines))]
+    return [(name, numbers.printable(text)) for name, text in everything if text]
+
+
+def _of_streams(result: Result, lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield what holds for all streams, then a line for each."""
+    own = {"target", "model", "dataset", "command", "load"}
+    threads = _plural(int(result.config.get("threads", 1)), "thread")
+    yield "load", f"{_plural(len(result.streams), 'stream')} on {threads}"
+    yield from (line for line in lines if line[0] not in own)
+    threads_of = {"threads": result.config.get("threads", 1)}
+    for info, config in zip(result.streams, result.config.get("streams", []), strict=False):
+        alone = msgspec.structs.replace(
+            result, config=threads_of | config, target=info.target, dataset=info.dataset
+        )
+        weight = config.get("weight")
+        yield (
+            f"stream {info.name}",
+            _join(
+                f"weight {weight:g}" if weight else "",
+                _commands(alone) or _model(alone),
+                _loop(config),
+                _in_flight(alone.config),
+                _target(alone),
+                _dataset(alone),
+            ),
+        )
 
 
 def _target(result: Result) -> str:
@@ -62,15 +92,22 @@ def _dataset(result: Result) -> str:
 
 def _load(result: Result) -> str:
     config = result.config
-    threads, pipeline = int(config.get("threads", 1)), int(config.get("pipeline", 1))
-    connections = int(config.get("connections") or threads)
+    threads = int(config.get("threads", 1))
     vision = config.get("workload") == "vision"
     return _join(
         f"{_loop(config)}, {_plural(threads, 'thread')}",
-        f"{_plural(connections, 'connection')} x pipeline {pipeline} = "
-        f"{connections * pipeline:,} in flight",
+        _in_flight(config),
         f"batch {config.get('batch', 1)}" if vision else "",
         " ".join(str(config[key]) for key in ("dialect", "form") if vision and config.get(key)),
+    )
+
+
+def _in_flight(config: dict[str, Any]) -> str:
+    connections = int(config.get("connections") or config.get("threads", 1))
+    pipeline = int(config.get("pipeline", 1))
+    return (
+        f"{_plural(connections, 'connection')} x pipeline {pipeline} = "
+        f"{connections * pipeline:,} in flight"
     )
 
 

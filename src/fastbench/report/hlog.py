@@ -2,6 +2,7 @@
 
 One line per interval and all repetitions in sequence. Time stamps are seconds since the start of
 the first repetition; ``Interval_Max`` is in milliseconds and the histograms are in nanoseconds.
+Of several streams each has its lines, tagged with its name; together they are all there is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fastbench import latency
 from fastbench.report.base import Exporter
-from fastbench.results import Interval, Repetition, Result
+from fastbench.results import Interval, Repetition, Result, StreamResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +43,26 @@ def _intervals(repetitions: list[Repetition]) -> Iterator[str]:
     for repetition in repetitions:
         # Wall clocks may be set back between repetitions; the log's time stamps must not.
         offset_s = max(end_s, _seconds_between(repetitions[0], repetition))
-        for interval in repetition.timeseries or [_whole(repetition)]:
+        for stream, interval in _in_order(repetition):
             if interval.histogram:
-                yield _line(interval, offset_s)
-            end_s = offset_s + interval.end_s
+                yield _tag(stream) + _line(interval, offset_s)
+            end_s = max(end_s, offset_s + interval.end_s)
+
+
+def _in_order(repetition: Repetition) -> list[tuple[str, Interval]]:
+    """Return the intervals with the name of their stream as they began; a single one has none."""
+    parts: list[tuple[str, Repetition | StreamResult]]
+    parts = [(s.name, s) for s in repetition.streams] or [("", repetition)]
+    each = [
+        (name, interval)
+        for name, part in parts
+        for interval in part.timeseries or [_whole(part, repetition.measured_s)]
+    ]
+    return sorted(each, key=lambda named: named[1].start_s)
+
+
+def _tag(stream: str) -> str:
+    return f"Tag={stream}," if stream else ""
 
 
 def _seconds_between(first: Repetition, later: Repetition) -> float:
@@ -53,18 +70,18 @@ def _seconds_between(first: Repetition, later: Repetition) -> float:
     return (end - start).total_seconds()
 
 
-def _whole(repetition: Repetition) -> Interval:
-    """Return a repetition without a time series as one interval."""
-    counts = repetition.counts
+def _whole(part: Repetition | StreamResult, measured_s: float) -> Interval:
+    """Return what has no time series as one interval."""
+    counts = part.counts
     return Interval(
         start_s=0.0,
-        end_s=repetition.measured_s,
+        end_s=measured_s,
         ok=counts.ok,
         errors=counts.errors,
         timeouts=counts.timeouts,
         lost=counts.lost,
-        inferences_per_s=repetition.inferences_per_s,
-        histogram=repetition.response_ms.histogram,
+        inferences_per_s=part.inferences_per_s,
+        histogram=part.response_ms.histogram,
     )
 
 

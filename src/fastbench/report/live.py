@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Self, TextIO
 
     from fastbench.report.progress import Progress
+    from fastbench.results import Interval
 
 PLAIN_PERIOD_S = 1.0
 SCREEN_PERIOD_S = 0.25
@@ -99,6 +100,7 @@ class Live:
             self._file.write(header() + "\n")
             self._has_header = True
         self._file.write(line(self._title, progress) + "\n")
+        self._file.writelines(stream_line(*stream) + "\n" for stream in progress.streams)
         self._file.flush()
 
 
@@ -137,6 +139,21 @@ def line(title: str, progress: Progress) -> str:
         "-" if cpu is None else f"{cpu:.0f}",
     ]
     return _row(f"{title} {progress.phase}", cells)
+
+
+def stream_line(name: str, last: Interval) -> str:
+    """Return the last interval of one of several streams in the columns of :func:`line`."""
+    decimals = numbers.milliseconds_decimals(last.response_p50_ms)
+    quantiles = (last.response_p50_ms, last.response_p95_ms, last.response_p99_ms)
+    cells = [
+        "",
+        numbers.rate(last.inferences_per_s),
+        numbers.count(last.completed),
+        *(numbers.milliseconds(value, decimals) for value in quantiles),
+        numbers.count(last.errors + last.timeouts + last.lost),
+        "",
+    ]
+    return _row(f"  {name[:13]}", cells)
 
 
 def _row(label: str, cells: list[str]) -> str:

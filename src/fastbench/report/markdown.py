@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fastbench.report import nodes, numbers, rows
-from fastbench.report.console import early, headline, legend
+from fastbench.report.console import early, headline, legend, workload_of
 from fastbench.report.facts import facts
 from fastbench.summary import total_counts
 
@@ -64,7 +64,7 @@ def _nodes(result: Result) -> Iterator[str]:
 
 
 def _workload(result: Result) -> str:
-    return str(result.config.get("workload", "run"))
+    return workload_of(result)
 
 
 def _facts(result: Result) -> list[tuple[str, str]]:

@@ -23,6 +23,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def whole(value: float | None) -> str:
+    """Return a count, or a median of counts, which may be a half."""
+    return "-" if value is None else f"{value:,.10g}"
+
+
 def seconds(value: float) -> str:
     """Return a duration in seconds without needless decimals: ``10 s``, ``0.25 s``."""
     return f"{value:,.4g} s" if value < 1000 else f"{value:,.0f} s"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastbench.results import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,7 @@ class Progress:
     client_cpu_percent: float | None = None
     server_cpu_percent: float | None = None
     thread_cpu_percents: tuple[float, ...] = ()  # of the worker threads, in their order
+    streams: tuple[tuple[str, Interval], ...] = ()  # where there are several: the last one of each
 
     @property
     def fraction(self) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fastbench.report import numbers, selfreport
 from fastbench.results import QUANTILE_LABELS, QUANTILES, Latency
-from fastbench.summary import median_of, spread_of, summarize_latency, total_counts
+from fastbench.summary import median_of, spread_of, streams_of, summarize_latency, total_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RESPONSE_ROWS = ("min", "mean", *QUANTILES, "max", "stddev")
 SERVICE_ROWS = ("p50", "p99")
+STREAM_ROWS = ("p50", "p95", "p99", "p999", "max")
 LAG_ROWS = ("p50", "p99", "max")
 OUTCOMES = ("intended", "sent", "ok", "errors", "timeouts", "lost", "unfinished", "never_sent")
 
@@ -94,6 +95,22 @@ def measurements(result: Result) -> Rows:
     rows.head("cost")
     _add_costs(rows, result)
     _add_server(rows, result)
+    return rows
+
+
+def streams(result: Result) -> Rows:
+    """Return the main figures of each of several streams."""
+    rows = _rows(result, "streams", "median", spread=True)
+    for each in streams_of(result.repetitions):
+        if len(each) != len(result.repetitions):
+            continue  # a repetition that broke may lack it
+        rows.head(f"stream {each[0].name}")
+        rows.add("inferences/s", [s.inferences_per_s for s in each], numbers.rate)
+        if any(s.target_per_s for s in each):
+            rows.add("  due/s", [s.offered_per_s for s in each], numbers.rate)
+        rows.add_latencies([s.response_ms for s in each], STREAM_ROWS)
+        rows.add("ok", [s.counts.ok for s in each], numbers.whole)
+        rows.add("failed", [s.counts.intended - s.counts.ok for s in each], numbers.whole)
     return rows
 
 

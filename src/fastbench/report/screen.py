@@ -49,6 +49,7 @@ class Screen:
             *_figures(self._now, width),
             *_throughput([*self._rates, self._now.rate_per_s], width, ascii_only),
         ]
+        lines += _streams(self._now)
         lines += _threads(self._now, width, ascii_only)
         lines += _processes(self._now)
         yield Group(*(_fitted(line) for line in lines))
@@ -92,6 +93,19 @@ def _figures(now: Progress, width: int) -> Iterator[Text]:
     else:
         yield Text("   ").join([rate, failed])
         yield Text(INDENT).append(latency)
+
+
+def _streams(now: Progress) -> Iterator[Text]:
+    """Yield a line for each of several streams: its last interval."""
+    for name, last in now.streams:
+        decimals = numbers.milliseconds_decimals(last.response_p50_ms)
+        p50, p99 = (
+            numbers.milliseconds(value, decimals)
+            for value in (last.response_p50_ms, last.response_p99_ms)
+        )
+        failed = numbers.count(last.errors + last.timeouts + last.lost)
+        rate = numbers.rate(last.inferences_per_s)
+        yield Text(f"{INDENT}{name}: {rate}/s  p50 {p50}  p99 {p99} ms  {failed} failed")
 
 
 def _throughput(rates: Sequence[float], width: int, ascii_only: bool) -> Iterator[Text]:

@@ -1,4 +1,8 @@
-"""``timeseries.csv``: one row per interval, the columns named as in ``result.json``."""
+"""``timeseries.csv``: one row per interval, the columns named as in ``result.json``.
+
+With several streams the rows of all together, with an empty ``stream``, are followed by those of
+each.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,13 @@ def render(result: Result) -> bytes:
     """Return the time series of all repetitions; an empty cell means that there is no value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("repetition", *FIELDS))
+    writer.writerow(("repetition", "stream", *FIELDS))
     for repetition in result.repetitions:
-        for interval in repetition.timeseries:
-            writer.writerow((repetition.index, *(getattr(interval, name) for name in FIELDS)))
+        parts = [("", repetition.timeseries), *((s.name, s.timeseries) for s in repetition.streams)]
+        for stream, intervals in parts:
+            for interval in intervals:
+                values = (getattr(interval, name) for name in FIELDS)
+                writer.writerow((repetition.index, stream, *values))
     return text.getvalue().encode()
 
 
