@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Main = Callable[..., int]
 
-COMMANDS = ("run", "report", "serve", "null-server", "data", "model")
+COMMANDS = ("run", "report", "serve", "null-server", "saturate", "data", "model")
 
 
 @pytest.fixture(autouse=True)

@@ -28,7 +28,7 @@ FLOORS: list[set[str]] = [
     {"versioned"},
     {"cache", "comparison", "config", "measured", "plan", "results", "targets", "topology"},
     {"sweeps"},
-    {"searches"},
+    {"saturations", "searches"},
     {"axes", "bisection", "knee"},
     {"_engine", "_netprobe", "_pixels", "_wire"},
     {"latency", "schedules", "slo", "statistics", "streams"},
@@ -45,7 +45,7 @@ FLOORS: list[set[str]] = [
     {"check", "load", "repetition", "workloads"},
     {"calibrate", "figures", "sustained"},
     {"runner"},
-    {"study"},
+    {"saturate", "study"},
     {"search", "sweep"},
     {"fastbench"},  # the package itself: it only hands names on
     {"cli"},

@@ -18,6 +18,7 @@ from fastbench.cli import (
     null_server,
     report,
     run,
+    saturate,
     search,
     serve,
     sweep,
@@ -40,6 +41,7 @@ app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("serve")(serve.serve)
+app.command("saturate")(saturate.saturate)
 app.command("null-server")(null_server.null_server)
 app.add_typer(net.app, name="net")
 app.command("doctor")(doctor.doctor)

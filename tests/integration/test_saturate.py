@@ -1,0 +1,38 @@
+"""The client-saturation test as a user runs it."""
+
+from __future__ import annotations
+
+import pytest
+from support.cli import fastbench
+
+from fastbench.saturate import LOADS, SHARES, STEPPED
+from fastbench.saturations import from_json
+
+
+@pytest.mark.parametrize("socket", ["tcp", "unix"])
+def test_all_loads_are_tried(socket: str) -> None:
+    """Each load has its ceiling, each stepped one its shares; the sums agree with each other."""
+    flags = ["--unix"] if socket == "unix" else []
+    done = fastbench("saturate", "--duration", 0.1, "--threads", 1, "--format", "json", *flags)
+
+    assert done.code == 0, done.err
+    test = from_json(done.out.encode())
+    assert test.socket == socket
+    assert [c.load for c in test.ceilings] == [load.name for load in LOADS]
+    for c in test.ceilings:
+        assert c.ceiling_per_s == pytest.approx(1e6 * c.threads / c.cpu_us_per_inference)
+        assert c.reached_per_s > 0
+        assert 0 < c.client_busy <= 1
+    assert [(s.load, s.share) for s in test.steps] == [(n, x) for n in STEPPED for x in SHARES]
+    reached = {c.load: c.reached_per_s for c in test.ceilings}
+    for s in test.steps:
+        assert s.offered_per_s == pytest.approx(s.share * reached[s.load])
+        assert s.verdict in {"client-ok", "suspect", "client-limited"}
+
+
+def test_bad_threads() -> None:
+    """What is no list of numbers is refused in one line."""
+    done = fastbench("saturate", "--threads", "1,two")
+
+    assert done.code == 2
+    assert "--threads '1,two'" in done.line
