@@ -2,7 +2,7 @@
 
 Tested on the interval series of inferences/s, p50 and p99 of the response time, over all
 repetitions together, with six tests at 0.5 % each: together they raise a false alarm in less than
-5 % of runs, also where intervals are autocorrelated (up to about 0.7). A change of 5 % or less of
+5 % of runs, also where intervals are autocorrelated (up to about 0.6). A change of 5 % or less of
 the median is not worth a word, however certain.
 """
 

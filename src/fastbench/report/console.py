@@ -126,7 +126,12 @@ def headline(result: Result, counts: Counts) -> str:
     latency = summary.response_ms
     decimals = numbers.milliseconds_decimals(latency.p50)
     p50, p99 = (
-        numbers.milliseconds(getattr(latency, name), decimals, beyond=name in latency.beyond)
+        numbers.milliseconds(
+            getattr(latency, name),
+            decimals,
+            beyond=name in latency.beyond,
+            few=name in latency.few_samples,
+        )
         for name in ("p50", "p99")
     )
     rate = numbers.rate(summary.inferences_per_s)
