@@ -57,15 +57,17 @@ def search(
     with study.opened(out, SEARCH) as earlier:
         now = planned if earlier is None else _resumed(out, earlier, planned)
         _write(out, now)
-        while not now.finding:
-            step = _next(now, config)
-            if isinstance(step, Step) or step is None:
-                now = _probe(now, config, objectives, step, show=show, say=say)
-            else:
-                now = _concluded(now, step)
+        try:
+            while not now.finding and now.status != "interrupted":
+                step = _next(now, config)
+                if isinstance(step, Step) or step is None:
+                    now = _probe(now, config, objectives, step, show=show, say=say)
+                else:
+                    now = _concluded(now, step)
+                _write(out, now)
+        except KeyboardInterrupt:  # between two probes
+            now = msgspec.structs.replace(now, status="interrupted")
             _write(out, now)
-            if now.status == "interrupted":
-                break
     return now
 
 

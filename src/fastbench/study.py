@@ -103,9 +103,10 @@ def write(files: dict[Path, bytes]) -> None:
             temporary.write_bytes(content)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             msg = f"cannot write {path}: {error.strerror}"
             raise FastbenchError(msg) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -56,13 +56,16 @@ def sweep(
     with study.opened(out, SWEEP) as earlier:
         now = planned if earlier is None else _resumed(out, earlier, planned)
         _write(out, now)
-        for place, name in enumerate(now.order, 1):
-            say(f"cell {place}/{len(now.order)}: {name.replace('_', ' ')}")
-            now = _with(now, _run(configs[name], _cell(now, name), show=show))
-            _write(out, now)
-            if now.status == "interrupted":
-                return now
-        now = msgspec.structs.replace(now, status=_end(now))
+        try:
+            for place, name in enumerate(now.order, 1):
+                say(f"cell {place}/{len(now.order)}: {name.replace('_', ' ')}")
+                now = _with(now, _run(configs[name], _cell(now, name), show=show))
+                _write(out, now)
+                if now.status == "interrupted":
+                    return now
+            now = msgspec.structs.replace(now, status=_end(now))
+        except KeyboardInterrupt:  # between two cells
+            now = msgspec.structs.replace(now, status="interrupted")
         _write(out, now)
     return now
 
