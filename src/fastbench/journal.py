@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastbench import latency
-from fastbench.results import DatasetInfo, Repetition, StreamInfo, TargetInfo
+from fastbench.results import DatasetInfo, Placement, Repetition, StreamInfo, TargetInfo
 from fastbench.series import HistogramSum
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Head(Line, frozen=True, kw_only=True, omit_defaults=True):
     target: TargetInfo
     dataset: DatasetInfo | None = None
     streams: list[StreamInfo] = []
+    placement: Placement | None = None
 
 
 class Begin(Line, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,7 +6,6 @@ import dataclasses
 import resource
 from typing import TYPE_CHECKING
 
-from fastbench import platform_info
 from fastbench.errors import UsageError
 from fastbench.plan import Plan
 from fastbench.schedules import make_schedule, scheduled_ns
@@ -61,22 +60,6 @@ def interval_ns(duration_ns: int) -> int:
     """Return the length of an interval: 1 s; less where measure lasts less than 25 s, to 0.1 s."""
     fitting_ns = duration_ns // INTERVALS or LONGEST_INTERVAL_NS
     return min(max(fitting_ns, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS)
-
-
-def choose_cpus(config: RunConfig) -> tuple[int, ...]:
-    """Return one CPU per thread, in turn from those given or allowed; empty = not pinned.
-
-    Raises :class:`UsageError` naming the first CPU that this process may not use.
-    """
-    if not config.pin:
-        return ()
-    allowed = platform_info.allowed_cpus()
-    wanted = config.cpus or tuple(allowed)
-    missing = sorted(set(wanted) - set(allowed))
-    if missing:
-        msg = f"--cpus: CPU {missing[0]} is not among those this process may use: {allowed}"
-        raise UsageError(msg)
-    return tuple(wanted[i % len(wanted)] for i in range(config.threads))
 
 
 def allow_connections(connections: int) -> None:

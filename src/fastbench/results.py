@@ -476,6 +476,19 @@ class StreamInfo(_Data, frozen=True, kw_only=True):
     dataset: DatasetInfo | None = None
 
 
+class Placement(_Data, frozen=True, kw_only=True):
+    """Where client and server ran; CPUs by number. Empty = not pinned, not known or not here."""
+
+    client_cpus: list[int] = []  # of each thread in turn
+    server_cpus: list[int] = []  # that a server on this machine may use
+    shared_cpus: list[int] = []  # in both
+    #: SMT siblings among them that share a physical core with a thread of the client.
+    shared_cores: list[list[int]] = []
+    interface: str = ""  # that leads to a server on another machine
+    #: Interrupts of that interface, by number, with the CPUs of the client that serve them.
+    interrupts: dict[str, list[int]] = {}
+
+
 class Result(_Data, frozen=True, kw_only=True):
     """One run: everything that ``result.json`` holds."""
 
@@ -494,6 +507,7 @@ class Result(_Data, frozen=True, kw_only=True):
     calibration: Calibration | None = None
     verdict: Verdict | None = None
     streams: list[StreamInfo] = []  # where there are several; ``target`` is the first one's
+    placement: Placement | None = None
     error: str = ""  # why it is not complete, where it is not
 
 

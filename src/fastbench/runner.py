@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastbench import platform_info
+from fastbench import placement, platform_info
 from fastbench.calibrate import calibrate_for, find_null_server
 from fastbench.errors import FastbenchError
 from fastbench.journal import Head
-from fastbench.load import allow_connections, choose_cpus, make_plan
+from fastbench.load import allow_connections, make_plan
 from fastbench.monitor.sampler import Monitor
 from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import ResultFolder
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fastbench.job import Job
     from fastbench.journal import Journal
     from fastbench.plan import Plan
-    from fastbench.results import Repetition
+    from fastbench.results import Placement, Repetition
 
 
 def run(config: RunConfig, *, show: bool = False) -> Result:
@@ -47,14 +47,16 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
     parts = parts_of(config)
     for part in parts:
         parse_target(part.config.target)
-    cpus = choose_cpus(config)
+    spare = placement.embedded_cpus(config)
     allow_connections(sum(part.config.total_connections for part in parts))
     if config.null_server is not None:
         find_null_server(config.null_server)  # better now than after the run
-    with _result_folder(config) as folder, open_jobs(parts) as jobs:
+    with _result_folder(config) as folder, open_jobs(parts, spare) as jobs:
         streams = [(p.config, job.stream) for p, job in zip(parts, jobs, strict=True)]
-        plan = make_plan(config, streams, cpus)
-        head = _head(config, jobs)
+        pids = [job.server_pid for job in jobs]
+        placed = placement.place(config, pids, streams[0][1].addresses[0])
+        plan = make_plan(config, streams, tuple(placed.client_cpus))
+        head = _head(config, jobs, placed)
         journal = folder.open_journal(head) if folder else None
         with Live(quiet=not show) as display:
             repetitions, outcome = _repeat(config, jobs, plan, journal, display)
@@ -128,7 +130,7 @@ def _urls(jobs: list[Job]) -> str:
     return " and ".join(dict.fromkeys(job.target.url for job in jobs))
 
 
-def _head(config: RunConfig, jobs: list[Job]) -> Head:
+def _head(config: RunConfig, jobs: list[Job], placed: Placement) -> Head:
     """Return what is known before anything is measured."""
     return Head(
         schema_version=SCHEMA_VERSION,
@@ -141,6 +143,7 @@ def _head(config: RunConfig, jobs: list[Job]) -> Head:
         streams=[StreamInfo(name=job.name, target=job.target, dataset=job.dataset) for job in jobs]
         if len(jobs) > 1
         else [],
+        placement=placed,
     )
 
 

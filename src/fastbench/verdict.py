@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastbench import topology
 from fastbench.results import Evidence, Verdict
 from fastbench.targets import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fastbench.results import HostUsage, Latency, Repetition, Result, ThreadUsage
+    from fastbench.results import HostUsage, Latency, Placement, Repetition, Result, ThreadUsage
 
 OK, NOTE, SUSPECT, LIMITED, ABSENT = "ok", "note", "suspect", "client-limited", "not available"
 CLIENT_OK = "client-ok"
@@ -431,10 +432,17 @@ def _placement(result: Result) -> Iterator[Evidence]:
         yield Evidence(
             name="placement",
             status=NOTE,
-            figure="client and server run on one machine",
+            figure=f"client and server run on one machine{_apart(result.placement)}",
             threshold="machines of their own",
             advice="they share caches, memory and the kernel: fine to compare, not to publish",
         )
+
+
+def _apart(placed: Placement | None) -> str:
+    if placed is None or not (placed.client_cpus and placed.server_cpus):
+        return ""
+    shared = topology.format_list(placed.shared_cpus)
+    return f"; the server may use the client's CPUs {shared}" if shared else ", on different CPUs"
 
 
 def _cpus(result: Result) -> float:

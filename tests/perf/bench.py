@@ -22,6 +22,23 @@ from typing import Self
 
 FASTBENCH = str(Path(sys.executable).with_name("fastbench"))
 SERVER_CPU, CLIENT_CPU = 0, 1
+#: fastbench without what watches a run: for what watching costs.
+UNWATCHED = """
+import fastbench.runner
+from fastbench.cli import main
+from fastbench.monitor.sampler import Usage
+
+class NoMonitor:
+    client_cpu_percent = None
+    def __init__(self, *_): pass
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def stop(self): return Usage()
+
+fastbench.runner.Monitor = NoMonitor
+main()
+"""
+PROGRAMS = {"fastbench": [FASTBENCH], "unwatched": [sys.executable, "-c", UNWATCHED]}
 SMALL = ("AI.MODELEXECUTE", "m", "INPUTS", "1", "a", "OUTPUTS", "1", "b")
 TENSOR_BYTES = 602_112
 
@@ -141,11 +158,11 @@ def command_line(program: str, cell: Cell, where: str, requests: int) -> list[st
     """Return the arguments with which ``program`` does the cell."""
     unix = cell.socket == "unix"
     tensor = cell.command[0] == "SET"
-    if program == "fastbench":
+    if program in PROGRAMS:
         target = f"redis+unix://{where}" if unix else f"redis://127.0.0.1:{where}"
         load = ["-c", str(cell.connections), "-P", str(cell.depth), "-n", str(requests)]
         fixed = ["--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet", "--format", "json"]
-        return [FASTBENCH, "command", target, *load, *fixed, "--", *cell.command]
+        return [*PROGRAMS[program], "command", target, *load, *fixed, "--", *cell.command]
     at = ["-s", where] if unix else ["-p", where]
     if program == "memtier_benchmark":
         at = ["-S", where] if unix else ["-s", "127.0.0.1", "-p", where]
@@ -274,6 +291,28 @@ def report_user_time(where: str, seconds: float) -> list[dict[str, object]]:
     return rows
 
 
+def monitoring_cells() -> list[Cell]:
+    """Return the cells that show what watching a run costs; a real server is asked for INFO."""
+    set_tensor = ("SET", "k", f"{{data:{TENSOR_BYTES}}}")
+    return [
+        Cell("monitoring: PING, tcp, depth 16", "redis", "tcp", ("PING",), 50, 16, 2_000_000),
+        Cell("monitoring: 86-byte command, tcp, depth 1", "null", "tcp", SMALL, 50, 1, 400_000),
+        Cell(f"monitoring: SET {TENSOR_BYTES:,} B, tcp", "null", "tcp", set_tensor, 4, 1, 16_000),
+    ]
+
+
+def report_monitoring(cell: Cell, costs: dict[str, Cost]) -> dict[str, object]:
+    """Print client CPU per request with and without the monitor; the goal is 1 % at most."""
+    watched, unwatched = costs["fastbench"], costs["unwatched"]
+    ratio, low, high = paired(watched.us, unwatched.us)
+    say(
+        f"{cell.name:44} {statistics.median(watched.us):8.3f} us"
+        f" {statistics.median(unwatched.us):9.3f} us without   "
+        f" {ratio - 1:+.2%} [{low - 1:+.2%} .. {high - 1:+.2%}] goal +1%"
+    )
+    return {"cell": cell.name, "ratio": ratio, "ratio_min": low, "ratio_max": high}
+
+
 def say(line: str) -> None:
     """Print one line at once."""
     sys.stdout.write(line + "\n")
@@ -295,6 +334,11 @@ def main() -> None:
     with Servers() as servers:
         if asked.only in "user time":
             rows += report_user_time(servers.where["null", "tcp"], asked.seconds)
+        for cell in monitoring_cells():
+            where = servers.where.get((cell.server, cell.socket))
+            if asked.only in cell.name and where is not None:
+                costs = run_cell(cell, where, list(PROGRAMS), asked.rounds)
+                rows.append(report_monitoring(cell, costs))
         for cell in small_cells():
             where = servers.where.get((cell.server, cell.socket))
             if asked.only not in cell.name or where is None:

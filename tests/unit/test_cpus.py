@@ -1,15 +1,13 @@
-"""Which CPUs the threads are pinned to, and how many files may be open."""
+"""How CPUs are given, and how many files may be open."""
 
 from __future__ import annotations
 
-import os
 import resource
 
 import pytest
 
 from fastbench import load
 from fastbench.cli.options import parse_cpus
-from fastbench.config import RunConfig
 from fastbench.errors import UsageError
 
 
@@ -35,35 +33,6 @@ def test_wrong_lists(text: str) -> None:
     """Anything else is refused in one line, and at once however large the numbers are."""
     with pytest.raises(UsageError, match=r"^--cpus "):
         parse_cpus(text)
-
-
-def test_threads_take_allowed_cpus_in_turn() -> None:
-    """More threads than CPUs: they share them in turn."""
-    allowed = sorted(os.sched_getaffinity(0))
-
-    cpus = load.choose_cpus(RunConfig(threads=2 * len(allowed) + 1))
-
-    assert cpus == (*allowed, *allowed, allowed[0])
-
-
-def test_given_cpus_keep_their_order() -> None:
-    """The CPUs given are used in the order given."""
-    last = max(os.sched_getaffinity(0))
-
-    assert load.choose_cpus(RunConfig(threads=2, cpus=(last,))) == (last, last)
-
-
-def test_no_pinning() -> None:
-    """Without pinning no CPU is chosen."""
-    assert load.choose_cpus(RunConfig(pin=False)) == ()
-
-
-def test_cpu_that_is_not_allowed() -> None:
-    """A CPU that the process may not use is named."""
-    missing = max(os.sched_getaffinity(0)) + 1000
-
-    with pytest.raises(UsageError, match=f"CPU {missing} "):
-        load.choose_cpus(RunConfig(cpus=(missing,)))
 
 
 def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:

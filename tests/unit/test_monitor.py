@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -252,3 +253,27 @@ def test_threads_that_have_not_started() -> None:
     probe.sample(0.2)
 
     assert probe.usage() is None
+
+
+def test_stat_of_a_process_with_an_odd_name(tmp_path: Path) -> None:
+    """The name in brackets may hold anything; the numbers are counted from its end."""
+    numbers = [str(n) for n in range(4, 53)]
+    (tmp_path / "stat").write_text(f"7 (a) S (b) R {' '.join(numbers)}\n")
+    stat = process.read_stat(tmp_path / "stat")
+
+    assert stat is not None
+    assert stat.state == "R"
+    assert stat.cpu_s == (14 + 15) / os.sysconf("SC_CLK_TCK")
+    assert (stat.threads, stat.began) == (20, 22)
+    assert stat.rss_bytes == 24 * os.sysconf("SC_PAGE_SIZE")
+    assert process.read_stat(tmp_path / "gone") is None
+
+
+def test_stat_agrees_with_psutil(idle: subprocess.Popen[bytes]) -> None:
+    """Of a process that waits both ways of asking say the same."""
+    stat, other = process.read_stat(Path(f"/proc/{idle.pid}/stat")), psutil.Process(idle.pid)
+
+    assert stat is not None
+    assert stat.threads == other.num_threads()
+    assert stat.cpu_s == pytest.approx(sum(other.cpu_times()[:2]), abs=0.05)
+    assert stat.rss_bytes == pytest.approx(other.memory_info().rss, rel=0.2)

@@ -40,7 +40,7 @@ FLOORS: list[set[str]] = [
     {"datasets", "models", "monitor", "report", "serve"},
     {"machine", "servers"},
     {"job", "nettest", "platform_info", "verification"},
-    {"collector"},
+    {"collector", "placement"},
     {"books"},
     {"check", "load", "repetition", "workloads"},
     {"calibrate", "figures", "sustained"},

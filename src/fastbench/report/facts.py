@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastbench.report import numbers
+from fastbench.topology import format_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ def facts(result: Result) -> list[tuple[str, str]]:
         ("load", _load(result)),
         ("measured", _measured(result)),
         ("client", _platform(result)),
+        ("CPUs", _cpus(result)),
     )
     everything = [*(lines if not result.streams else _of_streams(result, lines))]
     return [(name, numbers.printable(text)) for name, text in everything if text]
@@ -158,6 +160,21 @@ def _platform(result: Result) -> str:
         *about.get("gpus", []),
         str(about.get("distribution", "")),
         f"kernel {about['kernel']}" if about.get("kernel") else "",
+    )
+
+
+def _cpus(result: Result) -> str:
+    placed = result.placement
+    if placed is None or not placed.client_cpus:
+        return "client not pinned" if placed else ""
+    served = (f"IRQ {irq} on {format_list(cpus)}" for irq, cpus in placed.interrupts.items())
+    interrupts = ", ".join(served)
+    return _join(
+        f"client {format_list(sorted({*placed.client_cpus}))}",
+        f"server {format_list(placed.server_cpus)}" if placed.server_cpus else "",
+        f"IN BOTH {format_list(placed.shared_cpus)}" if placed.shared_cpus else "",
+        *(f"{format_list(core)} are one core" for core in placed.shared_cores),
+        f"{placed.interface}: {interrupts}" if interrupts else "",
     )
 
 

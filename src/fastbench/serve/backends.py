@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from fastbench import topology
 from fastbench.serve.resp import CommandError
 
 if TYPE_CHECKING:
@@ -90,7 +92,8 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # Left to itself, onnxruntime would pin its threads to every core of the machine.
+        options.intra_op_num_threads = threads or _cores()
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = _providers(device)
@@ -114,6 +117,12 @@ class OnnxModel:
     def stop(self) -> None:
         """Ask onnxruntime to end after the node that it is in."""
         self._run_options.terminate = True
+
+
+def _cores() -> int:
+    """Return the number of physical cores that this process may use."""
+    allowed = os.sched_getaffinity(0)
+    return len(topology.physical_cores(c for c in topology.read() if c.number in allowed)) or 1
 
 
 def _providers(device: Device) -> list[Any]:

@@ -13,7 +13,7 @@ from fastbench.servers.redisai import RedisAI
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from fastbench.config import TlsConfig
     from fastbench.results import TargetInfo
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def started(target: Target) -> Iterator[Target]:
-    """Start the embedded server where that is the target; it lives as long as the block."""
+def started(target: Target, cpus: Collection[int] = ()) -> Iterator[Target]:
+    """Start the embedded server where that is the target; it lives as long as the block.
+
+    ``cpus``: that it may use; empty = all.
+    """
     if target.kind != "embedded":
         yield target
         return
-    with EmbeddedServer(unix=target.path == "unix") as embedded:
+    with EmbeddedServer(unix=target.path == "unix", cpus=cpus) as embedded:
         yield parse_target(embedded.url)
 
 

@@ -17,6 +17,7 @@ from fastbench.errors import ServerError
 from fastbench.password import PASSWORD_VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -30,6 +31,7 @@ class EmbeddedServer:
     """A ``fastbench serve`` process, to be used in a ``with`` statement.
 
     ``unix``: listen on a socket in a private folder instead of a free loopback port.
+    ``cpus``: that its threads may use; empty = those of the thread that starts it.
     ``options``: further options of ``fastbench serve``, e.g. ``("--intra-op", "1")``.
     The server holds the reading end of a pipe from this process and ends when that closes, so
     it also ends when this process is killed.
@@ -37,11 +39,18 @@ class EmbeddedServer:
     Raises :class:`ServerError` with the last words of the server when it does not start.
     """
 
-    def __init__(self, *, unix: bool = False, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        unix: bool = False,
+        cpus: Collection[int] = (),
+        options: tuple[str, ...] = (),
+    ) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None  # of the unix socket
         self._stderr = tempfile.TemporaryFile()  # without a name: nothing to clean up  # noqa: SIM115
         self._unix = unix
+        self._cpus = cpus
         self._options = options
         self.url = ""
 
@@ -92,15 +101,16 @@ class EmbeddedServer:
         # A password meant for other servers must not close this one, which is ours alone.
         secret = ("FASTBENCH_REQUIREPASS", PASSWORD_VARIABLE)
         environment = {k: v for k, v in os.environ.items() if k not in secret}
-        return subprocess.Popen(
-            [*command, *where, *self._options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=environment,
-            # Ctrl-C in the terminal is for the client, which still needs the server then.
-            start_new_session=True,
-        )
+        with _affinity(self._cpus):
+            return subprocess.Popen(
+                [*command, *where, *self._options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=environment,
+                # Ctrl-C in the terminal is for the client, which still needs the server then.
+                start_new_session=True,
+            )
 
     def _wait_ready(self, process: subprocess.Popen[bytes]) -> str:
         """Return the address in the line that the server prints when it is ready."""
@@ -116,6 +126,18 @@ class EmbeddedServer:
         self._stderr.seek(0)
         text = self._stderr.read()[-STDERR_TAIL_BYTES:].decode(errors="replace")
         return " ".join(text.split()) or "it printed nothing"
+
+
+@contextlib.contextmanager
+def _affinity(cpus: Collection[int]) -> Iterator[None]:
+    """Let this thread use ``cpus`` alone for a moment: a process that it starts inherits that."""
+    before = os.sched_getaffinity(0)
+    try:
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _url(address: str) -> str:

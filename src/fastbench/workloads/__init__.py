@@ -13,7 +13,7 @@ from fastbench.targets import parse_target
 from fastbench.workloads import command, vision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from fastbench.config import RunConfig
@@ -28,14 +28,15 @@ OPEN: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
 
 
 @contextlib.contextmanager
-def open_jobs(parts: Sequence[Part]) -> Iterator[list[Job]]:
+def open_jobs(parts: Sequence[Part], spare: Collection[int] = ()) -> Iterator[list[Job]]:
     """Make each stream of a run ready; streams with the embedded server share one.
 
+    ``spare``: CPUs for the embedded server; empty = all.
     Raises :class:`FastbenchError` naming the stream that cannot be made ready.
     """
     with contextlib.ExitStack() as stack:
         urls = list(dict.fromkeys(part.config.target for part in parts))
-        reached = {url: stack.enter_context(started(parse_target(url))).url for url in urls}
+        reached = {url: stack.enter_context(started(parse_target(url), spare)).url for url in urls}
         yield [_open(part, reached[part.config.target], stack) for part in parts]
 
 
