@@ -320,7 +320,7 @@ def test_command(tmp_path: Path) -> None:
     for wrong, says in (
         ([paths[0]], "two results or more"),
         ([*paths, "--fail-if", "p99>5%"], "with its sign"),
-        ([*paths, "--format", "html"], "choose console, markdown, json"),
+        ([*paths, "--format", "xml"], "choose console, markdown, json, html"),
         ([str(tmp_path / "c"), paths[0]], "cannot read"),
     ):
         done = runner.invoke(cli.app, ["compare", *wrong])

@@ -23,19 +23,20 @@ def compare(
         ),
     ] = None,
     output_format: Annotated[
-        str, typer.Option("--format", help="What is printed: console, markdown or json.")
+        str, typer.Option("--format", help="What is printed: console, markdown, json or html.")
     ] = "console",
 ) -> None:
     """Compare throughput and quantiles of results with the first of them."""
     from fastbench.compare.build import compare as build
     from fastbench.comparison import failed
     from fastbench.errors import EXIT_OK, EXIT_THRESHOLD
-    from fastbench.report.comparing import check_format, print_comparison
+    from fastbench.report.comparison_formats import check_format, print_comparison
     from fastbench.report.folder import ResultFolder
     from fastbench.slo import parse_change
 
     check_format(output_format)
     forbidden = [parse_change(text) for text in fail_if or ()]
-    comparison = build([(str(path), ResultFolder.read(path)) for path in results], forbidden)
-    print_comparison(comparison, output_format)
+    read = [ResultFolder.read(path) for path in results]
+    comparison = build(list(zip(map(str, results), read, strict=True)), forbidden)
+    print_comparison(comparison, read, output_format)
     raise typer.Exit(EXIT_THRESHOLD if failed(comparison) else EXIT_OK)

@@ -12,9 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastbench.comparison import FAILED
-from fastbench.errors import UsageError
 from fastbench.report import markdown, numbers
-from fastbench.versioned import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,30 +28,15 @@ LEGEND = (
     "base and other: geometric means over repetitions, latencies in ms; each line is judged for "
     "itself: with no real difference about one line in twenty shows one"
 )
-_FORMATS = ("console", "markdown", "json")
 
 
-def check_format(name: str) -> None:
-    """Raise :class:`UsageError` that names all formats where ``name`` is none of them."""
-    if name not in _FORMATS:
-        msg = f"--format {name!r}: choose {', '.join(_FORMATS)}"
-        raise UsageError(msg)
-
-
-def print_comparison(comparison: Comparison, name: str) -> None:
-    """Print ``comparison`` to standard output in the format ``name``, and nothing else.
-
-    Raises :class:`UsageError` where there is no such format.
-    """
-    check_format(name)
+def print_console(comparison: Comparison) -> None:
+    """Print the comparison, fitted to the terminal where standard output is one."""
     console = Console(highlight=False)
-    if name == "console" and console.is_terminal:
+    if console.is_terminal:
         _print(comparison, console)
-        return
-    renderings = {"json": to_json, "markdown": render_markdown, "console": render_console}
-    sys.stdout.flush()
-    sys.stdout.buffer.write(renderings[name](comparison))
-    sys.stdout.flush()
+    else:
+        sys.stdout.write(render_console(comparison).decode())
 
 
 def render_console(comparison: Comparison) -> bytes:
