@@ -169,7 +169,7 @@ class TestCommandLine:
 
         done = self.fastbench("verify", tmp_path / "set", "--images", photos)
         assert done.returncode == 0, done.stderr
-        assert "7 tensors and 7 source images" in done.stdout
+        assert "7 rows and 7 source images" in done.stdout
 
         tensors = tmp_path / "tensors.out"
         assert (

@@ -12,6 +12,7 @@ from fastbench.errors import DatasetError
 
 if TYPE_CHECKING:
     from fastbench.datasets.base import Dataset
+    from fastbench.datasets.fraud import FraudDataset
 
 app = typer.Typer(no_args_is_help=True, help="Make, check and exchange datasets.")
 
@@ -22,6 +23,7 @@ class Format(StrEnum):
     """File formats of other programs."""
 
     AIBENCH = "aibench"
+    AIBENCH_FRAUD = "aibench-fraud"
 
 
 @app.command()
@@ -92,6 +94,38 @@ def vision(
 
 
 @app.command()
+def fraud(
+    *,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Kaggle's creditcard.csv or creditcard.csv.gz.", metavar="FILE"),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="Generate that many synthetic transactions.", metavar="N")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")] = Path(
+        "fraud-dataset"
+    ),
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            help="Only so many of the file; where it has fewer, it is read again.", metavar="N"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of reference data and synthetic transactions.")] = (
+        12345
+    ),
+) -> None:
+    """Turn card transactions into tensors: 30 values each, and 256 of reference data."""
+    from fastbench.datasets.fraud import FraudConfig, build_fraud
+    from fastbench.datasets.progress import progress_bar
+
+    config = FraudConfig(out=out, csv=csv, sample=sample, rows=rows, seed=seed)
+    with progress_bar("Preparing", "transactions") as progress:
+        _say_transactions(build_fraud(config, progress))
+
+
+@app.command()
 def verify(
     dataset: Annotated[Path, _DATASET],
     *,
@@ -101,9 +135,12 @@ def verify(
     ] = None,
 ) -> None:
     """Recompute hashes, and with the images every step, and compare with the manifest."""
+    from fastbench.datasets.fraud_verify import verify_fraud
+    from fastbench.datasets.manifest import kind_of
     from fastbench.datasets.progress import progress_bar
-    from fastbench.datasets.verify import verify as run_verify
+    from fastbench.datasets.verify import verify as verify_images
 
+    run_verify = verify_fraud if kind_of(dataset) == "fraud" else verify_images
     with progress_bar("Verifying", "steps") as progress:
         verified = run_verify(dataset, images, progress)
     for difference in verified.differences:
@@ -111,10 +148,8 @@ def verify(
     if verified.differences:
         msg = f"{dataset}: {len(verified.differences)} differences from its manifest"
         raise DatasetError(msg)
-    typer.echo(
-        f"{dataset}: {verified.rows} tensors and {verified.images} source images are as the "
-        f"manifest says"
-    )
+    sources = f" and {verified.images} source images" if verified.images else ""
+    typer.echo(f"{dataset}: {verified.rows} rows{sources} are as the manifest says")
 
 
 @app.command()
@@ -126,11 +161,13 @@ def export(
 ) -> None:
     """Write a dataset in another program's format."""
     from fastbench.datasets.aibench import export_aibench
+    from fastbench.datasets.fraud_aibench import export_fraud_aibench
     from fastbench.datasets.progress import progress_bar
 
-    with progress_bar("Exporting", "tensors") as progress:
-        rows = export_aibench(dataset, out, progress)
-    typer.echo(f"{out}: {rows} tensors in the format of {format_name.value}")
+    run_export = export_fraud_aibench if format_name is Format.AIBENCH_FRAUD else export_aibench
+    with progress_bar("Exporting", "rows") as progress:
+        rows = run_export(dataset, out, progress)
+    typer.echo(f"{out}: {rows} rows in the format of {format_name.value}")
 
 
 @app.command("import")
@@ -144,15 +181,27 @@ def import_(
 ) -> None:
     """Make a dataset of another program's file."""
     from fastbench.datasets.aibench import import_aibench
+    from fastbench.datasets.fraud_aibench import import_fraud_aibench
     from fastbench.datasets.progress import progress_bar
 
-    with progress_bar(f"Importing from {format_name.value}", "tensors") as progress:
-        _say_dataset(import_aibench(file, out, progress))
+    with progress_bar(f"Importing from {format_name.value}", "rows") as progress:
+        if format_name is Format.AIBENCH_FRAUD:
+            _say_transactions(import_fraud_aibench(file, out, progress))
+        else:
+            _say_dataset(import_aibench(file, out, progress))
 
 
 def _say_dataset(dataset: Dataset) -> None:
     shape = " x ".join(str(length) for length in (dataset.rows, *dataset.row_shape))
     typer.echo(f"{dataset.path}: {shape} {dataset.dtype}, {dataset.description}")
+
+
+def _say_transactions(dataset: FraudDataset) -> None:
+    columns, values = dataset.transactions.row_shape[0], dataset.references.row_shape[0]
+    typer.echo(
+        f"{dataset.path}: {dataset.rows} x {columns} and {values} {dataset.transactions.dtype}, "
+        f"{dataset.manifest.description}"
+    )
 
 
 def _say_skipped(dataset: Dataset, *, accepted: bool) -> None:

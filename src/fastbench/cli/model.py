@@ -41,13 +41,18 @@ def list_() -> None:
 @app.command()
 def build(
     name: Annotated[str, typer.Argument(help="A name from `fastbench model list`.")],
-    out: Annotated[Path | None, typer.Option(help="ONNX file to write [NAME.onnx].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: NAME.onnx or NAME.pt.")
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="ONNX; fraud and fraud_noreference also TORCH (needs PyTorch).")
+    ] = "ONNX",
 ) -> None:
-    """Write a built-in model to an ONNX file; always the same bytes."""
+    """Write a built-in model to a file; an ONNX file has always the same bytes."""
     from fastbench.models import build_file
 
-    path = out or Path(f"{name}.onnx")
-    build_file(name, path)
+    path = out or Path(f"{name}.{'onnx' if backend == 'ONNX' else 'pt'}")
+    build_file(name, path, backend)
     typer.echo(path)
 
 

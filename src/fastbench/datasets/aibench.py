@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastbench.datasets import manifest
+from fastbench.datasets import manifest, npy
 from fastbench.datasets.base import Dataset, open_dataset
 from fastbench.datasets.images import ROW_BYTES
 from fastbench.datasets.npy import DATA_OFFSET
@@ -35,7 +35,7 @@ def export_aibench(folder: Path, out: Path, progress: Progress | None = None) ->
     dataset = open_dataset(folder)
     _check_exportable(dataset)
     unfinished = out.with_name(out.name + ".partial")
-    with _writing(unfinished):
+    with writing(unfinished):
         _copy_rows(dataset, unfinished, progress)
         unfinished.rename(out)
     return dataset.rows
@@ -64,7 +64,8 @@ def import_aibench(file: Path, out: Path, progress: Progress | None = None) -> D
         except OSError as error:
             msg = f"{file}: cannot be imported into {out}: {error.strerror}"
             raise DatasetError(msg) from error
-        partial.publish(_manifest(file, tensors))
+        shape = (rows, *ROW_SHAPE["nhwc"])
+        partial.publish(_manifest(file, tensors), {DATA_FILE: npy.header(shape)})
     return open_dataset(out)
 
 
@@ -81,7 +82,7 @@ def _check_exportable(dataset: Dataset) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Remove the file if the work on it fails."""
     try:
         yield

@@ -14,9 +14,12 @@ DATA_OFFSET = 4096
 _MAGIC = b"\x93NUMPY\x01\x00"
 
 
-def header(shape: tuple[int, ...]) -> bytes:
-    """Return the first DATA_OFFSET bytes of a C-ordered little-endian float32 array's file."""
-    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape!r}, }}"
+def header(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
+    """Return the first DATA_OFFSET bytes of a C-ordered array's file.
+
+    ``descr``: of its elements, as NumPy writes it; little-endian float32 unless given.
+    """
+    text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape!r}, }}"
     room = DATA_OFFSET - len(_MAGIC) - 2
     return _MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1).encode() + b"\n"
 

@@ -13,10 +13,11 @@ from fastbench.datasets import npy
 from fastbench.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
 
-    from fastbench.datasets.manifest import Manifest
+    from msgspec import Struct
 
 DATA_FILE = "data.npy"
 JOURNAL_FILE = "journal.jsonl"
@@ -26,7 +27,7 @@ SUFFIX = ".partial"
 class PartialDataset:
     """The folder ``OUT.partial``, locked against other processes while it is open.
 
-    Its file DATA_FILE has room for all rows from the start; JOURNAL_FILE says which are done.
+    Its data files have room for all rows from the start; JOURNAL_FILE says which are done.
     Leaving the context by an error removes it, unless ``keep`` is set: then a later run can go
     on where this one stopped. What an earlier run left is kept whatever happens.
     """
@@ -99,13 +100,14 @@ class PartialDataset:
             msg = f"{self.journal_path}: cannot be written: {error.strerror}"
             raise DatasetError(msg) from error
 
-    def reserve(self, rows: int, row_bytes: int) -> None:
-        """Make the data file long enough and claim its disk space now rather than half-way.
+    def reserve(self, rows: int, row_bytes: int, name: str = DATA_FILE) -> None:
+        """Make a data file long enough and claim its disk space now rather than half-way.
 
         Raises :class:`DatasetError` where the disk has no room.
         """
         size = npy.DATA_OFFSET + rows * row_bytes
-        file = os.open(self.data_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        path = self.path / name
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             _check_space(self.path, size - 512 * os.fstat(file).st_blocks, self.out)
             os.ftruncate(file, size)
@@ -113,17 +115,18 @@ class PartialDataset:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise _no_space(self.out, size) from error
-            msg = f"{self.data_path}: cannot be made {size} bytes long: {error.strerror}"
+            msg = f"{path}: cannot be made {size} bytes long: {error.strerror}"
             raise DatasetError(msg) from error
         finally:
             os.close(file)
 
-    def publish(self, manifest: Manifest) -> None:
-        """Write the manifest and the head of the data file, and take the final name."""
+    def publish(self, manifest: Struct, heads: Mapping[str, bytes]) -> None:
+        """Write the manifest and the heads of the data files, by name, and take the final name."""
         try:
             manifests.write(manifest, self.path / manifests.FILE_NAME)
-            with self.data_path.open("r+b") as file:
-                file.write(npy.header(tuple(manifest.array.shape)))
+            for name, head in heads.items():
+                with (self.path / name).open("r+b") as file:
+                    file.write(head)
             self.journal_path.unlink()
             self.path.rename(self.out)
         except OSError as error:
@@ -150,6 +153,6 @@ def _no_space(out: Path, needed: int) -> DatasetError:
     free = os.statvfs(out.parent)
     return DatasetError(
         f"{out}: not enough disk space: {needed / 1e6:.0f} MB needed, "
-        f"{free.f_bavail * free.f_frsize / 1e6:.0f} MB free; make room, use --limit or another "
-        f"--out"
+        f"{free.f_bavail * free.f_frsize / 1e6:.0f} MB free; make room, make "
+        f"fewer rows or choose another --out"
     )

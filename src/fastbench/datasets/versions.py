@@ -6,12 +6,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-from PIL import features
 
 
 def libraries() -> dict[str, str]:
-    """Return the versions of everything that decides the bytes."""
-    found = {"python": sys.version.split()[0], "numpy": np.__version__}
+    """Return the versions of everything that decides the bytes of images."""
+    from PIL import features
+
+    found = numeric_libraries()
     for name in ("pillow-simd", "pillow"):
         try:
             found[name] = version(name)
@@ -21,6 +22,11 @@ def libraries() -> dict[str, str]:
     if features.check_feature("libjpeg_turbo"):
         found["libjpeg-turbo"] = str(features.version("libjpeg_turbo"))
     return found
+
+
+def numeric_libraries() -> dict[str, str]:
+    """Return the versions of what decides the bytes of a dataset without images."""
+    return {"python": sys.version.split()[0], "numpy": np.__version__}
 
 
 def own_version() -> str:

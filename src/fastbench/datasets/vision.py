@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastbench.datasets import crops, fetch, manifest, pool, procedural
+from fastbench.datasets import crops, fetch, manifest, npy, pool, procedural
 from fastbench.datasets.base import Dataset, open_dataset
 from fastbench.datasets.crops import CROP
 from fastbench.datasets.images import ROW_BYTES, check_choice
@@ -246,7 +246,7 @@ def _finish(
         tensors=[tensor for task in good for tensor in _tensors(task, answers[task.index])],
         skipped=skipped,
     )
-    partial.publish(whole)
+    partial.publish(whole, {DATA_FILE: npy.header(shape)})
 
 
 def _close_gaps(partial: PartialDataset, good: list[Task]) -> None:

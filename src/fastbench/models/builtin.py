@@ -10,19 +10,27 @@ from typing import TYPE_CHECKING
 
 from fastbench.cache import cache_folder
 from fastbench.errors import ModelError
-from fastbench.models import mobilenet, tiny
+from fastbench.models import fraud, fraud_torch, mobilenet, tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import onnx
 
-#: Name → what builds it. The first is the default of ``fastbench run``.
+#: Name → what builds it.
 BUILTIN: dict[str, Callable[[], onnx.ModelProto]] = {
     "mobilenet_v1_100_224": mobilenet.build,
     "mobilenet_v1_100_224_nchw": functools.partial(mobilenet.build, layout="nchw"),
+    "fraud": functools.partial(fraud.build, reference=True),
+    "fraud_noreference": functools.partial(fraud.build, reference=False),
     "mean_rgb_224": tiny.mean_rgb,
     "identity": tiny.identity,
+}
+
+#: The same for those that there are as TorchScript too.
+TORCHSCRIPT: dict[str, Callable[[], bytes]] = {
+    "fraud": functools.partial(fraud_torch.build_torchscript, reference=True),
+    "fraud_noreference": functools.partial(fraud_torch.build_torchscript, reference=False),
 }
 
 #: Part of every cached file's name: raise it whenever a graph or a weight changes.
@@ -42,21 +50,34 @@ def builtin_path(name: str) -> Path:
     return path
 
 
-def build_file(name: str, path: Path) -> None:
-    """Write a built-in model to ``path``: whole or not at all, always the same bytes.
+def build_file(name: str, path: Path, backend: str = "ONNX") -> None:
+    """Write a built-in model to ``path``: whole or not at all; ONNX always the same bytes.
 
-    Raises :class:`ModelError` for an unknown name or a folder that cannot be written.
+    ``backend``: ``ONNX``, or ``TORCH`` for the models that there are as TorchScript.
+    Raises :class:`ModelError` for an unknown name or backend, where PyTorch is needed and
+    missing, or for a folder that cannot be written.
     """
-    if name not in BUILTIN:
-        msg = f"no built-in model {name!r}: there are {', '.join(BUILTIN)}"
-        raise ModelError(msg)
-    data = BUILTIN[name]().SerializeToString(deterministic=True)
+    data = _build(name, backend)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_atomically(path, data)
     except OSError as e:
         msg = f"model {name} cannot be written to {path}: {e.strerror or e}"
         raise ModelError(msg) from e
+
+
+def _build(name: str, backend: str) -> bytes:
+    if name not in BUILTIN:
+        msg = f"no built-in model {name!r}: there are {', '.join(BUILTIN)}"
+        raise ModelError(msg)
+    if backend == "ONNX":
+        data: bytes = BUILTIN[name]().SerializeToString(deterministic=True)
+        return data
+    if backend != "TORCH" or name not in TORCHSCRIPT:
+        also = f", as TORCH too there are {', '.join(TORCHSCRIPT)}"
+        msg = f"--backend {backend}: model {name} is built as ONNX{also}"
+        raise ModelError(msg)
+    return TORCHSCRIPT[name]()
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

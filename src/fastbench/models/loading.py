@@ -10,7 +10,7 @@ from fastbench.errors import ModelError
 from fastbench.models.base import Model, TensorSpec
 from fastbench.models.builtin import BUILTIN, builtin_names, builtin_path
 from fastbench.models.counting import count_graph
-from fastbench.models.mobilenet import WEIGHTS_KEY
+from fastbench.models.graphs import WEIGHTS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbench.models.base import RANDOM_WEIGHTS
+from fastbench.models.graphs import make_model
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,14 +20,10 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float32]
 
-WEIGHTS_KEY = "fastbench.weights"  # in the file's metadata
-
 INPUT = "input"
 OUTPUT = "MobilenetV1/Predictions/Reshape_1"
 SIZE = 224
 CLASSES = 1001
-IR_VERSION = 10
-OPSET = 17
 SEED = 20170417
 
 #: The 13 depthwise-separable blocks: stride of the depthwise part, channels after the pointwise.
@@ -119,14 +115,7 @@ class _Builder:
             [value(OUTPUT, TensorProto.FLOAT, ["N", CLASSES])],
             self._weights,
         )
-        model = helper.make_model(
-            graph,
-            ir_version=IR_VERSION,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            producer_name="fastbench",
-        )
-        helper.set_model_props(model, {WEIGHTS_KEY: RANDOM_WEIGHTS})
-        return model
+        return make_model(graph, random_weights=True)
 
     def _node(self, op: str, name: str, inputs: list[str], **attributes: Any) -> str:
         from onnx import helper

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastbench.models.mobilenet import IR_VERSION, OPSET, SIZE
+from fastbench.models.graphs import make_model
+from fastbench.models.mobilenet import SIZE
 
 if TYPE_CHECKING:
     import onnx
@@ -32,9 +33,4 @@ def _model(
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, takes)],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, gives)],
     )
-    return helper.make_model(
-        graph,
-        ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        producer_name="fastbench",
-    )
+    return make_model(graph, random_weights=False)
