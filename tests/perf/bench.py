@@ -59,6 +59,7 @@ class Cell:
     requests: int  # of the longer run; the shorter one has a quarter
     goal: float | None = None
     rate_goal: float | None = None  # requests/s over redis-benchmark's
+    memtier_goal: float | None = None
     peers: tuple[str, ...] = ("redis-benchmark", "valkey-benchmark", "memtier_benchmark")
 
 
@@ -81,7 +82,8 @@ def small_cells() -> list[Cell]:
             n = 200_000 * min(depth, 24)
             rate = {"tcp": 1.5, "unix": 2.0}[socket] if depth == 64 else None
             name = f"86-byte command, {socket}, depth {depth}"
-            cells.append(Cell(name, "null", socket, SMALL, 50, depth, n, goal, rate))
+            memtier = {16: 0.35, 64: 0.20}.get(depth)
+            cells.append(Cell(name, "null", socket, SMALL, 50, depth, n, goal, rate, memtier))
     for socket, goal in (("tcp", 0.60), ("unix", 0.55)):
         name = f"4 KB reply, {socket}, depth 16"
         cells.append(Cell(name, "null", socket, ("GET", "k"), 50, 16, 600_000, goal))
@@ -162,6 +164,7 @@ def command_line(program: str, cell: Cell, where: str, requests: int) -> list[st
         target = f"redis+unix://{where}" if unix else f"redis://127.0.0.1:{where}"
         load = ["-c", str(cell.connections), "-P", str(cell.depth), "-n", str(requests)]
         fixed = ["--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet", "--format", "json"]
+        fixed += ["--calibrate", "never"]  # it would be part of the difference
         return [*PROGRAMS[program], "command", target, *load, *fixed, "--", *cell.command]
     at = ["-s", where] if unix else ["-p", where]
     if program == "memtier_benchmark":
@@ -251,7 +254,8 @@ def report(cell: Cell, costs: dict[str, Cost]) -> dict[str, object]:
     if "memtier_benchmark" in costs:
         ratio, _, _ = paired(own.us, costs["memtier_benchmark"].us)
         row["memtier_ratio"] = ratio
-        text += f"  memtier ratio {ratio:.2f}"
+        goal = f" goal {cell.memtier_goal:.2f}" if cell.memtier_goal else ""
+        text += f"  memtier ratio {ratio:.2f}{goal}"
     say(text)
     return row
 
@@ -273,16 +277,8 @@ def report_user_time(where: str, seconds: float) -> list[dict[str, object]]:
     for name, connections, depth, command in user_time_cells():
         load = ["-c", str(connections), "-P", str(depth), "--duration", str(seconds)]
         fixed = ["--warmup", "0.5", "--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet"]
-        line = [
-            FASTBENCH,
-            "command",
-            f"redis://127.0.0.1:{where}",
-            *load,
-            *fixed,
-            "--format",
-            "json",
-            "--",
-        ]
+        how = ["--calibrate", "never", "--format", "json", "--"]
+        line = [FASTBENCH, "command", f"redis://127.0.0.1:{where}", *load, *fixed, *how]
         done = subprocess.run([*line, *command], capture_output=True, check=True)
         client = json.loads(done.stdout)["repetitions"][0]["client"]
         user, system = client["user_us_per_inference"], client["system_us_per_inference"]
@@ -299,6 +295,34 @@ def monitoring_cells() -> list[Cell]:
         Cell("monitoring: 86-byte command, tcp, depth 1", "null", "tcp", SMALL, 50, 1, 400_000),
         Cell(f"monitoring: SET {TENSOR_BYTES:,} B, tcp", "null", "tcp", set_tensor, 4, 1, 16_000),
     ]
+
+
+def report_pacing(where: str, seconds: float) -> list[dict[str, object]]:
+    """Print how late an open loop of 10,000/s sends, and what that costs, asleep and spinning."""
+    say("open loop at 10,000/s on one thread: send lag, share of a core (goal 10, 50 us, 10 %)")
+    rows = []
+    for flags in ([], ["--spin"]):
+        fixed = ["--warmup", "0.5", "--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet"]
+        load = ["-c", "16", "--rate", "10000", "--duration", str(seconds), *flags]
+        how = ["--calibrate", "never", "--format", "json", "--", *SMALL]
+        line = [FASTBENCH, "command", f"redis://127.0.0.1:{where}", *load, *fixed, *how]
+        done = subprocess.run(line, capture_output=True, check=True)
+        repetition = json.loads(done.stdout)["repetitions"][0]
+        lag, thread = repetition["send_lag_ms"], repetition["client"]["threads"][0]
+        core = (thread["user_s"] + thread["system_s"]) / thread["elapsed_s"]
+        row = {
+            "cell": " ".join(["pacing at 10,000/s", *flags]),
+            "lag_p50_us": 1e3 * lag["p50"],
+            "lag_p99_us": 1e3 * lag["p99"],
+            "core": core,
+            "busy": thread["busy"],
+        }
+        say(
+            f"{row['cell']:44} p50 {row['lag_p50_us']:7.1f} us   p99 {row['lag_p99_us']:7.1f} us"
+            f"   core {core:.1%}, without spinning {thread['busy']:.1%}"
+        )
+        rows.append(row)
+    return rows
 
 
 def report_monitoring(cell: Cell, costs: dict[str, Cost]) -> dict[str, object]:
@@ -323,7 +347,9 @@ def main() -> None:
     """Run the cells asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help='cells whose name contains this, or "user time"')
+    parser.add_argument(
+        "--only", default="", help='cells whose name contains this, "user time" or "pacing"'
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each user-time cell")
     parser.add_argument("--json", type=Path, default=None, help="file to write")
     asked = parser.parse_args()
@@ -334,6 +360,8 @@ def main() -> None:
     with Servers() as servers:
         if asked.only in "user time":
             rows += report_user_time(servers.where["null", "tcp"], asked.seconds)
+        if asked.only in "pacing":
+            rows += report_pacing(servers.where["null", "tcp"], asked.seconds)
         for cell in monitoring_cells():
             where = servers.where.get((cell.server, cell.socket))
             if asked.only in cell.name and where is not None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
-from fastbench.monitor.process import MAX_SAMPLES
+from fastbench.monitor.process import MAX_SAMPLES, read_stat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 #: By thread, in the order of the ids: CPU use at each sample, 100 = one core.
 ThreadSeries = list[list[float]]
+
+TASKS = Path("/proc/self/task")
 
 #: So many samples are about a second.
 RECENT_SAMPLES = 5
@@ -28,7 +29,6 @@ class ThreadsProbe:
 
     def __init__(self, thread_ids: Callable[[], Sequence[int]]) -> None:
         self._thread_ids = thread_ids
-        self._process = psutil.Process()
         self._last: dict[int, float] = {}
         self._last_s = time.monotonic()
         self._series: dict[int, list[float]] = {}
@@ -42,10 +42,8 @@ class ThreadsProbe:
 
     def sample(self, at_s: float) -> bool:  # noqa: ARG002 - a probe's interface
         """Take a sample; what would make a series too long is only seen as ``recent_percents``."""
-        try:
-            clocks = {t.id: t.user_time + t.system_time for t in self._process.threads()}
-        except psutil.Error:
-            return False
+        found = {tid: read_stat(TASKS / str(tid) / "stat") for tid in self._thread_ids() if tid}
+        clocks = {tid: stat.cpu_s for tid, stat in found.items() if stat is not None}
         now_s = time.monotonic()
         for tid in self._thread_ids():
             if tid in clocks and tid in self._last:
