@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from fastbench import verification
 from fastbench.config import check_tls
 from fastbench.datasets.base import open_dataset
 from fastbench.errors import ModelError, ServerError, UsageError
+from fastbench.models.inputs import random_inputs
 from fastbench.servers.connect import connect
-from fastbench.servers.redisai import check_fit
+from fastbench.servers.redisai import DTYPES, check_fit
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from fastbench.models.base import Model
     from fastbench.servers.redisai import RedisAI
     from fastbench.targets import Target
-
-SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +55,16 @@ def load(
     device: str = "cpu",
     key: str | None = None,
     tls: TlsConfig | None = None,
+    **storing: Any,
 ) -> Checked:
     """Store ``model`` in each server at ``url`` and check it with random input.
 
     ``key``: None = ``fastbench:`` and the model's name. ``tls``: how, where it is over TLS.
+    ``storing``: further arguments of :meth:`fastbench.servers.redisai.RedisAI.load`.
     Raises :class:`ModelError` when the server refuses it, or computes something else.
     """
     with connect(_lasting(url, tls), tls) as servers:
-        return _worst(
-            [
-                _checked(server, model, server.load(model, device, key=key), None)
-                for server in servers
-            ]
-        )
+        return _worst([_loaded(server, model, device, key, storing) for server in servers])
 
 
 def check(
@@ -98,6 +94,19 @@ def _lasting(url: str, tls: TlsConfig | None) -> Target:
     return target
 
 
+def _loaded(
+    server: RedisAI, model: Model, device: str, key: str | None, storing: dict[str, Any]
+) -> Checked:
+    patient = {name: value for name, value in storing.items() if not name.startswith("min_batch")}
+    waits = storing.get("min_batch") and storing.get("batch")
+    checked = _checked(
+        server, model, server.load(model, device, key=key, **(patient if waits else storing)), None
+    )
+    if waits:  # only now: one inference alone could wait for others for ever
+        server.load(model, device, key=key, **storing)
+    return checked
+
+
 def _worst(found: list[Checked]) -> Checked:
     """Return what is furthest from onnxruntime: of several servers, all must agree."""
     return max(found, key=lambda checked: checked.difference or 0.0)
@@ -107,14 +116,14 @@ def _checked(server: RedisAI, model: Model, key: str, dataset: Path | None) -> C
     why_not = _why_not(server, model)
     if why_not:
         return Checked(key, None, why_not)
-    batch = _random_input(model) if dataset is None else _first_row(model, dataset)
+    inputs = random_inputs(model) if dataset is None else [_first_row(model, dataset)]
     try:
-        answer = server.infer(key, batch)
+        answer = server.infer(key, *inputs, outputs=len(model.outputs))
     except ServerError as e:
         msg = f"{server.target.url}: one inference with the model under {key} failed: {e}"
         raise ModelError(msg) from e
     oracle = verification.make_oracle(model)
-    return Checked(key, verification.check_first(model, oracle, batch, answer))
+    return Checked(key, verification.check_first(model, oracle, inputs, answer))
 
 
 def _why_not(server: RedisAI, model: Model) -> str:
@@ -122,16 +131,9 @@ def _why_not(server: RedisAI, model: Model) -> str:
         return "the null server computes nothing"
     if model.backend != "ONNX":
         return f"onnxruntime cannot run {model.backend}"
-    (first, *others) = model.inputs
-    if others or first.dtype != "float32" or first.shape is None:
-        return "the model takes something other than one float32 tensor"
+    if any(spec.dtype not in DTYPES or spec.shape is None for spec in model.inputs):
+        return "the model takes tensors of a type or shape that is not known here"
     return ""
-
-
-def _random_input(model: Model) -> NDArray[np.float32]:
-    """Return input in [0, 1); dimensions of any size are 1 long."""
-    shape = [size or 1 for size in model.inputs[0].shape or ()]
-    return np.random.default_rng(SEED).random(shape, dtype=np.float32)
 
 
 def _first_row(model: Model, folder: Path) -> NDArray[np.float32]:

@@ -49,15 +49,17 @@ def difference(expected: NDArray[Any], answer: NDArray[Any]) -> float:
 
 
 def check_first(
-    model: Model, oracle: Oracle | None, batch: NDArray[Any], answer: NDArray[Any]
+    model: Model, oracle: Oracle | None, inputs: Sequence[NDArray[Any]], answer: NDArray[Any]
 ) -> float | None:
-    """Compare the server's first answer; return the difference, None without an oracle.
+    """Compare the server's first answer, the model's first output, with the oracle's.
+
+    Returns the difference, None without an oracle.
 
     Raises :class:`ModelError` above :data:`TOLERANCE`: no figure would mean anything.
     """
     if oracle is None:
         return None
-    found = difference(oracle.run([batch])[0], answer)
+    found = difference(oracle.run(inputs)[0], answer)
     if not found <= TOLERANCE:
         msg = (
             f"model {model.name}: the server's answer differs from onnxruntime's by {found:.3g} "

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
 from support.cli import fastbench, running
 
+from fastbench import check
+from fastbench.errors import ModelError
+from fastbench.models import build_file, load_model
 from fastbench.models.tiny import mean_rgb
+from fastbench.servers import redis_server
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
@@ -36,6 +42,60 @@ def test_load_then_check(ai_server: EmbeddedServer, tiny_model: Path, sample: Pa
     assert "agrees with onnxruntime: largest difference" in loaded.out
     assert "agrees with onnxruntime: largest difference" in checked.out
     assert loaded.err == checked.err == ""
+
+
+def test_model_of_several_inputs_and_chunks(
+    ai_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BERT, three integer inputs and two outputs, arrives in many chunks as it is in the file."""
+    monkeypatch.setattr(redis_server, "FILE_ARGUMENT_BYTES", 300_000)
+    monkeypatch.setattr(redis_server, "FILE_BLOCK_BYTES", 70_000)
+    build_file("bert_base_cased@0.05", tmp_path / "bert.onnx")
+    model = load_model(str(tmp_path / "bert.onnx"))
+
+    checked = check.load(ai_server.url, model)
+
+    with client_of(ai_server) as client:
+        blob = client.execute_command("AI.MODELGET", "fastbench:bert", "BLOB")
+    assert blob == model.path.read_bytes()
+    assert len(blob) > 600_000
+    assert checked.difference is not None
+
+
+def test_file_that_shrinks_while_it_is_sent(
+    ai_server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused in one line, and the server is not left with half a command."""
+    monkeypatch.setattr(redis_server, "FILE_BLOCK_BYTES", 10_000)
+    build_file("mnist_cnn", tmp_path / "model.onnx")
+    model = load_model(str(tmp_path / "model.onnx"))
+    size = model.path.stat().st_size
+    monkeypatch.setattr(os, "fstat", lambda _: SimpleNamespace(st_size=size + 1))
+
+    with pytest.raises(ModelError, match="became shorter while it was sent"):
+        check.load(ai_server.url, model)
+
+    monkeypatch.undo()
+    assert check.load(ai_server.url, model).difference is not None
+
+
+def test_storing_options(ai_server: EmbeddedServer, tiny_model: Path) -> None:
+    """Tag and batching arrive; the check does not wait for a batch that never fills."""
+    options = ("--tag", "v1", "--server-batch", 4, "--server-min-batch", 2)
+    loaded = fastbench(
+        *("model", "load", ai_server.url, tiny_model, "--key", "b", *options),
+        *("--server-min-batch-timeout", 5),
+    )
+
+    with client_of(ai_server) as client:
+        told = client.execute_command("AI.MODELGET", "b", "META")
+        fields = dict(zip(told[::2], told[1::2], strict=True))
+    wrong = fastbench("model", "load", ai_server.url, tiny_model, "--server-min-batch", 2)
+    assert loaded.code == 0, loaded.err
+    assert fields[b"tag"] == b"v1"
+    assert [fields[f] for f in (b"batchsize", b"minbatchsize", b"minbatchtimeout")] == [4, 2, 5]
+    assert wrong.code == 1
+    assert "MINBATCHSIZE specified without BATCHSIZE" in wrong.line
 
 
 def test_key(ai_server: EmbeddedServer, tiny_model: Path) -> None:

@@ -139,11 +139,11 @@ def test_first_answer(dataset: Dataset, oracle: Oracle) -> None:
     batch = np.ascontiguousarray(dataset.array()[:2])
     right = answer(dataset, 0, 2)
 
-    found = verification.check_first(model, oracle, batch, right)
+    found = verification.check_first(model, oracle, [batch], right)
 
     assert found is not None
     assert found <= verification.TOLERANCE
-    assert verification.check_first(model, None, batch, right * 0) is None
+    assert verification.check_first(model, None, [batch], right * 0) is None
     for wrong in (right + 0.5, right[:1], right * np.nan):
         with pytest.raises(ModelError, match=r"mean_rgb_224.*differs"):
-            verification.check_first(model, oracle, batch, wrong)
+            verification.check_first(model, oracle, [batch], wrong)

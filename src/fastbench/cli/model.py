@@ -83,6 +83,29 @@ class _Server(Group):
 
 class _Load(_Server):
     device: Annotated[str, typer.Option(help="cpu, gpu or gpu:N of the server.")] = "cpu"
+    tag: Annotated[str, typer.Option(help="A word that the server keeps beside it (TAG).")] = ""
+    batch: Annotated[
+        int,
+        typer.Option(
+            "--server-batch",
+            help="The server itself gathers up to that many samples into one run of the model "
+            "(BATCHSIZE). 0: it does not.",
+        ),
+    ] = 0
+    min_batch: Annotated[
+        int,
+        typer.Option(
+            "--server-min-batch",
+            help="It waits until it has that many (MINBATCHSIZE). 0: it does not.",
+        ),
+    ] = 0
+    min_batch_timeout_ms: Annotated[
+        int,
+        typer.Option(
+            "--server-min-batch-timeout",
+            help="But at most that many milliseconds (MINBATCHTIMEOUT). 0: without end.",
+        ),
+    ] = 0
     backend: _Backend = None
     inputs: _Inputs = None
     outputs: _Outputs = None
@@ -105,7 +128,8 @@ def load(given: Given) -> None:
     take_password(given)
     tls = tls_config(given)
     chosen = load_model(said["model"], said["backend"], said["inputs"] or (), said["outputs"] or ())
-    checked = checks.load(said["target"], chosen, said["device"], said["key"], tls)
+    storing = {name: said[name] for name in ("tag", "batch", "min_batch", "min_batch_timeout_ms")}
+    checked = checks.load(said["target"], chosen, said["device"], said["key"], tls, **storing)
     typer.echo(f"{said['target']}: stored {chosen.name} as {checked.key} on {said['device']}")
     typer.echo(checked)
 

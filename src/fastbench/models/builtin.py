@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastbench.cache import cache_folder
 from fastbench.errors import ModelError
-from fastbench.models import fraud, fraud_torch, mobilenet, tiny
+from fastbench.models import bert, fraud, fraud_torch, inception, mnist, mobilenet, tiny
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,18 @@ BUILTIN: dict[str, Callable[[], onnx.ModelProto]] = {
     "fraud_noreference": functools.partial(fraud.build, reference=False),
     "mean_rgb_224": tiny.mean_rgb,
     "identity": tiny.identity,
+    "mnist_cnn": mnist.build,
+    "inception_v2_224": inception.build,
+    "bert_base_cased": bert.build,
 }
+
+#: Those whose layers can be made narrower: ``bert_base_cased@0.1`` has a tenth of the width.
+SCALABLE: dict[str, Callable[[float], onnx.ModelProto]] = {
+    "mnist_cnn": mnist.build,
+    "inception_v2_224": inception.build,
+    "bert_base_cased": bert.build,
+}
+_SCALE = re.compile(r"0\.[0-9]{1,3}")  # below 1, above 0
 
 #: The same for those that there are as TorchScript too.
 TORCHSCRIPT: dict[str, Callable[[], bytes]] = {
@@ -35,6 +47,11 @@ TORCHSCRIPT: dict[str, Callable[[], bytes]] = {
 
 #: Part of every cached file's name: raise it whenever a graph or a weight changes.
 RECIPE = 1
+
+
+def is_builtin(name: str) -> bool:
+    """Tell whether :func:`build_file` can make a model of this name."""
+    return name in BUILTIN or _scaled(name) is not None
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -67,17 +84,26 @@ def build_file(name: str, path: Path, backend: str = "ONNX") -> None:
 
 
 def _build(name: str, backend: str) -> bytes:
-    if name not in BUILTIN:
+    build = BUILTIN.get(name) or _scaled(name)
+    if build is None:
         msg = f"no built-in model {name!r}: there are {', '.join(BUILTIN)}"
         raise ModelError(msg)
     if backend == "ONNX":
-        data: bytes = BUILTIN[name]().SerializeToString(deterministic=True)
+        data: bytes = build().SerializeToString(deterministic=True)
         return data
     if backend != "TORCH" or name not in TORCHSCRIPT:
         also = f", as TORCH too there are {', '.join(TORCHSCRIPT)}"
         msg = f"--backend {backend}: model {name} is built as ONNX{also}"
         raise ModelError(msg)
     return TORCHSCRIPT[name]()
+
+
+def _scaled(name: str) -> Callable[[], onnx.ModelProto] | None:
+    """Return what builds ``NAME@SCALE``, None where there is no such model."""
+    base, _, scale = name.partition("@")
+    if base not in SCALABLE or not _SCALE.fullmatch(scale) or not float(scale):
+        return None
+    return functools.partial(SCALABLE[base], float(scale))
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastbench.errors import ModelError
 from fastbench.models.base import Model, TensorSpec
-from fastbench.models.builtin import BUILTIN, builtin_names, builtin_path
+from fastbench.models.builtin import builtin_names, builtin_path, is_builtin
 from fastbench.models.counting import count_graph
 from fastbench.models.graphs import WEIGHTS_KEY
+from fastbench.models.skeleton import read_skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,16 +46,16 @@ def load_model(
     Raises :class:`ModelError`: no such model, unreadable, backend or names missing or wrong.
     """
     path = _path(name_or_path)
-    kind = "ONNX" if name_or_path in BUILTIN else backend or _backend_of(path)
-    name = name_or_path if name_or_path in BUILTIN else path.stem
-    data = _read(path)
+    kind = "ONNX" if is_builtin(name_or_path) else backend or _backend_of(path)
+    name = name_or_path if is_builtin(name_or_path) else path.stem
+    sha256 = _digest(path)
     if kind == "ONNX":
-        return _onnx_model(name, path, data, inputs, outputs)
-    return _opaque_model(name, path, data, kind, inputs, outputs)
+        return _onnx_model(name, path, sha256, inputs, outputs)
+    return _opaque_model(name, path, sha256, kind, inputs, outputs)
 
 
 def _path(name_or_path: str) -> Path:
-    if name_or_path in BUILTIN:
+    if is_builtin(name_or_path):
         return builtin_path(name_or_path)
     path = Path(name_or_path)
     if not path.is_file():
@@ -72,22 +73,25 @@ def _backend_of(path: Path) -> str:
         raise ModelError(msg) from None
 
 
-def _read(path: Path) -> bytes:
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file that can be read and is not empty."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        empty = path.stat().st_size == 0
     except OSError as e:
         msg = f"model {path} cannot be read: {e.strerror or e}"
         raise ModelError(msg) from e
-    if not data:
+    if empty:
         msg = f"model {path} is empty"
         raise ModelError(msg)
-    return data
+    return digest.hexdigest()
 
 
 def _opaque_model(
     name: str,
     path: Path,
-    data: bytes,
+    sha256: str,
     backend: str,
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
@@ -97,7 +101,7 @@ def _opaque_model(
         msg = f"model {path}: unknown backend {backend!r}: there are {known}"
         raise ModelError(msg)
     offset, magic = MAGIC.get(backend, (0, b""))
-    if data[offset : offset + len(magic)] != magic:
+    if not _begins(path, offset, magic):
         msg = f"model {path} is not a {backend} file: give the right --backend"
         raise ModelError(msg)
     if backend == "TF" and not (inputs and outputs):
@@ -110,16 +114,16 @@ def _opaque_model(
         inputs=tuple(map(TensorSpec, inputs)),
         outputs=tuple(map(TensorSpec, outputs)),
         random_weights=False,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         parameters=None,
         multiply_adds=None,
     )
 
 
 def _onnx_model(
-    name: str, path: Path, data: bytes, inputs: tuple[str, ...], outputs: tuple[str, ...]
+    name: str, path: Path, sha256: str, inputs: tuple[str, ...], outputs: tuple[str, ...]
 ) -> Model:
-    proto = _parse_onnx(path, data)
+    proto = _parse_onnx(path)
     weights = {tensor.name for tensor in proto.graph.initializer}
     takes = _specs(value for value in proto.graph.input if value.name not in weights)
     gives = _specs(proto.graph.output)
@@ -133,20 +137,26 @@ def _onnx_model(
         inputs=takes,
         outputs=gives,
         random_weights=any(entry.key == WEIGHTS_KEY for entry in proto.metadata_props),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=sha256,
         parameters=parameters,
         multiply_adds=multiply_adds,
     )
 
 
-def _parse_onnx(path: Path, data: bytes) -> onnx.ModelProto:
+def _begins(path: Path, offset: int, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(offset + len(magic))[offset:] == magic
+
+
+def _parse_onnx(path: Path) -> onnx.ModelProto:
+    """Return the model without the numbers of its large tensors: it may be huge."""
     import onnx
     from google.protobuf.message import DecodeError
 
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(data)
-    except DecodeError as e:
+        proto.ParseFromString(read_skeleton(path))
+    except (DecodeError, ValueError) as e:
         msg = f"model {path} is not an ONNX file, or it is truncated"
         raise ModelError(msg) from e
     if not proto.graph.node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from fastbench.config import TlsConfig
-from fastbench.errors import ConnectError, ProtocolError, ServerError
+from fastbench.errors import ConnectError, ModelError, ProtocolError, ServerError
 from fastbench.password import PASSWORD_VARIABLE, hidden, password
 from fastbench.servers import local_process, redis_metrics
 from fastbench.servers.redis_metrics import RedisMetrics
@@ -19,13 +20,17 @@ from fastbench.servers.resp import command, message
 from fastbench.servers.tls import Secured, ended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
+    from typing import BinaryIO
 
     from fastbench.plan import Message
     from fastbench.targets import Target
 
 CONNECT_TIMEOUT_S = 10.0
+FILE_ARGUMENT_BYTES = 256 * 1024 * 1024  # below RedisAI's MODEL_CHUNK_SIZE, Redis' bulk limit
+FILE_BLOCK_BYTES = 1024 * 1024  # of a file, in memory at a time
 COMMAND_TIMEOUT_S = 600.0  # loading a large model blocks the server
 
 
@@ -114,6 +119,22 @@ class RedisServer:
         with self._errors():
             return self._client.execute_command(*arguments)
 
+    def execute_with_file(self, arguments: Sequence[str | int], path: Path) -> Any:
+        """Run one command that ends with a file, cut into arguments of FILE_ARGUMENT_BYTES.
+
+        The file, a model's, is never in memory as a whole. Raises :class:`ServerError` for an
+        error reply, :class:`ModelError` where the file becomes shorter meanwhile.
+        """
+        with path.open("rb") as file, self._errors():
+            pieces = _with_file(arguments, file)
+            pool = self._client.connection_pool
+            connection = pool.get_connection()
+            try:
+                connection.send_packed_command(pieces)
+                return connection.read_response()
+            finally:
+                pool.release(connection)
+
     def _make_client(self, timeout_s: float = COMMAND_TIMEOUT_S, tries: int = 2) -> redis.Redis:
         options: dict[str, Any] = {
             "protocol": 2,  # HELLO is unknown to servers before Redis 6
@@ -178,6 +199,24 @@ class RedisServer:
         if ended(error) and not (self._secured or self.target.path):
             return "does it speak TLS there? then use rediss:// or redisais://"
         return "is the server running there?"
+
+
+def _with_file(arguments: Sequence[str | int], file: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of a command (RESP: an array of bulk strings) that ends with a file."""
+    size = os.fstat(file.fileno()).st_size
+    sizes = [min(FILE_ARGUMENT_BYTES, size - i) for i in range(0, size, FILE_ARGUMENT_BYTES)]
+    words = [str(argument).encode() for argument in arguments]
+    head = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    yield b"*%d\r\n%b" % (len(words) + len(sizes), head)
+    for argument_bytes in sizes:
+        yield b"$%d\r\n" % argument_bytes
+        for at in range(0, argument_bytes, FILE_BLOCK_BYTES):
+            block = file.read(min(FILE_BLOCK_BYTES, argument_bytes - at))
+            if len(block) < min(FILE_BLOCK_BYTES, argument_bytes - at):
+                msg = f"{file.name} became shorter while it was sent"
+                raise ModelError(msg)
+            yield block
+        yield b"\r\n"
 
 
 def _reason(error: BaseException) -> str:

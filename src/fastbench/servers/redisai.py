@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from fastbench.models.base import Model
     from fastbench.targets import Target
 
-MODEL_CHUNK_BYTES = 256 * 1024 * 1024  # below the default MODEL_CHUNK_SIZE and Redis' bulk limit
-DTYPES = {"float32": "FLOAT"}
+
+#: NumPy's name of a type → RedisAI's, and back.
+DTYPES = {
+    "float32": "FLOAT",
+    "float64": "DOUBLE",
+    "bool": "BOOL",
+    **{name: name.upper() for name in ("int8", "int16", "int32", "int64", "uint8", "uint16")},
+}
+NUMPY_TYPES = {name: numpy_name for numpy_name, name in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,41 +75,54 @@ class RedisAI(RedisServer):
         device: str,
         *,
         key: str | None = None,
+        tag: str = "",
         batch: int = 0,
         min_batch: int = 0,
+        min_batch_timeout_ms: int = 0,
     ) -> str:
         """Store ``model`` on ``device`` (``cpu``, ``gpu``, ``gpu:1``) and return its key.
 
-        ``batch``, ``min_batch``: BATCHSIZE and MINBATCHSIZE; 0 = the server does not batch.
+        ``tag``: kept beside it, empty = none. ``batch``, ``min_batch``, ``min_batch_timeout_ms``:
+        BATCHSIZE, MINBATCHSIZE and MINBATCHTIMEOUT; 0 = not.
         Raises :class:`ModelError` with the server's words when it refuses.
         """
         key = key or f"fastbench:{model.name}"
         arguments: list[Any] = ["AI.MODELSTORE", key, model.backend, device.upper()]
+        arguments += ["TAG", tag] if tag else []
         arguments += ["BATCHSIZE", batch] if batch else []
         arguments += ["MINBATCHSIZE", min_batch] if min_batch else []
+        arguments += ["MINBATCHTIMEOUT", min_batch_timeout_ms] if min_batch_timeout_ms else []
         if model.backend == "TF":
             arguments += ["INPUTS", len(model.inputs), *(t.name for t in model.inputs)]
             arguments += ["OUTPUTS", len(model.outputs), *(t.name for t in model.outputs)]
-        blob = memoryview(model.path.read_bytes())
-        starts = range(0, max(len(blob), 1), MODEL_CHUNK_BYTES)
         try:
-            self.execute(*arguments, "BLOB", *(blob[i : i + MODEL_CHUNK_BYTES] for i in starts))
+            self.execute_with_file([*arguments, "BLOB"], model.path)
         except ServerError as e:
             msg = f"{self.target.url} refused model {model.name} on {device}: {e}"
             raise ModelError(msg) from e
         return key
 
-    def infer(self, key: str, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the model once over the control plane; float32 in and out, batch first."""
-        image, classes = "fastbench:check:{in}", "fastbench:check:{in}:out"
-        self.execute("AI.TENSORSET", image, "FLOAT", *batch.shape, "BLOB", batch.tobytes())
-        self.execute("AI.MODELEXECUTE", key, "INPUTS", 1, image, "OUTPUTS", 1, classes)
-        reply = self.execute("AI.TENSORGET", classes, "META", "BLOB")
-        self.execute("DEL", image, classes)
+    def infer(self, key: str, *inputs: NDArray[Any], outputs: int = 1) -> NDArray[Any]:
+        """Run the model once over the control plane; return the first of its ``outputs``."""
+        takes = [f"fastbench:check:{{in}}:{i}" for i in range(len(inputs))]
+        gives = [f"fastbench:check:{{in}}:out{i}" for i in range(outputs)]
+        for name, array in zip(takes, inputs, strict=True):
+            self.set_tensor(name, array)
+        self.execute(
+            *("AI.MODELEXECUTE", key, "INPUTS", len(takes), *takes, "OUTPUTS", outputs, *gives)
+        )
+        reply = self.execute("AI.TENSORGET", gives[0], "META", "BLOB")
+        self.execute("DEL", *takes, *gives)
         if isinstance(reply, bytes):  # the null server knows no shapes
             return np.frombuffer(reply, dtype=np.float32)
         fields = dict(zip(reply[::2], reply[1::2], strict=True))
-        return np.frombuffer(fields[b"blob"], dtype=np.float32).reshape(fields[b"shape"])
+        dtype = NUMPY_TYPES[fields[b"dtype"].decode()]
+        return np.frombuffer(fields[b"blob"], dtype=dtype).reshape(fields[b"shape"])
+
+    def set_tensor(self, key: str, array: NDArray[Any]) -> None:
+        """Store ``array`` under ``key``; its type must be one of DTYPES."""
+        blob = array.tobytes()
+        self.execute("AI.TENSORSET", key, DTYPES[array.dtype.name], *array.shape, "BLOB", blob)
 
     def stream(self, config: RunConfig, dataset: Dataset, loaded: Loaded) -> Stream:
         """Return what the engine sends: one inference in the form and dialect asked for."""

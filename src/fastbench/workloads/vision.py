@@ -67,7 +67,7 @@ def load_and_check(
     batch = np.ascontiguousarray(dataset.array()[: config.batch])
     answer = server.infer(key, batch)
     checkable = None if server.is_null_server else oracle
-    found = verification.check_first(model, checkable, batch, answer)
+    found = verification.check_first(model, checkable, [batch], answer)
     if config.server_batch:  # only now: one inference alone could wait for others for ever
         server.load(
             model,
