@@ -20,7 +20,8 @@ DEFAULT_DURATION_S = 5.0
 SPIN_NS = 60_000  # longer than the kernel takes to wake a thread
 INTERVALS = 25  # of the time series, at least: fewer show neither warm-up nor drift
 SHORTEST_INTERVAL_NS = 100_000_000
-LONGEST_INTERVAL_NS = 1_000_000_000
+USUAL_INTERVAL_NS = 1_000_000_000
+MOST_INTERVALS = 1800  # some 5 KB each, in memory and in result.json
 SPARE_FILES = 64  # descriptors that are open besides the connections
 _NS_PER_S = 1e9
 
@@ -57,9 +58,14 @@ def make_plan(
 
 
 def interval_ns(duration_ns: int) -> int:
-    """Return the length of an interval: 1 s; less where measure lasts less than 25 s, to 0.1 s."""
-    fitting_ns = duration_ns // INTERVALS or LONGEST_INTERVAL_NS
-    return min(max(fitting_ns, SHORTEST_INTERVAL_NS), LONGEST_INTERVAL_NS)
+    """Return the length of an interval: 1 s, but for short and very long measure phases.
+
+    Below 25 s there are 25 of them, of 0.1 s at least; beyond 1,800 s there are 1,800, so that
+    neither memory nor the result's files grow without end.
+    """
+    fitting_ns = duration_ns // INTERVALS or USUAL_INTERVAL_NS
+    usual_ns = min(max(fitting_ns, SHORTEST_INTERVAL_NS), USUAL_INTERVAL_NS)
+    return max(usual_ns, -(-duration_ns // MOST_INTERVALS))
 
 
 def allow_connections(connections: int) -> None:

@@ -53,8 +53,9 @@ def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "interval_s"), [(0, 1), (0.05, 0.1), (2, 0.1), (5, 0.2), (25, 1), (3600, 1)]
+    ("duration_s", "interval_s"),
+    [(0, 1), (0.05, 0.1), (2, 0.1), (5, 0.2), (25, 1), (1800, 1), (3600, 2), (86400, 48)],
 )
 def test_intervals_are_short_enough_to_show_a_trend(duration_s: float, interval_s: float) -> None:
-    """A measure phase has 25 intervals of at most 1 s, but none below 0.1 s; 0 = not known."""
+    """Measure has 25 to 1,800 intervals, none below 0.1 s, usually of 1 s; 0 = not known."""
     assert load.interval_ns(round(duration_s * 1e9)) == round(interval_s * 1e9)
