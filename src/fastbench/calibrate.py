@@ -27,6 +27,7 @@ from fastbench.repetition import now_utc
 from fastbench.results import Calibration
 from fastbench.servers.redis_server import RedisServer
 from fastbench.targets import parse_target
+from fastbench.verdict import HEADROOM_OK, highest_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 WARMUP_S = 0.1
 MEASURE_S = 0.5
+TRIES = 3
 SERVER_BUSY = 0.80  # above it the null server, not the client, bounds the rate
 _POLL_S = 0.05
 _NS = 1e9
@@ -71,6 +73,7 @@ def calibrate_for(
             plan,
             replies_like(plan, received, answered),
             fresh=config.calibrate == "always",
+            enough_per_s=HEADROOM_OK * highest_rate(repetitions),
             address=None if config.null_server is None else find_null_server(config.null_server),
         )
     return None
@@ -98,11 +101,18 @@ def _mean_replies(plan: Plan) -> float:
 
 
 def calibrate(
-    plan: Plan, replies: Replies, *, fresh: bool = False, address: Address | None = None
+    plan: Plan,
+    replies: Replies,
+    *,
+    fresh: bool = False,
+    enough_per_s: float = 0.0,
+    address: Address | None = None,
 ) -> Calibration | None:
     """Return what the client does with ``plan``, from an earlier calibration where there is one.
 
-    ``fresh``: measure anew. ``address``: of a null server elsewhere; None = one in this process.
+    ``fresh``: measure anew. ``enough_per_s``: a ceiling below it is measured again, the highest
+    of three counts: what else runs on the machine can only make the client look dearer.
+    ``address``: of a null server elsewhere; None = one in this process.
     None where it cannot be measured: over TLS, which the null server does not speak, or where
     the client had no time to send anything.
     Raises :class:`FastbenchError` where the null server cannot be reached.
@@ -111,16 +121,25 @@ def calibrate(
         return None
     file = _cache_file(plan, replies, address)
     earlier = None if fresh else _read(file)
-    if earlier is not None:
+    if earlier is not None and earlier.ceiling_per_s >= enough_per_s:
         return msgspec.structs.replace(earlier, cached=True)
+    found = [earlier] if earlier is not None else []
+    for _ in range(TRIES):
+        found += _once(plan, replies, address)
+        if any(one.ceiling_per_s >= enough_per_s for one in found):
+            break
+    if not found:
+        return None
+    best = max(found, key=lambda one: one.ceiling_per_s)
+    _write(file, best)
+    return best
+
+
+def _once(plan: Plan, replies: Replies, address: Address | None) -> list[Calibration]:
     if address is not None:
-        found = _measure(plan, address, None)
-    else:
-        with _null_server(plan, replies) as (server, where):
-            found = _measure(plan, where, server)
-    if found is not None:
-        _write(file, found)
-    return found
+        return _measure(plan, address, None)
+    with _null_server(plan, replies) as (server, where):
+        return _measure(plan, where, server)
 
 
 def find_null_server(url: str) -> Address:
@@ -188,7 +207,8 @@ def _any_answer(message: Message) -> Message:
     return dataclasses.replace(message, expect=())
 
 
-def _measure(plan: Plan, address: Address, server: NullServer | None) -> Calibration | None:
+def _measure(plan: Plan, address: Address, server: NullServer | None) -> list[Calibration]:
+    """Return the calibration; nothing where nothing was answered."""
     with Engine(against(plan, address)) as engine:
         engine.start()
         while not engine.wait(_POLL_S):
@@ -199,9 +219,9 @@ def _measure(plan: Plan, address: Address, server: NullServer | None) -> Calibra
         measured_s = (totals[0].end_ns - totals[0].begin_ns) / _NS
     answered = sum(t.answered for t in totals)
     if not answered or not cpu_ns:
-        return None
+        return []
     busy = max(share for share, _, _ in server.stats()) if server else 0.0
-    return Calibration(
+    found = Calibration(
         ceiling_per_s=plan.threads * answered / (cpu_ns / _NS),
         cpu_us_per_inference=cpu_ns / 1e3 / answered,
         raw_per_s=answered / measured_s,
@@ -211,6 +231,7 @@ def _measure(plan: Plan, address: Address, server: NullServer | None) -> Calibra
         measured_s=measured_s,
         at=now_utc(),
     )
+    return [found]
 
 
 # ---- kept for the next run of the same plan on this host

@@ -41,6 +41,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One metric of both results: geometric means over repetitions, for errors plain means.
 
+    ``stream``: the name of the one that it is about; empty = the whole run.
     ``unit``: ``/s``, ``ms`` or ``share``. ``..._beyond``: a lower bound in some repetition.
     ``few``: too few samples for the quantile in some repetition. ``verdict``: ``faster``,
     ``slower``, for errors ``more``, ``fewer``; ``no difference shown`` or ``cannot tell``, with
@@ -52,6 +53,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     base: float | None
     other: float | None
     verdict: str
+    stream: str = ""
     change: float | None = None
     low: float | None = None
     high: float | None = None

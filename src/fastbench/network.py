@@ -93,9 +93,10 @@ def read(folder: Path) -> Network | None:
 
 
 def request_bytes(result: Result) -> int | None:
-    """Return the bytes of the tensor that one inference sends; None where there is no dataset."""
+    """Return the bytes of the tensor that one inference sends; None where it sends none."""
     data = result.dataset
-    if data is None or not data.rows or not data.bytes:
+    sends_none = result.config.get("form") == "execute" or result.streams
+    if sends_none or data is None or not data.rows or not data.bytes:
         return None
     return round(data.bytes / data.rows) * int(result.config.get("batch") or 1)
 

@@ -15,7 +15,7 @@ from fastbench.journal import Head
 from fastbench.load import allow_connections, make_plan
 from fastbench.monitor.sampler import Monitor
 from fastbench.repetition import Outcome, now_utc, run_repetition
-from fastbench.report.folder import ResultFolder
+from fastbench.report.folder import EXPORTERS, ResultFolder
 from fastbench.report.live import Live
 from fastbench.results import SCHEMA_VERSION, Result, StreamInfo
 from fastbench.streams import describe, parts_of
@@ -26,17 +26,21 @@ from fastbench.warnings import assess
 from fastbench.workloads import open_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fastbench.config import RunConfig
     from fastbench.job import Job
     from fastbench.journal import Journal
     from fastbench.plan import Plan
+    from fastbench.report.base import Exporter
     from fastbench.results import Placement, Repetition
 
 
-def run(config: RunConfig, *, show: bool = False) -> Result:
-    """Benchmark ``config.target`` and return what happened; files go to ``config.out``.
+UNPROVEN = "all was measured, but the client's ceiling was not: interrupted"
+
+
+def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EXPORTERS) -> Result:
+    """Benchmark ``config.target`` and return what happened; ``files`` go to ``config.out``.
 
     ``show``: progress on standard error. A run that breaks or is interrupted (Ctrl-C) after
     something was measured returns its result with status ``partial`` or ``interrupted``.
@@ -63,7 +67,7 @@ def run(config: RunConfig, *, show: bool = False) -> Result:
         result = _result(head, jobs, repetitions, outcome)
         result = _proven(config, plan, result)
         if folder:
-            folder.write(result)
+            folder.write(result, files)
     return result
 
 
@@ -121,8 +125,11 @@ def _repeat(
 def _proven(config: RunConfig, plan: Plan, result: Result) -> Result:
     """Add what the client can do at all, and the verdict on it."""
     if result.status == "complete":
-        calibration = calibrate_for(config, plan, result.repetitions)
-        result = msgspec.structs.replace(result, calibration=calibration)
+        try:
+            calibration = calibrate_for(config, plan, result.repetitions)
+            result = msgspec.structs.replace(result, calibration=calibration)
+        except KeyboardInterrupt:  # what was measured is not lost for it
+            result = msgspec.structs.replace(result, status="interrupted", error=UNPROVEN)
     return msgspec.structs.replace(result, verdict=judge(result))
 
 

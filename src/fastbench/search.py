@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastbench import runner, searches, study
+from fastbench import searches, study
 from fastbench.bisection import Goal, Step, Trial, next_step
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.figures import figures
@@ -154,7 +154,7 @@ def _probe(
     )
     say(f"probe {name.replace('-', ': ', 1)}{'/s' if step else ' loop'}")
     try:
-        result = study.earlier_result(wanted) or runner.run(wanted, show=show)
+        result = study.earlier_result(wanted) or study.run(wanted, show=show)
     except KeyboardInterrupt:
         return msgspec.structs.replace(now, status="interrupted")
     if result.status == "interrupted":

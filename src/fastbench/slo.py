@@ -58,9 +58,11 @@ class Metric:
         if self.name == "rate":
             return Reading(record.inferences_per_s)
         latency = record.response_ms if self.clock == "response" else record.service_ms
+        counts = record.counts
+        unanswered = counts.intended - counts.ok - counts.errors
         return Reading(
             getattr(latency, self.name),
-            self.name in latency.beyond,
+            self.name in latency.beyond or (self.name == "mean" and unanswered > 0),
             self.name in latency.few_samples,
         )
 

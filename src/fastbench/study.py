@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastbench import runner
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.report.folder import EXPORTERS, ResultFolder
+from fastbench.report.html import result_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     from fastbench.config import RunConfig
     from fastbench.results import Result
+
+#: What each of the many runs leaves: not the page of 5 MB, which can be made of it at any time.
+CELL_FILES = tuple(e for e in EXPORTERS if e is not result_page.EXPORTER)
 
 
 @contextlib.contextmanager
@@ -73,23 +78,33 @@ def earlier_result(config: RunConfig) -> Result | None:
     """Return the complete result that an earlier run of ``config`` left in ``config.out``.
 
     Where there is another or a broken one, its folder is removed and None returned.
-    Raises :class:`FastbenchError` when that is not possible.
+    Raises :class:`FastbenchError` when that is not possible, :class:`UsageError` where a run
+    still writes there.
     """
     out = config.out
     if out is None or not os.path.lexists(out):
         return None
+    result: Result | None = None
     with contextlib.suppress(UsageError):
         result = ResultFolder.read(out)
-        if result.status == "complete" and result.summary and _same_plan(result, config):
-            if not all((out / e.filename).exists() for e in EXPORTERS):
-                ResultFolder(out).write(result)
-            return result
+    if result is not None and result.status == "running":
+        msg = f"{out}: another run still writes there: wait for its end, or end it"
+        raise UsageError(msg)
+    if result is not None and _is_whole(result) and _same_plan(result, config):
+        if not all((out / e.filename).exists() for e in CELL_FILES):
+            ResultFolder(out).write(result, CELL_FILES)
+        return result
     try:
         shutil.rmtree(out)
     except OSError as error:
         msg = f"cannot remove the broken result {out}: {error.strerror}; remove it yourself"
         raise FastbenchError(msg) from error
     return None
+
+
+def run(config: RunConfig, *, show: bool) -> Result:
+    """Run a cell or a probe as :func:`fastbench.runner.run` does, for files without the page."""
+    return runner.run(config, show=show, files=CELL_FILES)
 
 
 def write(files: dict[Path, bytes]) -> None:
@@ -131,6 +146,10 @@ def _leave_nothing(folder: ResultFolder) -> None:
         for entry in entries:
             entry.unlink()
         folder.discard()
+
+
+def _is_whole(result: Result) -> bool:
+    return result.status == "complete" and result.summary is not None
 
 
 def _same_plan(result: Result, config: RunConfig) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastbench import runner, study, sweeps
+from fastbench import study, sweeps
 from fastbench.axes import cell_name, configure
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.figures import figures
@@ -126,7 +126,7 @@ def _compared(sweep: SweepResult) -> dict[str, object]:
 def _run(config: RunConfig, cell: Cell, *, show: bool) -> Cell:
     """Return the cell with what an earlier run found, or with what happens now."""
     try:
-        result = study.earlier_result(config) or runner.run(config, show=show)
+        result = study.earlier_result(config) or study.run(config, show=show)
     except UsageError:
         raise
     except FastbenchError as error:

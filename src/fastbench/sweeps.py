@@ -25,8 +25,8 @@ class LittlesLaw(msgspec.Struct, frozen=True, kw_only=True):
 
     Closed loop: rate x mean response time, to be ``slots`` (connections x pipeline), for every
     slot is always taken. Open loop: rate x mean service time, not to be above ``slots``.
-    ``status``: ``ok``; ``off`` = more than 10 % away: rate or latencies cannot both be right;
-    ``not available`` = nothing succeeded, or so much failed that the successes alone prove nothing.
+    ``status``: ``ok``; ``off`` = more than 5 % away: rate or latencies cannot both be right;
+    ``not available`` = too few succeeded, or what failed held slots that the successes do not show.
     """
 
     status: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from support.sample_result import repetition, result
 
@@ -15,10 +17,10 @@ from fastbench.results import (
 )
 
 
-def stream_of(name: str, source: Repetition) -> StreamResult:
-    """Return a stream that measured what ``source`` did."""
+def stream_of(name: str, source: Repetition, **changed: Any) -> StreamResult:
+    """Return a stream that measured what ``source`` did, but for what is ``changed``."""
     fields = [f for f in StreamResult.__struct_fields__ if f != "name"]
-    return StreamResult(name=name, **{f: getattr(source, f) for f in fields})
+    return StreamResult(name=name, **{f: getattr(source, f) for f in fields} | changed)
 
 
 def summary_of(name: str, source: Summary) -> StreamSummary:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.sample_result import interval, latency_of, repetition, result, samples_ns
 from support.simulated import SlowAndFast, autocorrelated, steady, with_series
+from support.streams_result import stream_of
 from typer.testing import CliRunner
 
 from fastbench import cli, latency
@@ -20,13 +21,13 @@ from fastbench.compare.build import compare
 from fastbench.comparison import Candidate, Change, failed
 from fastbench.errors import UsageError
 from fastbench.report.comparing import render_console, render_markdown
-from fastbench.results import Verdict, to_json
+from fastbench.results import StreamInfo, Verdict, to_json
 from fastbench.slo import parse_change
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastbench.results import Repetition, Result
+    from fastbench.results import Repetition, Result, StreamResult
 
 changed = msgspec.structs.replace
 
@@ -259,6 +260,53 @@ def test_differences_name_what_is_not_the_same_work() -> None:
         ("platform.kernel", "6.1.0", "6.2.0", False),
     ]
     assert candidate.notes == ["DIFFERENT WORK was measured: target.model_sha256"]
+
+
+def with_streams(slow: float, command: str, *names: str) -> Result:
+    """Return a run with these streams; the last is slower, the run as a whole is not."""
+    factors = {name: slow if name == names[-1] else 1.0 for name in names}
+    repetitions = [
+        changed(r, streams=[_stream(name, r, factor) for name, factor in factors.items()])
+        for r in run_with([10.0, 10.1, 9.9]).repetitions
+    ]
+    base = result(*repetitions)
+    streams = [{"name": n, "command": {"commands": [[command]]}, "workload": n} for n in names]
+    infos = [StreamInfo(name=name, target=base.target) for name in names]
+    config = {**base.config, "streams": streams}
+    return changed(base, config=config, streams=infos)
+
+
+def _stream(name: str, source: Repetition, factor: float) -> StreamResult:
+    response = source.response_ms
+    slower = changed(response, p99=factor * (response.p99 or 0.0))
+    return stream_of(name, source, response_ms=slower)
+
+
+def test_a_stream_that_got_slower_is_found_among_others() -> None:
+    """Each stream has its own lines and is held to each limit, though the whole shows nothing."""
+    base, other = with_streams(1.0, "GET", "a", "b"), with_streams(1.5, "GET", "a", "b")
+    candidate = pair(base, other, "p99>+5%")
+
+    p99 = {c.stream: c.verdict for c in candidate.changes if c.metric == "p99"}
+    assert p99 == {"": "no difference shown", "a": "no difference shown", "b": "slower"}
+    assert [li.status for li in candidate.limits] == ["kept", "kept", "failed"]
+    assert "stream b" in candidate.limits[-1].message
+    assert candidate.differences == []
+    console = render_console(compare([("a", base), ("b", other)])).decode()
+    assert "b: p99, ms" in console
+
+
+def test_streams_with_other_work_are_said() -> None:
+    """Another command of a stream is other work; a stream of one side alone is named."""
+    candidate = pair(with_streams(1.0, "GET", "a", "b"), with_streams(1.0, "SET", "a", "c"))
+
+    assert [d.what for d in candidate.differences if d.base == '[["GET"]]'] == [
+        "stream a: config.command.commands",
+        "stream b: config.command.commands",
+    ]
+    assert any(n.startswith("DIFFERENT WORK") for n in candidate.notes)
+    assert "only a has the streams b" in candidate.notes
+    assert "only b has the streams c" in candidate.notes
 
 
 def test_doubts_about_either_side_are_notes() -> None:

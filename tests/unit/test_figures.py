@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import numpy as np
 import pytest
 from support import sample_result
+from support.streams_result import stream_of
 
-from fastbench.figures import figures, littles_law
+from fastbench.figures import figures
+from fastbench.littles_law import littles_law, slots_of
 from fastbench.results import Result, Verdict
 from fastbench.summary import summarize
+
+if TYPE_CHECKING:
+    from fastbench.sweeps import LittlesLaw
 
 
 def closed(rate: float, mean_ms: float, connections: int, pipeline: int = 1) -> Result:
@@ -35,18 +42,23 @@ def _with(
     return msgspec.structs.replace(result, config=config, summary=summarize([repetition]))
 
 
+def law_of(run: Result) -> LittlesLaw:
+    """Return what Little's law says of the run."""
+    return littles_law(run.repetitions, slots_of(run))
+
+
 @pytest.mark.parametrize(
     ("rate", "mean_ms", "status"),
     [
         (1000.0, 8.0, "ok"),  # 1000/s x 8 ms = 8 = 4 connections x pipeline 2
-        (1000.0, 8.7, "ok"),
-        (1000.0, 9.0, "off"),  # 9 in flight where only 8 can be
+        (1000.0, 8.3, "ok"),
+        (1000.0, 8.7, "off"),  # 8.7 in flight where only 8 can be
         (1000.0, 7.0, "off"),  # a slot was free an eighth of the time: the client lost time
     ],
 )
 def test_closed_loop_keeps_littles_law(rate: float, mean_ms: float, status: str) -> None:
-    """Rate x response time is the number of slots, within 10 %."""
-    law = littles_law(closed(rate, mean_ms, connections=4, pipeline=2))
+    """Rate x response time is the number of slots, within 5 %."""
+    law = law_of(closed(rate, mean_ms, connections=4, pipeline=2))
 
     assert (law.status, law.slots) == (status, 8)
     assert law.in_flight == pytest.approx(rate * mean_ms / 1e3)
@@ -55,14 +67,30 @@ def test_closed_loop_keeps_littles_law(rate: float, mean_ms: float, status: str)
 @pytest.mark.parametrize(("mean_ms", "status"), [(1.0, "ok"), (8.0, "ok"), (9.0, "off")])
 def test_open_loop_takes_at_most_all_slots(mean_ms: float, status: str) -> None:
     """Fewer in flight than slots is what an open loop is for; more is impossible."""
-    assert littles_law(_with(1000.0, mean_ms, 8, 1, target=1000.0)).status == status
+    assert law_of(_with(1000.0, mean_ms, 8, 1, target=1000.0)).status == status
 
 
 def test_littles_law_says_nothing_where_much_failed() -> None:
     """Failures take slots without being in the rate: no conclusion is drawn."""
-    result = sample_result.result(sample_result.repetition(1, errors=400))
+    for failed in ({"errors": 400}, {"timeouts": 1}):
+        result = sample_result.result(sample_result.repetition(1, **failed))
+        assert law_of(result).status == "not available"
 
-    assert littles_law(result).status == "not available"
+
+def test_streams_share_the_law() -> None:
+    """The slots of all streams count together; one on a schedule leaves some of them free."""
+    run = closed(1000.0, 8.0, connections=99)
+    parts = [{"connections": 3, "pipeline": 2}, {"connections": None, "pipeline": 2}]
+    run = msgspec.structs.replace(run, config={**run.config, "threads": 1, "streams": parts})
+    paced = [
+        msgspec.structs.replace(r, streams=[stream_of("a", r, target_per_s=10.0)])
+        for r in run.repetitions
+    ]
+
+    assert slots_of(run) == 8
+    assert law_of(run).status == "ok"
+    assert littles_law(run.repetitions, 20).status == "off"
+    assert littles_law(paced, 20).status == "ok"
 
 
 def test_figures_are_those_of_the_summary() -> None:

@@ -122,12 +122,12 @@ def test_spread_and_range_of_the_knee_are_drawn() -> None:
     )
 
 
-def test_every_cell_links_to_its_page() -> None:
-    """The table has each cell, with the page in its folder."""
+def test_every_cell_links_to_its_result() -> None:
+    """The table has each cell, with the result in its folder."""
     made = Page(sweep_page.render(sweep()).decode())
     links = [a["href"] for name, a in made.tags if name == "a"]
 
-    assert {f"connections-{load}/report.html" for load, _, _ in LOADS} <= set(links)
+    assert {f"connections-{load}/result.json" for load, _, _ in LOADS} <= set(links)
 
 
 def test_sweep_without_a_curve_still_has_its_cells() -> None:

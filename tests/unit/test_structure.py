@@ -28,7 +28,7 @@ FLOORS: list[set[str]] = [
     {"versioned"},
     {"cache", "comparison", "config", "measured", "plan", "results", "targets", "topology"},
     {"sweeps"},
-    {"saturations", "searches"},
+    {"littles_law", "saturations", "searches"},
     {"axes", "bisection", "knee"},
     {"_engine", "_netprobe", "_pixels", "_wire"},
     {"latency", "schedules", "slo", "statistics", "streams"},

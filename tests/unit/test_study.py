@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from support import sample_result
+from support.journals import HEAD
 
 from fastbench import study
 from fastbench.config import RunConfig
 from fastbench.errors import UsageError
-from fastbench.report.folder import EXPORTERS, ResultFolder
+from fastbench.report.folder import ResultFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +133,23 @@ def test_files_that_a_killed_run_did_not_write_are_made(tmp_path: Path) -> None:
 
     assert study.earlier_result(config) is not None
 
-    assert all((config.out / exporter.filename).exists() for exporter in EXPORTERS)
+    assert all((config.out / exporter.filename).exists() for exporter in study.CELL_FILES)
+
+
+def test_a_run_that_goes_on_is_not_taken_away(tmp_path: Path) -> None:
+    """A folder in which another run still writes is refused and left as it is."""
+    config = RunConfig(out=tmp_path / "cell")
+    assert config.out is not None
+    folder = ResultFolder(config.out)
+    folder.prepare()
+    journal = folder.open_journal(HEAD)
+    with pytest.raises(UsageError, match="another run still writes there"):
+        study.earlier_result(config)
+    assert list(config.out.iterdir())
+    journal.close()
+
+    assert study.earlier_result(config) is None
+    assert not config.out.exists()
 
 
 @pytest.mark.parametrize("broken", ["cut", "partial", "other plan", "empty"])

@@ -15,6 +15,7 @@ from fastbench.results import (
     Latency,
     Repetition,
     Result,
+    StreamInfo,
     TargetInfo,
     Verdict,
 )
@@ -192,6 +193,35 @@ def test_littles_law(factor: float, status: str) -> None:
     run = with_repetition(inferences_per_s=factor * NEEDED_PER_S)
 
     assert found(run, "Little's law").status == status
+
+
+def test_littles_law_in_an_open_loop() -> None:
+    """Less in flight than there are slots is what it is for; more cannot be."""
+    mean = steady().service_ms.mean
+    assert mean is not None
+    for share, status in ((0.3, "ok"), (1.2, "suspect")):
+        rate = share * 4e3 / mean
+        run = with_repetition(inferences_per_s=rate, target_per_s=rate, offered_per_s=rate)
+        assert found(run, "Little's law").status == status
+
+
+def test_every_stream_has_a_target() -> None:
+    """A server on this machine is noted, and a link is watched, whichever stream it belongs to."""
+    fields = {"dataset": None}
+    local = StreamInfo(name="a", target=TargetInfo(url="redis://127.0.0.1:1", kind="redis"))
+    remote = StreamInfo(name="b", target=TargetInfo(url="redis://192.0.2.7:1", kind="redis"))
+    for streams in ([local, remote], [remote, local]):
+        run = fair(streams=streams, target=streams[0].target, **fields)
+        assert found(run, "placement").status == "note"
+        assert found(run, "network")
+
+
+def test_a_ceiling_below_what_was_reached_is_called_disturbed() -> None:
+    """The client did more than it can do: then its ceiling was measured badly."""
+    evidence = found(fair(calibration=calibration(0.6 * NEEDED_PER_S)), "headroom")
+
+    assert evidence.status == "suspect"
+    assert "--calibrate always" in evidence.advice
 
 
 def test_nothing_known_is_not_client_ok() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from fastbench import comparison as c
 from fastbench.compare.change import change_of, name_of
 from fastbench.compare.differences import differences
@@ -12,10 +14,12 @@ from fastbench.comparison import Candidate, Comparison, Limit, Side
 from fastbench.errors import UsageError
 from fastbench.slo import Metric
 from fastbench.statistics.intervals import CONFIDENCE
+from fastbench.summary import streams_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from fastbench.compare.change import Part
     from fastbench.comparison import Change, Difference
     from fastbench.results import Repetition, Result
     from fastbench.slo import Change as Forbidden
@@ -37,7 +41,12 @@ class _Run:
         if not repetitions:
             msg = f"{name}: holds no repetition: nothing to compare"
             raise UsageError(msg)
-        self.repetitions = [(r, standard_errors(r)) for r in repetitions]
+        self.repetitions: list[Part] = [(r, standard_errors(r)) for r in repetitions]
+        self.is_open = any(r.target_per_s for r in repetitions)
+        self.streams: dict[str, list[Part]] = {
+            each[0].name: [(part, standard_errors(part)) for part in each]
+            for each in streams_of(repetitions)
+        }
         self.side = Side(
             name=name,
             started_at=result.started_at,
@@ -75,15 +84,30 @@ def compare(
 
 def _candidate(base: _Run, other: _Run, forbidden: Sequence[Forbidden]) -> Candidate:
     metrics = list(dict.fromkeys((*METRICS, *(f.metric for f in forbidden))))
-    changes = {m: change_of(m, base.repetitions, other.repetitions) for m in metrics}
+    groups = [dict(_changes(metrics, *parts)) for parts in _pairs(base, other)]
     differ = differences(base.result, other.result)
     return Candidate(
         side=other.side,
         differences=differ,
         notes=_notes(base, other, differ),
-        changes=list(changes.values()),
-        limits=[_limit(f, changes[f.metric], other) for f in forbidden],
+        changes=[change for changes in groups for change in changes.values()],
+        limits=[_limit(f, changes[f.metric], other) for f in forbidden for changes in groups],
     )
+
+
+def _pairs(base: _Run, other: _Run) -> Iterator[tuple[str, list[Part], list[Part]]]:
+    """Yield the runs as wholes, then each stream that both have, with its name."""
+    yield "", base.repetitions, other.repetitions
+    for name, parts in base.streams.items():
+        if name in other.streams:
+            yield name, parts, other.streams[name]
+
+
+def _changes(
+    metrics: Sequence[Metric], stream: str, base: Sequence[Part], other: Sequence[Part]
+) -> Mapping[Metric, Change]:
+    found = {metric: change_of(metric, base, other) for metric in metrics}
+    return {m: msgspec.structs.replace(change, stream=stream) for m, change in found.items()}
 
 
 def _notes(base: _Run, other: _Run, differ: list[Difference]) -> list[str]:
@@ -99,7 +123,11 @@ def _notes(base: _Run, other: _Run, differ: list[Difference]) -> list[str]:
             notes.append(f"{side.name} has one repetition: intervals show what varies within it")
         if side.client not in {"", "client-ok"}:
             notes.append(f"the client of {side.name} was {side.client}: it may be what is compared")
-    if any(r.target_per_s for r, _ in (*base.repetitions, *other.repetitions)):
+    for run, against in ((base, other), (other, base)):
+        alone = [name for name in run.streams if name not in against.streams]
+        if alone:
+            notes.append(f"only {run.side.name} has the streams {', '.join(alone)}")
+    if base.is_open or other.is_open:
         notes.append("open loop: the rate was asked for, so that throughput says little")
     return notes
 
@@ -111,7 +139,8 @@ def _limit(forbidden: Forbidden, change: Change, other: _Run) -> Limit:
 
 
 def _judged(forbidden: Forbidden, change: Change, other: _Run) -> tuple[str, str]:
-    name = name_of(forbidden.metric)
+    name = f"stream {change.stream}: " if change.stream else ""
+    name += name_of(forbidden.metric)
     if not other.succeeded:
         return c.FAILED, f"nothing succeeded in {other.side.name}"
     shown = change.verdict not in {c.NO_DIFFERENCE, c.CANNOT_TELL}

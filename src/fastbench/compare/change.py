@@ -21,8 +21,11 @@ from fastbench.statistics.intervals import student_t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastbench.results import Repetition
+    from fastbench.results import Repetition, StreamResult
     from fastbench.slo import Metric
+
+    #: A repetition, or what a stream did in one, with its :func:`within.standard_errors`.
+    Part = tuple[Repetition | StreamResult, dict[str, float]]
 
 _STEP_MS = 64e-6  # width of the histogram's narrowest counter; others are 1/1024 of their value
 _DIGITS = 1 / 1024
@@ -53,12 +56,8 @@ def name_of(metric: Metric) -> str:
     return prefix + QUANTILE_LABELS.get(metric.name, metric.name)
 
 
-def change_of(
-    metric: Metric,
-    base: Sequence[tuple[Repetition, dict[str, float]]],
-    other: Sequence[tuple[Repetition, dict[str, float]]],
-) -> Change:
-    """Compare ``metric``; each repetition with its :func:`within.standard_errors`."""
+def change_of(metric: Metric, base: Sequence[Part], other: Sequence[Part]) -> Change:
+    """Compare ``metric`` over the repetitions of two runs, or of two streams."""
     if metric.name == "errors":
         return _of_errors([r for r, _ in base], [r for r, _ in other])
     a, b = _sample(metric, base), _sample(metric, other)
@@ -93,9 +92,7 @@ def change_of(
     )
 
 
-def _sample(
-    metric: Metric, repetitions: Sequence[tuple[Repetition, dict[str, float]]]
-) -> Sample | None:
+def _sample(metric: Metric, repetitions: Sequence[Part]) -> Sample | None:
     """Return the logarithms; None where a repetition has no value above 0."""
     readings = [metric.read(repetition) for repetition, _ in repetitions]
     values = [reading.value for reading in readings]
@@ -148,7 +145,9 @@ def _verdict(a: Sample, b: Sample, low: float, high: float, *, up: str) -> tuple
     return shown or c.NO_DIFFERENCE, ""
 
 
-def _of_errors(base: Sequence[Repetition], other: Sequence[Repetition]) -> Change:
+def _of_errors(
+    base: Sequence[Repetition | StreamResult], other: Sequence[Repetition | StreamResult]
+) -> Change:
     """Compare the shares that did not succeed; they vary at least as much as coins would.
 
     One more success and failure are thought of, so that none seen is not none ever.

@@ -16,7 +16,7 @@ from fastbench.results import QUANTILES
 from fastbench.statistics.blocks import block_length, block_weights
 
 if TYPE_CHECKING:
-    from fastbench.results import Interval, Repetition
+    from fastbench.results import Interval, Repetition, StreamResult
     from fastbench.statistics.blocks import Floats
 
 RESAMPLES = 200
@@ -26,7 +26,7 @@ SEED = 20_040_101  # a comparison of the same files always says the same
 _TOLERATED = 0.025  # of resamples may lie among those without an answer
 
 
-def standard_errors(repetition: Repetition) -> dict[str, float]:
+def standard_errors(repetition: Repetition | StreamResult) -> dict[str, float]:
     """Return the standard error of the logarithm of each metric: ``rate`` and quantiles.
 
     A metric is absent where the intervals do not show it: fewer than 5, or without histograms.

@@ -60,15 +60,21 @@ def _print(comparison: Comparison, console: Console) -> None:
 def row(change: Change) -> tuple[str, str, str, str, str, str]:
     """Return the cells of one metric, in the order of ``HEADER``."""
     verdict = change.verdict + (f" ({change.reason})" if change.reason else "")
-    label = f"{change.metric}, ms" if change.unit == "ms" else change.metric
     return (
-        "inferences/s" if change.metric == "rate" else label,
+        label(change),
         _value(change, change.base, beyond=change.base_beyond),
         _value(change, change.other, beyond=change.other_beyond),
         _bound(change) + _percent(change, change.change),
         _interval(change),
         verdict,
     )
+
+
+def label(change: Change) -> str:
+    """Return the metric with its unit, and the stream that it is of."""
+    stream = f"{numbers.printable(change.stream)}: " if change.stream else ""
+    name = "inferences/s" if change.metric == "rate" else change.metric
+    return f"{stream}{name}, ms" if change.unit == "ms" else f"{stream}{name}"
 
 
 def _value(change: Change, value: float | None, *, beyond: bool) -> str:

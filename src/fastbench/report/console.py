@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastbench.report import nodes, numbers, rows, tables
-from fastbench.report.facts import facts
+from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
 
 if TYPE_CHECKING:
@@ -103,13 +103,6 @@ def _heading(result: Result) -> Text:
     status = "" if result.status == "complete" else f", {result.status.upper()}"
     head = Text(f"fastbench {result.fastbench_version}: {workload}{status}", style="bold")
     return head.append(f", {result.started_at[:19].replace('T', ' ')} UTC\n", style="not bold")
-
-
-def workload_of(result: Result) -> str:
-    """Return what was run, of several streams each workload once."""
-    config = result.config
-    each = [str(stream.get("workload")) for stream in config.get("streams", [])]
-    return " and ".join(dict.fromkeys(each)) or str(config.get("workload", "run"))
 
 
 def early(result: Result) -> str:

@@ -31,6 +31,13 @@ def facts(result: Result) -> list[tuple[str, str]]:
     return [(name, numbers.printable(text)) for name, text in everything if text]
 
 
+def workload_of(result: Result) -> str:
+    """Return what was run, of several streams each workload once."""
+    config = result.config
+    each = [str(stream.get("workload")) for stream in config.get("streams", [])]
+    return " and ".join(dict.fromkeys(each)) or str(config.get("workload", "run"))
+
+
 def _of_streams(result: Result, lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield what holds for all streams, then a line for each."""
     own = {"target", "model", "dataset", "command", "load"}

@@ -16,7 +16,7 @@ from fastbench.results import Result, from_json, to_json
 from fastbench.salvage import salvage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from fastbench.journal import Head, Journal
@@ -72,14 +72,14 @@ class ResultFolder:
             raise FastbenchError(msg) from error
         return self._journal
 
-    def write(self, result: Result) -> None:
-        """Write all files of ``result``; a reader never sees one that is half-written.
+    def write(self, result: Result, files: Sequence[Exporter] = EXPORTERS) -> None:
+        """Write the ``files`` of ``result``; a reader never sees one that is half-written.
 
         The journal, which holds nothing more, is then removed.
         Raises :class:`FastbenchError` where the file system refuses, e.g. a full disk; what was
         in the folder then stays as it was.
         """
-        self._replace([(self.path / e.filename, e.render(result)) for e in EXPORTERS])
+        self._replace([(self.path / e.filename, e.render(result)) for e in files])
 
     def add(self, filename: str, content: bytes) -> None:
         """Write one file that is not rendered from the result; as atomic as ``write``.

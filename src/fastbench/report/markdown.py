@@ -9,8 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 from fastbench.report import nodes, numbers, rows
-from fastbench.report.console import early, headline, legend, workload_of
-from fastbench.report.facts import facts
+from fastbench.report.console import early, headline, legend
+from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fastbench.report.csvfile import OUTCOMES
+from fastbench.report.facts import workload_of
 from fastbench.results import QUANTILES, Latency, LatencySummary
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _about(result: Result) -> Iterator[Family]:
         1,
         {
             "version": result.fastbench_version,
-            "workload": result.config.get("workload", ""),
+            "workload": workload_of(result),
             "target": result.target.url,
             "model": result.target.model,
             "status": result.status,

@@ -184,9 +184,9 @@ def remarks_on(sweep: SweepResult) -> list[str]:
     remarks = [f"{cell.name}: {cell.status}: {numbers.printable(cell.error)}" for cell in cells]
     figures = [cell.figures for cell in sweep.cells if cell.figures]
     if any(f.littles_law.status == "off" for f in figures):
-        remarks.append("! in flight: rate x time and connections x pipeline are 10 % or more apart")
+        remarks.append("! in flight: rate x time is more than 5 % off connections x pipeline")
     if any(f.littles_law.status == "not available" for f in figures):
-        remarks.append("? in flight: too much failed for Little's law to tell anything")
+        remarks.append("? in flight: too few succeeded for Little's law to tell anything")
     if any(set(QUANTILES) & set(f.response_ms.few_samples) for f in figures):
         remarks.append("~ fewer than 10 samples lie above this quantile: it may be far off")
     return remarks

@@ -61,6 +61,7 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
     known = [c for c in candidate.changes if c.unit != "share" and c.change is not None]
     if not known:
         return None
+    names = [comparing.label(c) for c in known]
     groups = {
         "more than chance": [c for c in known if c.verdict in SHOWN],
         "no difference shown": [c for c in known if c.verdict not in SHOWN],
@@ -68,7 +69,7 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
     traces = []
     for style, (name, changes) in enumerate(groups.items()):
         values = [100 * (c.change or 0.0) for c in changes]
-        trace = dots(name, values, [c.metric for c in changes], style)
+        trace = dots(name, values, [comparing.label(c) for c in changes], style)
         ends = [(c.low, c.high) for c in changes]
         trace["error_x"] = {
             "type": "data",
@@ -86,12 +87,12 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
         traces=traces,
         layout={
             "xaxis": axis("change, %"),
-            "yaxis": axis("", autorange="reversed", categoryarray=[c.metric for c in known]),
+            "yaxis": axis("", autorange="reversed", categoryarray=names),
             "shapes": [_zero()],
             "hovermode": "closest",
         },
         columns=("metric", "change", "low", "high", "verdict"),
-        rows=[(c.metric, c.change, c.low, c.high, c.verdict) for c in known],
+        rows=[(comparing.label(c), c.change, c.low, c.high, c.verdict) for c in known],
     )
 
 

@@ -42,10 +42,10 @@ def _finding(search: SearchResult) -> Html:
 
 def _probes(search: SearchResult) -> Html:
     heads, rows = search_files.probes_table(search)
-    links = [element("a", "page", href=f"{probe.name}/report.html") for probe in search.probes]
+    links = [element("a", "result", href=f"{probe.name}/result.json") for probe in search.probes]
     linked = [[*row, link] for row, link in zip(rows, links, strict=True)]
-    note = element("p", "Each probe's own page is in its folder beside this file.")
-    return join((table([*heads, "report"], linked, class_="numbers"), note))
+    note = element("p", "For a probe's own page: fastbench report FOLDER --format html > page.html")
+    return join((table([*heads, "file"], linked, class_="numbers"), note))
 
 
 def _plot(search: SearchResult, number: int) -> Plot | None:

@@ -42,10 +42,10 @@ def _findings(sweep: SweepResult) -> Html:
 
 def _cells(sweep: SweepResult) -> Html:
     heads, rows = sweep_files.cells_table(sweep)
-    links = [element("a", "page", href=f"{cell.name}/report.html") for cell in sweep.cells]
+    links = [element("a", "result", href=f"{cell.name}/result.json") for cell in sweep.cells]
     linked = [[*row, link] for row, link in zip(rows, links, strict=True)]
-    note = element("p", "Each cell's own page is in its folder beside this file.")
-    return join((table([*heads, "report"], linked, class_="numbers"), note))
+    note = element("p", "For a cell's own page: fastbench report FOLDER --format html > page.html")
+    return join((table([*heads, "file"], linked, class_="numbers"), note))
 
 
 def _plots(curves: Sequence[Curve], figures: Mapping[str, Figures]) -> tuple[Plot, ...]:
