@@ -71,7 +71,7 @@ def saturate(
     ceilings, steps = list[Ceiling](), list[Step]()
     for count in counts:
         for load in LOADS:
-            say(f"{load.name}, {count} threads: closed loop")
+            say(f"{load.name}, threads {count}: closed loop")
             ceilings.append(_ceiling(load, count, duration_s, unix=unix))
             if load.name in STEPPED:
                 steps += _steps(load, ceilings[-1], duration_s, unix=unix, say=say)
@@ -165,7 +165,7 @@ def _steps(
     """Yield an open loop for each share of the rate that the closed loop reached."""
     for share in SHARES:
         rate = share * ceiling.reached_per_s
-        say(f"{load.name}, {ceiling.threads} threads: {rate:,.0f}/s")
+        say(f"{load.name}, threads {ceiling.threads}: {rate:,.0f}/s")
         with _null_server(ceiling.threads, unix=unix) as (_, url):
             config = _config(load, ceiling.threads, duration_s, url)
             result = run(replace(config, rate_per_s=rate, timeout_s=5.0))

@@ -182,7 +182,7 @@ def _send_lag(result: Result) -> Iterator[Evidence]:
         if r is None or r.send_lag_ms is None or r.send_lag_ms.p99 is None:
             return
         limit = _lag_limit(r)
-        full = _window_full(r)
+        full = window_full(r)
         p50 = r.service_ms.p50 or 0.0
         late = r.send_lag_ms.p99 > limit
         status = OK if not late else NOTE if full > WINDOW_FULL else _lateness(r, p50)
@@ -255,17 +255,19 @@ def _lag_threshold() -> str:
     return f"p99 <= {LAG_SHARE:.0%} of the median service time, or {LAG_FLOOR_MS * 1e3:g} us"
 
 
-def _window_full(r: Repetition) -> float:
+def window_full(r: Repetition) -> float:
+    """Return the share of the threads' time in which something was due and found no free slot."""
     return r.client.window_full_s / max(sum(t.elapsed_s for t in r.client.threads), 1e-9)
 
 
-def _blocked(result: Result) -> Iterator[Evidence]:
+def blocked(result: Result, r: Repetition) -> float:
+    """Return the share of a connection's time in which its output waited for room."""
     connections = int(result.config.get("connections") or result.config.get("threads", 1))
-    shares = [
-        r.client.blocked_s / (connections * r.measured_s)
-        for r in result.repetitions
-        if r.measured_s > 0
-    ]
+    return r.client.blocked_s / (connections * r.measured_s) if r.measured_s > 0 else 0.0
+
+
+def _blocked(result: Result) -> Iterator[Evidence]:
+    shares = [blocked(result, r) for r in result.repetitions]
     if shares:
         yield Evidence(
             name="blocked output",

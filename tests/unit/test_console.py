@@ -18,6 +18,7 @@ from fastbench.report.console import print_report, render
 from fastbench.report.folder import ResultFolder
 from fastbench.results import (
     DatasetInfo,
+    Latency,
     NodeCounts,
     Result,
     TargetInfo,
@@ -70,6 +71,32 @@ def test_every_promised_statistic_has_a_row() -> None:
         *("CPU us/inference", "user", "system", "busiest thread, %"),
     ):
         assert row(text, label)
+
+
+def test_where_the_client_waited_has_rows() -> None:
+    """Waits of the worst thread, of replies, for a slot, for room; what never was has no row."""
+    r = result().repetitions[0]
+    threads = [
+        msgspec.structs.replace(r.client.threads[0], run_delay_s=wait_s, stalled_s=0.02)
+        for wait_s in (0.1, 0.5)
+    ]
+    client = msgspec.structs.replace(
+        r.client,
+        threads=threads,
+        reply_lag_ms=Latency(count=9, p99=0.25),
+        window_full_s=2.0,
+        blocked_s=1.0,
+    )
+    waited = render(result(msgspec.structs.replace(r, client=client)))
+
+    assert row(waited, "waiting for a CPU") == ["12.5"]  # 0.5 s of 4 s
+    assert row(waited, "stalled over 1 ms") == ["0.5"]
+    assert row(waited, "reply lag p99, ms") == ["0.250"]
+    assert row(waited, "no free slot, %") == ["25.0"]  # 2 s of two threads' 8 s
+    assert row(waited, "output blocked, %") == ["25.0"]  # 1 s of one connection's 4 s
+    fair = render(result())
+    assert "no free slot" not in fair
+    assert "output blocked" not in fair
 
 
 def test_few_samples_are_marked_and_explained() -> None:

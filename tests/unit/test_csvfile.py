@@ -12,6 +12,7 @@ from support.sample_result import result
 from support.streams_result import with_streams
 
 from fastbench.report import csvfile
+from fastbench.results import Verdict
 
 if TYPE_CHECKING:
     from fastbench.results import Result
@@ -66,6 +67,14 @@ def test_summary_rows_are_the_summary() -> None:
     assert "p99" not in rows["min"]["response_lower_bounds"].split()
     assert int(rows["total"]["intended"]) == summary.counts.intended == 8062
     assert rows["median"]["intended"] == rows["total"]["inferences_per_s"] == ""
+
+
+def test_the_verdict_is_in_every_row() -> None:
+    """No row can be read without it; a result that was not judged has none."""
+    judged = with_streams(Verdict(verdict="suspect", evidence=[]))
+
+    assert {row["verdict"] for row in read(judged)} == {"suspect"}
+    assert {row["verdict"] for row in read(with_streams())} == {""}
 
 
 @pytest.mark.parametrize("repetitions", [0, 1, 3])

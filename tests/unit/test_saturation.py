@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.page import Page
 
 from fastbench import versioned
 from fastbench.errors import UsageError
@@ -70,6 +71,13 @@ def test_json_is_read_again() -> None:
     assert from_json(data) == example()
     with pytest.raises(UsageError, match="schema 9"):
         from_json(data.replace(b'"schema_version": 1', b'"schema_version": 9'))
+
+
+def test_threads_are_whole_numbers_on_the_axis() -> None:
+    """The page has a tick where something was measured, and none between two threads."""
+    made = Page(FORMATS["html"](example()).decode())
+
+    assert made.plots["ceilings"]["layout"]["xaxis"]["tickvals"] == [1, 2]
 
 
 def test_bars_are_as_long_as_ceilings_are_high() -> None:

@@ -1,7 +1,8 @@
 """The result as CSV: a row per repetition, then median, min, max and total; a stable header.
 
 Cells are empty where there is no value. With several streams, the rows of all together (an empty
-``stream``) are followed by those of each stream. Exact numbers, units in the names.
+``stream``) are followed by those of each stream. Exact numbers, units in the names. The verdict
+on the client is the same in all rows.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ HEADER = (
     ),
     *COSTS,
     *USAGE,
+    "verdict",
 )
 
 
@@ -54,7 +56,8 @@ def render(result: Result) -> bytes:
     text = io.StringIO()
     writer = csv.DictWriter(text, HEADER, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_rows(result))
+    verdict = result.verdict.verdict if result.verdict else ""
+    writer.writerows({**row, "verdict": verdict} for row in _rows(result))
     return text.getvalue().encode()
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fastbench.report import numbers, selfreport
 from fastbench.results import QUANTILE_LABELS, QUANTILES, Latency
 from fastbench.summary import median_of, spread_of, streams_of, summarize_latency, total_counts
+from fastbench.verdict import blocked, window_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -148,6 +149,7 @@ def _add_costs(rows: Rows, result: Result) -> None:
     rows.add("  system", [c.system_us_per_inference for c in clients], form)
     busiest = [max((100 * t.busy for t in c.threads), default=None) for c in clients]
     rows.add("busiest thread, %", busiest, numbers.tenths)
+    _add_waits(rows, result)
     _add_process(rows, "client", [c.process for c in clients])
     _add_process(rows, "server", [r.server for r in result.repetitions])
     hosts = [c.host.cpu_percent_mean if c.host else None for c in clients]
@@ -158,6 +160,35 @@ def _add_costs(rows: Rows, result: Result) -> None:
             for r in result.repetitions
         ]
         rows.add(f"GPU {gpu}, %", used, numbers.tenths)
+
+
+def _add_waits(rows: Rows, result: Result) -> None:
+    """Add where the client itself waited or was late; what never happened has no row."""
+    repetitions = result.repetitions
+    threads = [[t for t in r.client.threads if t.elapsed_s] for r in repetitions]
+    delays = [
+        [t.run_delay_s / t.elapsed_s for t in each if t.run_delay_s is not None] for each in threads
+    ]
+    stalls = [[t.stalled_s / t.elapsed_s for t in each] for each in threads]
+    rows.add("  waiting for a CPU", [_worst_percent(shares) for shares in delays], numbers.tenths)
+    _add_share(rows, "  stalled over 1 ms", [_worst_percent(shares) for shares in stalls])
+    lags = [r.client.reply_lag_ms for r in repetitions]
+    rows.add("reply lag p99, ms", [lag.p99 if lag else None for lag in lags], _lag)
+    _add_share(rows, "no free slot, %", [100 * window_full(r) for r in repetitions])
+    _add_share(rows, "output blocked, %", [100 * blocked(result, r) for r in repetitions])
+
+
+def _add_share(rows: Rows, label: str, percents: Sequence[float | None]) -> None:
+    if any(percents):
+        rows.add(label, percents, numbers.tenths)
+
+
+def _worst_percent(shares: Sequence[float]) -> float | None:
+    return 100 * max(shares) if shares else None
+
+
+def _lag(value_ms: float | None) -> str:
+    return numbers.milliseconds(value_ms, numbers.milliseconds_decimals(value_ms))
 
 
 def _add_server(rows: Rows, result: Result) -> None:

@@ -27,6 +27,7 @@ def render(test: Saturation) -> bytes:
 
 def _ceilings(test: Saturation) -> Plot:
     loads = list(dict.fromkeys(c.load for c in test.ceilings))
+    counts = sorted({c.threads for c in test.ceilings})
     traces = []
     for style, load in enumerate(loads):
         points = [c for c in test.ceilings if c.load == load]
@@ -41,7 +42,7 @@ def _ceilings(test: Saturation) -> Plot:
         doubt="a thread shared its CPU with the null server, which needs CPUs of its own.",
         traces=traces,
         layout={
-            "xaxis": axis("client threads", rangemode="tozero"),
+            "xaxis": axis("client threads", rangemode="tozero", tickmode="array", tickvals=counts),
             "yaxis": axis("inferences/s", rangemode="tozero"),
         },
         columns=CEILINGS,
@@ -58,7 +59,15 @@ def _lags(test: Saturation) -> Plot:
         points = [s for s in test.steps if (s.load, s.threads) == (load, threads)]
         x = [100 * s.share for s in points]
         y = [s.send_lag_p99_ms for s in points]
-        traces.append(line(f"{load}, {threads} threads", x, y, style, mode="lines+markers"))
+        traces.append(
+            line(
+                f"{load}, {threads} thread{'' if threads == 1 else 's'}",
+                x,
+                y,
+                style,
+                mode="lines+markers",
+            )
+        )
     return Plot(
         name="lags",
         title="Send lag by offered rate",
