@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from support import faketree
 
-from fastbench.machine import cpu, kernel, limits, nics
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from fastbench import _engine
+from fastbench.machine import cpu, kernel, limits, nics, software
 
 CPUS = "sys/devices/system/cpu"
+
+
+def test_the_build_is_that_of_the_extension() -> None:
+    """The compiler named is the one that left its mark in the extension module."""
+    found = software.build()
+    version = found["compiler"].split()[-1]
+
+    assert version.encode() in Path(_engine.__file__).read_bytes()
+    assert found["tls"]
 
 
 def test_cpus_of_a_server(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
+import json
 import platform
 import ssl
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Any
 
 LIBRARIES = (
     *("fastbench", "hdrhistogram", "hiredis", "msgspec", "numpy", "nvidia-ml-py", "onnx"),
@@ -26,7 +26,22 @@ def describe(root: Path) -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "openssl": ssl.OPENSSL_VERSION,
         "libraries": _libraries(),
+        "build": build(),
     }
+
+
+def build() -> dict[str, str]:
+    """Return how the native part was built: compiler, type, flags, sanitizers, TLS library.
+
+    It lies beside the extension modules; empty where it is missing or damaged.
+    """
+    spec = importlib.util.find_spec("fastbench._engine")
+    if spec is None or spec.origin is None:
+        return {}
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads(Path(spec.origin).with_name("build.json").read_text(encoding="utf-8"))
+        return {str(name): str(value) for name, value in found.items() if value}
+    return {}
 
 
 def _distribution() -> str | None:
