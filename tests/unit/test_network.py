@@ -85,9 +85,13 @@ def test_share_needs_a_median() -> None:
     baseline = network(transaction(602_112, 0.5))
     nothing = msgspec.structs.replace(result_with(602_112, 1.0), summary=None)
     no_data = msgspec.structs.replace(result_with(602_112, 1.0), dataset=None)
+    run = result_with(602_112, 1.0)
+    not_sent = msgspec.structs.replace(run, config={**run.config, "form": "execute"})
 
     assert "not available" in share(baseline, nothing)
     assert "not available" in share(baseline, no_data)
+    assert "not available" not in share(baseline, run)
+    assert "not available" in share(baseline, not_sent)
 
 
 def test_report_has_every_test() -> None:

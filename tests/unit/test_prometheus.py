@@ -45,6 +45,15 @@ def test_every_family_has_help_and_type() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_workloads_of_streams_are_named() -> None:
+    """What streams run counts, not the run's own default, which nothing ran."""
+    base = with_streams()
+    config = {**base.config, "streams": [{"workload": "command"}, {"workload": "fraud"}]}
+    text = prometheus.render(msgspec.structs.replace(base, config=config)).decode()
+
+    assert 'workload="command and fraud"' in text
+
+
 def test_rates_counts_and_latencies_in_base_units() -> None:
     """Values are those of the result; milliseconds have become seconds."""
     data = with_streams()
