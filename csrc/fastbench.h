@@ -44,6 +44,7 @@ typedef struct fb_part {
     uint32_t rows;        /* PAYLOAD */
     uint32_t skip;        /* LENGTH */
     uint32_t covers;      /* LENGTH */
+    uint64_t base;        /* FIELD of rows: the number of row 0 */
     const uint8_t *bytes; /* TEXT */
     size_t len;           /* TEXT */
 } fb_part;

@@ -3,6 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where part `index` begins when `total` is dealt out evenly to `share`, one part after another. */
+static uint64_t dealt_before(uint64_t total, uint32_t index, uint32_t share)
+{
+    const uint64_t rest = total % share;
+    return total / share * index + (index < rest ? index : rest);
+}
+
 /* Part `index` when `total` is dealt out evenly to `share`. */
 static uint64_t deal(uint64_t total, uint32_t index, uint32_t share)
 {
@@ -28,7 +35,8 @@ static uint64_t seed_of(const fb_lane *lane)
     return lane->config->seed + lane->stream->index * UINT64_C(0x9E3779B97F4A7C15);
 }
 
-/* Sequences of different threads start apart, so that together they cover the range once. */
+/* Sequences of different threads start apart, as their quotas do: as many inferences as the range
+ * has values cover it once. So it is with the rows of the dataset. */
 static int init_source(fb_lane *lane, uint32_t index, fb_error *err)
 {
     const fb_stream *s = lane->stream;
@@ -39,7 +47,7 @@ static int init_source(fb_lane *lane, uint32_t index, fb_error *err)
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u keys", s->n_keys);
     }
     for (uint32_t i = 0; i < s->n_keys; i++) {
-        lane->source.positions[i] = s->keys[i].count / lane->config->threads * index;
+        lane->source.positions[i] = dealt_before(s->keys[i].count, index, lane->config->threads);
     }
     return FB_OK;
 }
@@ -53,12 +61,10 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     lane->config = config;
     lane->shared = shared;
     lane->quota = deal(config->requests, index, share);
-    lane->group = stream->groups * index / share;
+    lane->group = dealt_before(stream->groups, index, share) % stream->groups;
     lane->connections = (uint32_t)deal(stream->connections, index, share);
-    lane->first_connection = stream->first_connection;
-    for (uint32_t i = 0; i < index; i++) {
-        lane->first_connection += deal(stream->connections, i, share);
-    }
+    lane->first_connection =
+        stream->first_connection + (uint32_t)dealt_before(stream->connections, index, share);
     fb_pacer_init(&lane->pacer, &stream->schedule, index, share, seed_of(lane));
     int rc = init_source(lane, index, err);
     rc = rc == FB_OK ? fb_recorder_init(&lane->recorder, err) : rc;

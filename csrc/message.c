@@ -175,7 +175,7 @@ static uint64_t field_value(const fb_part *part, fb_source *source, uint64_t con
     case FB_FIELD_CONNECTION:
         return connection;
     case FB_FIELD_ROW:
-        return row;
+        return part->base + row;
     default:
         return draw(source, part->keys);
     }

@@ -71,6 +71,7 @@ cdef extern from "fastbench.h" nogil:
         uint32_t rows
         uint32_t skip
         uint32_t covers
+        uint64_t base
         const uint8_t *bytes
         size_t len
 

@@ -135,6 +135,7 @@ cdef fill_part(fb_part *out, part, _Memory memory):
         out.kind = FB_PART_FIELD
         out.field = part.kind
         out.width = part.width
+        out.base = part.base
         out.keys = part.keys
     elif isinstance(part, Payload):
         out.kind = FB_PART_PAYLOAD

@@ -53,12 +53,13 @@ class Field:
     """A decimal number filled in for each inference or connection.
 
     ``width``: zero-padded to that many bytes; 0 = as many digits as it has.
-    ``keys``: index in ``Stream.keys``, for FIELD_KEYS.
+    ``keys``: index in ``Stream.keys``, for FIELD_KEYS. ``base``: number of row 0, for FIELD_ROW.
     """
 
     kind: int
     width: int
     keys: int = 0
+    base: int = 0
 
 
 @dataclass(frozen=True, slots=True)

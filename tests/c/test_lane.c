@@ -63,6 +63,50 @@ static void test_shares_add_up(void)
     }
 }
 
+/* Admits all of one lane's requests and counts which rows they take and what its sequence gives. */
+static void take_all(rig *r, uint32_t *rows, uint32_t *drawn)
+{
+    fb_slot slot;
+    fb_source *source = &r->lane.source;
+    while (fb_lane_admit(&r->lane, BEGIN, &slot)) {
+        rows[slot.group]++;
+        drawn[fb_keys_next(source->keys, &source->random, source->positions)]++;
+    }
+}
+
+/* As many requests as rows take each row once, whatever the number of threads; so do sequences. */
+static void test_each_row_once(void)
+{
+    enum { ROWS = 17 };
+    static const uint8_t bytes[ROWS];
+    const fb_data data = {.fd = -1, .row_bytes = 1, .rows = ROWS, .base = bytes};
+    const fb_part parts[] = {load_text("x"), {.kind = FB_PART_PAYLOAD, .rows = 1}};
+    const fb_keys_config sequence = {.kind = FB_KEYS_SEQUENCE, .low = 0, .high = ROWS - 1};
+    for (uint32_t share = 1; share <= ROWS + 3; share++) {
+        uint32_t seen[ROWS] = {0};
+        uint32_t drawn[ROWS] = {0};
+        for (uint32_t i = 0; i < share; i++) {
+            rig r;
+            rig_init(&r);
+            r.load.config.requests = ROWS;
+            r.load.stream.connections = share;
+            r.load.message.parts = parts;
+            r.load.message.n_parts = 2;
+            r.load.stream.data = &data;
+            r.load.stream.n_data = 1;
+            r.load.stream.keys = &sequence;
+            r.load.stream.n_keys = 1;
+            REQUIRE(rig_begin(&r, i, share));
+            take_all(&r, seen, drawn);
+            rig_close(&r);
+        }
+        for (uint32_t k = 0; k < ROWS; k++) {
+            CHECK_EQ(1, seen[k]);
+            CHECK_EQ(1, drawn[k]);
+        }
+    }
+}
+
 /* By requests: warm-up is admitted unmeasured, then exactly the quota, then nothing. */
 static void test_admits_by_number(void)
 {
@@ -267,7 +311,7 @@ static void test_rows(void)
     static const uint8_t bytes[100];
     const fb_data data = {.fd = -1, .row_bytes = 1, .rows = 20, .base = bytes};
     const fb_part parts[2] = {load_text("x"), {.kind = FB_PART_PAYLOAD, .rows = 2}};
-    const uint64_t begins[] = {0, 3, 6};
+    const uint64_t begins[] = {0, 4, 7};
     for (uint32_t index = 0; index < 3; index++) {
         rig r;
         fb_slot slot;
@@ -457,6 +501,7 @@ static void test_interval(void)
 int main(void)
 {
     RUN(test_shares_add_up);
+    RUN(test_each_row_once);
     RUN(test_admits_by_number);
     RUN(test_admits_by_time);
     RUN(test_outcomes);

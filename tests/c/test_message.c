@@ -103,6 +103,23 @@ static void test_fixed_fields(void)
     rig_close(&r);
 }
 
+/* Rows can be numbered from anything on; numbers without a width have as many digits as needed. */
+static void test_rows_numbered_from_a_base(void)
+{
+    rig r;
+    fb_part row = field(FB_FIELD_ROW, 0);
+    row.base = 9990;
+    const fb_part parts[] = {length_of(1), load_text(":"), row, load_text(".")};
+    fb_part shifted[] = {parts[0], parts[1], parts[2], parts[3]};
+    shifted[0].skip = 1;
+    REQUIRE(rig_open(&r, shifted, 4));
+    fb_message_prepare(&r.message, r.text, 0);
+    check_wire(&r, 0, 0, "4:9990.");
+    check_wire(&r, 0, 9, "4:9999.");
+    check_wire(&r, 0, 10, "5:10000.");
+    rig_close(&r);
+}
+
 /* Rows of the first dataset follow one another through the message; those beside it do not. */
 static void test_payloads(void)
 {
@@ -261,6 +278,7 @@ int main(void)
     }
     RUN(test_text_alone);
     RUN(test_fixed_fields);
+    RUN(test_rows_numbered_from_a_base);
     RUN(test_payloads);
     RUN(test_varying_fields);
     RUN(test_lengths);
