@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbench import verification
-from fastbench.config import check_tls
 from fastbench.datasets.base import open_dataset
-from fastbench.errors import ModelError, ServerError, UsageError
+from fastbench.datasets.fraud import open_fraud
+from fastbench.datasets.manifest import kind_of
+from fastbench.errors import ModelError, ServerError
 from fastbench.models.inputs import random_inputs
-from fastbench.servers.connect import connect
+from fastbench.servers.connect import connect, lasting
 from fastbench.servers.redisai import DTYPES, check_fit
-from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastbench.config import TlsConfig
+    from fastbench.datasets.rows import Rows
     from fastbench.models.base import Model
     from fastbench.servers.redisai import RedisAI
-    from fastbench.targets import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def load(
     ``storing``: further arguments of :meth:`fastbench.servers.redisai.RedisAI.load`.
     Raises :class:`ModelError` when the server refuses it, or computes something else.
     """
-    with connect(_lasting(url, tls), tls) as servers:
+    with connect(lasting(url, tls), tls) as servers:
         return _worst([_loaded(server, model, device, key, storing) for server in servers])
 
 
@@ -80,18 +80,9 @@ def check(
     TLS.
     Raises :class:`ModelError` when nothing is stored there, or it computes something else.
     """
-    with connect(_lasting(url, tls), tls) as servers:
+    with connect(lasting(url, tls), tls) as servers:
         stored = key or f"fastbench:{model.name}"
         return _worst([_checked(server, model, stored, dataset) for server in servers])
-
-
-def _lasting(url: str, tls: TlsConfig | None) -> Target:
-    target = parse_target(url)
-    check_tls(tls, url)
-    if target.kind == "embedded":
-        msg = f"target {url}: would end with this command; start 'fastbench serve' and give its URL"
-        raise UsageError(msg)
-    return target
 
 
 def _loaded(
@@ -116,7 +107,7 @@ def _checked(server: RedisAI, model: Model, key: str, dataset: Path | None) -> C
     why_not = _why_not(server, model)
     if why_not:
         return Checked(key, None, why_not)
-    inputs = random_inputs(model) if dataset is None else [_first_row(model, dataset)]
+    inputs = random_inputs(model) if dataset is None else _first_row(model, dataset)
     try:
         answer = server.infer(key, *inputs, outputs=len(model.outputs))
     except ServerError as e:
@@ -136,7 +127,15 @@ def _why_not(server: RedisAI, model: Model) -> str:
     return ""
 
 
-def _first_row(model: Model, folder: Path) -> NDArray[np.float32]:
-    dataset = open_dataset(folder)
-    check_fit(model, dataset, 1)
-    return np.ascontiguousarray(dataset.array()[:1])
+def _first_row(model: Model, folder: Path) -> list[NDArray[np.float32]]:
+    inputs = _inputs(model, folder)
+    check_fit(model, inputs, 1, folder)
+    return [np.ascontiguousarray(rows.array()[:1]) for rows in inputs]
+
+
+def _inputs(model: Model, folder: Path) -> list[Rows]:
+    """Return the rows of each input: of a fraud dataset as many arrays as the model takes."""
+    if kind_of(folder) == "vision":
+        return [open_dataset(folder)]
+    dataset = open_fraud(folder)
+    return [dataset.transactions, dataset.references][: len(model.inputs)]

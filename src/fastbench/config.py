@@ -21,7 +21,7 @@ MAX_COUNT = 10**15
 MAX_SEED = 2**32 - 1
 MAX_IN_FLIGHT = 4_194_304  # connections x pipeline: each in-flight inference holds memory
 
-WORKLOADS = ("vision", "command")
+WORKLOADS = ("vision", "fraud", "command")
 FORMS = ("pipeline", "dag", "execute")
 DIALECTS = ("modern", "legacy")
 BACKENDS = ("TF", "TFLITE", "TORCH", "ONNX")
@@ -132,7 +132,7 @@ class RunConfig:
 
     ``target``: URL, e.g. ``redisai://host:6379``, ``redisai+unix:///path`` or ``embedded:``.
     ``dataset``: folder made by ``fastbench data``; None = a small synthetic sample.
-    ``model``: name of a built-in model or path of a model file.
+    ``model``: name of a built-in model or path of a model file; None = that of the workload.
     ``backend``, ``inputs``, ``outputs``: for model files whose kind or names cannot be read.
     ``connections``: in total, spread evenly over the threads; None = one per thread.
     ``duration_s`` or ``requests`` (inferences, not counting warm-up) ends measure, not both.
@@ -144,6 +144,7 @@ class RunConfig:
     thread; beyond that they count as never sent.
     ``spin``: before each arrival a thread polls for the last 60 us instead of sleeping: it is met
     within a microsecond and costs up to a core per thread.
+    ``reference``: whether the workload ``fraud`` gives its model the reference data too.
     ``server_batch``: the server itself gathers up to that many samples of several inferences into
     one run of the model (RedisAI's BATCHSIZE); ``server_min_batch``: and waits until it has that
     many (MINBATCHSIZE); 0 = not.
@@ -165,7 +166,7 @@ class RunConfig:
     target: str = "embedded:"
     workload: str = "vision"
     dataset: Path | None = None
-    model: str = "mobilenet_v1_100_224"
+    model: str | None = None
     backend: str | None = None
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -179,6 +180,7 @@ class RunConfig:
     arrivals: str = "constant"
     max_outstanding: int = 65_536
     spin: bool = False
+    reference: bool = True
     batch: int = 1
     server_batch: int = 0
     server_min_batch: int = 0
@@ -260,6 +262,11 @@ class RunConfig:
         if (self.workload == "command") != (self.command is not None):
             msg = "workload 'command' and a CommandConfig belong together: use fastbench command"
             raise UsageError(msg)
+        if self.workload == "fraud":
+            self._check_fraud()
+        elif not self.reference:
+            msg = "--no-reference belongs to --workload fraud"
+            raise UsageError(msg)
         if self.server_min_batch > self.server_batch:
             msg = (
                 f"--server-min-batch {self.server_min_batch} is more than --server-batch "
@@ -270,6 +277,17 @@ class RunConfig:
             msg = "--server-batch: fastbench command loads no model, so it cannot set it"
             raise UsageError(msg)
         check_tls(self.tls, self.target)
+
+    def _check_fraud(self) -> None:
+        if self.form == "execute":
+            msg = "--form execute: the workload fraud sends each transaction; use pipeline or dag"
+            raise UsageError(msg)
+        if self.reference and self.batch > 1:
+            msg = (
+                f"--batch {self.batch}: the server holds the reference data of one transaction "
+                "under one key; use --batch 1 or --no-reference"
+            )
+            raise UsageError(msg)
 
     def _check_schedule(self) -> None:
         given = [self.rate_per_s, self.profile, self.arrivals_file]

@@ -21,7 +21,17 @@ MAX_STREAMS = 64
 #: Fields of :class:`RunConfig` that a stream may set for itself; all others belong to the run.
 OWN_FIELDS = (
     *("target", "workload", "dataset", "model", "backend", "inputs", "outputs", "device"),
-    *("batch", "form", "dialect", "verify", "command", "tls", "connections", "pipeline"),
+    *(
+        "reference",
+        "batch",
+        "form",
+        "dialect",
+        "verify",
+        "command",
+        "tls",
+        "connections",
+        "pipeline",
+    ),
     *("rate_per_s", "profile", "arrivals_file", "arrivals", "max_outstanding"),
 )
 SCHEDULES = ("rate_per_s", "profile", "arrivals_file")

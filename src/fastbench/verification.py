@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastbench.datasets.base import Dataset
+    from fastbench.datasets.rows import Rows
     from fastbench.measured import Capture
     from fastbench.models.base import Model
     from fastbench.models.onnx_session import Oracle
@@ -70,13 +70,14 @@ def check_first(
 
 
 def verify(
-    captures: Sequence[Capture], requested: int, dataset: Dataset, batch: int, oracle: Oracle
+    captures: Sequence[Capture], requested: int, inputs: Sequence[Rows], batch: int, oracle: Oracle
 ) -> Verification:
-    """Compare kept replies with the oracle's answers to the same rows."""
+    """Compare kept replies with the oracle's answers to the same rows of each input."""
     whole = [c for c in captures if c.whole]
-    rows = dataset.array()
+    arrays = [rows.array() for rows in inputs]
     expected = {
-        row: oracle.run([np.asarray(rows[row : row + batch])])[0] for row in {c.row for c in whole}
+        row: oracle.run([np.asarray(array[row : row + batch]) for array in arrays])[0]
+        for row in {c.row for c in whole}
     }
     differences = [(c.row, difference(expected[c.row], _output(c))) for c in whole]
     wrong = [row for row, d in differences if not d <= TOLERANCE]

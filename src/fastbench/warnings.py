@@ -228,7 +228,7 @@ def _synthetic(result: Result) -> Iterator[Warning]:
     if result.dataset is not None and result.dataset.synthetic:
         yield Warning(
             code="synthetic-dataset",
-            message="the images are synthetic, made by fastbench",
+            message="the data are synthetic, made by fastbench",
             advice="use photographs: fastbench data vision, then --dataset",
         )
 

@@ -58,7 +58,7 @@ def test_right_answers(dataset: Dataset, oracle: Oracle, batch: int, dag: bool) 
     rows = range(0, ROWS, batch)
     captures = [capture(row, answer(dataset, row, batch), dag=dag) for row in rows]
 
-    found = verification.verify(captures, 10, dataset, batch, oracle)
+    found = verification.verify(captures, 10, [dataset], batch, oracle)
 
     assert (found.requested, found.checked, found.mismatches) == (10, len(captures), 0)
     assert found.max_abs_difference is not None
@@ -71,7 +71,7 @@ def test_another_rows_answer(dataset: Dataset, oracle: Oracle) -> None:
     captures = [capture(row, answer(dataset, row, 1)) for row in range(ROWS)]
     captures[4] = capture(4, answer(dataset, 5, 1))
 
-    found = verification.verify(captures, ROWS, dataset, 1, oracle)
+    found = verification.verify(captures, ROWS, [dataset], 1, oracle)
 
     assert found.mismatches == 1
     assert found.mismatched_rows == [4]
@@ -83,7 +83,7 @@ def test_every_reply_counts(dataset: Dataset, oracle: Oracle) -> None:
     wrong = capture(3, answer(dataset, 4, 1))
 
     for captures in ([wrong, right, right], [right, wrong, right], [right, right, wrong]):
-        found = verification.verify(captures, 3, dataset, 1, oracle)
+        found = verification.verify(captures, 3, [dataset], 1, oracle)
 
         assert (found.checked, found.mismatches, found.mismatched_rows) == (3, 1, [3])
 
@@ -101,7 +101,7 @@ def test_every_reply_counts(dataset: Dataset, oracle: Oracle) -> None:
 )
 def test_no_answer_at_all(dataset: Dataset, oracle: Oracle, wrong: NDArray[Any]) -> None:
     """Values that are no numbers and tensors of another size are wrong, never skipped."""
-    found = verification.verify([capture(0, wrong)], 1, dataset, 1, oracle)
+    found = verification.verify([capture(0, wrong)], 1, [dataset], 1, oracle)
 
     assert (found.checked, found.mismatches) == (1, 1)
 
@@ -111,7 +111,7 @@ def test_no_answer_at_all(dataset: Dataset, oracle: Oracle, wrong: NDArray[Any])
 )
 def test_reply_without_a_tensor(dataset: Dataset, oracle: Oracle, data: bytes) -> None:
     """A reply in which no tensor can be found is wrong."""
-    found = verification.verify([Capture(0, data, whole=True)], 1, dataset, 1, oracle)
+    found = verification.verify([Capture(0, data, whole=True)], 1, [dataset], 1, oracle)
 
     assert (found.checked, found.mismatches) == (1, 1)
 
@@ -120,7 +120,7 @@ def test_cut_off_captures_are_not_judged(dataset: Dataset, oracle: Oracle) -> No
     """A reply that was not kept whole is neither right nor wrong, and not counted as checked."""
     cut = capture(0, np.zeros(3), whole=False)
 
-    found = verification.verify([cut], 4, dataset, 1, oracle)
+    found = verification.verify([cut], 4, [dataset], 1, oracle)
 
     assert (found.requested, found.checked, found.mismatches) == (4, 0, 0)
     assert found.max_abs_difference is None

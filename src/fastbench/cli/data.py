@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastbench.cli.reference import load_reference
 from fastbench.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from fastbench.datasets.fraud import FraudDataset
 
 app = typer.Typer(no_args_is_help=True, help="Make, check and exchange datasets.")
+
+app.command("load-reference")(load_reference)
 
 _DATASET = typer.Argument(help="Folder of the dataset.", metavar="DIR")
 

@@ -32,12 +32,15 @@ class What(Group):
         Path | None,
         Option(help="TOML file with values for all this, and with streams; see docs/streams.md."),
     ] = None
-    workload: Annotated[str, Option(help="vision: image classification.")] = "vision"
+    workload: Annotated[str, Option(help="vision: images; fraud: card transactions.")] = "vision"
     dataset: Annotated[
         Path | None,
         Option(help="Folder made by 'fastbench data'. Default: a synthetic sample."),
     ] = None
-    model: Annotated[str, Option(help="Built-in model or model file.")] = "mobilenet_v1_100_224"
+    model: Annotated[
+        str | None,
+        Option(help="Built-in model or model file. Default: mobilenet_v1_100_224, fraud."),
+    ] = None
     backend: Annotated[
         str | None, Option(help="TF, TFLITE, TORCH or ONNX. Default: from the file.")
     ] = None
@@ -48,7 +51,14 @@ class What(Group):
         list[str] | None, Option("--output", help="Output name of the model (TF).")
     ] = None
     device: Annotated[str, Option(help="cpu, gpu or gpu:N of the server.")] = "cpu"
-    batch: Annotated[int, Option(help="Images per inference.")] = 1
+    reference: Annotated[
+        bool,
+        Option(
+            "--reference/--no-reference",
+            help="fraud: whether the model also takes reference data, which the server holds.",
+        ),
+    ] = True
+    batch: Annotated[int, Option(help="Images or transactions per inference.")] = 1
     form: Annotated[
         str,
         Option(

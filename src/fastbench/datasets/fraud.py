@@ -54,6 +54,16 @@ class FraudDataset:
         return self.transactions.rows
 
     @property
+    def synthetic(self) -> bool:
+        """Whether transactions were generated."""
+        return self.manifest.synthetic
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words."""
+        return self.manifest.description
+
+    @property
     def files(self) -> tuple[Rows, ...]:
         """All arrays that there are."""
         return (self.transactions, self.references, *((self.labels,) if self.labels else ()))

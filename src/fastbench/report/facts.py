@@ -102,12 +102,12 @@ def _dataset(result: Result) -> str:
 def _load(result: Result) -> str:
     config = result.config
     threads = int(config.get("threads", 1))
-    vision = config.get("workload") == "vision"
+    inferring = config.get("workload") in {"vision", "fraud"}
     return _join(
         f"{_loop(config)}, {_plural(threads, 'thread')}",
         _in_flight(config),
-        f"batch {config.get('batch', 1)}" if vision else "",
-        " ".join(str(config[key]) for key in ("dialect", "form") if vision and config.get(key)),
+        f"batch {config.get('batch', 1)}" if inferring else "",
+        " ".join(str(config[key]) for key in ("dialect", "form") if inferring and config.get(key)),
     )
 
 

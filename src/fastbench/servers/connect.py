@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fastbench.config import check_tls
 from fastbench.errors import UsageError
 from fastbench.servers.embedded import EmbeddedServer
 from fastbench.servers.redisai import RedisAI
@@ -40,6 +41,19 @@ def connect(target: Target, tls: TlsConfig | None = None) -> Iterator[list[Redis
     with contextlib.ExitStack() as stack:
         reachable = stack.enter_context(started(target))
         yield [stack.enter_context(RedisAI(e, tls)) for e in endpoints(reachable, tls)]
+
+
+def lasting(url: str, tls: TlsConfig | None) -> Target:
+    """Return a target whose servers are there before and after this command.
+
+    Raises :class:`UsageError` for the embedded server, and TLS where the target has none.
+    """
+    target = parse_target(url)
+    check_tls(tls, url)
+    if target.kind == "embedded":
+        msg = f"target {url}: would end with this command; start 'fastbench serve' and give its URL"
+        raise UsageError(msg)
+    return target
 
 
 def endpoints(target: Target, tls: TlsConfig | None = None) -> tuple[Target, ...]:

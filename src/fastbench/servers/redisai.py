@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbench.errors import ModelError, ServerError, UsageError
-from fastbench.plan import Data, Stream
+from fastbench.plan import Stream
 from fastbench.results import TargetInfo
+from fastbench.servers.data import file_data
 from fastbench.servers.redis_server import RedisServer
 from fastbench.servers.redisai_messages import MESSAGES, Inference, set_once_message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from fastbench.config import RunConfig, TlsConfig
-    from fastbench.datasets.base import Dataset
-    from fastbench.models.base import Model
+    from fastbench.datasets.rows import Rows
+    from fastbench.models.base import Model, TensorSpec
+    from fastbench.servers.redisai_messages import Keys
     from fastbench.targets import Target
 
 
@@ -124,16 +129,20 @@ class RedisAI(RedisServer):
         blob = array.tobytes()
         self.execute("AI.TENSORSET", key, DTYPES[array.dtype.name], *array.shape, "BLOB", blob)
 
-    def stream(self, config: RunConfig, dataset: Dataset, loaded: Loaded) -> Stream:
-        """Return what the engine sends: one inference in the form and dialect asked for."""
+    def stream(self, config: RunConfig, rows: Rows, loaded: Loaded, keys: Keys) -> Stream:
+        """Return what the engine sends: one inference in the form and dialect asked for.
+
+        ``rows``: sent in turn. ``keys``: under which names an inference has its tensors.
+        """
         inference = Inference(
             model_key=loaded.key,
-            dtype=DTYPES[dataset.dtype],
+            dtype=DTYPES[rows.dtype],
             batch=config.batch,
-            shape=dataset.row_shape,
-            row_bytes=dataset.row_bytes,
+            shape=rows.row_shape,
+            row_bytes=rows.row_bytes,
             output_bytes=loaded.output_bytes,
             dialect=config.dialect,
+            keys=keys,
         )
         set_once = (set_once_message(inference),) if config.form == "execute" else ()
         return Stream(
@@ -142,9 +151,7 @@ class RedisAI(RedisServer):
             pipeline=config.pipeline,
             messages=(MESSAGES[config.form](inference),),
             opening=(*self.opening(), *set_once),
-            data=(
-                Data(str(dataset.data_path), dataset.data_offset, dataset.row_bytes, dataset.rows),
-            ),
+            data=(file_data(rows),),
             tls=self.tls,
             redisai=True,
         )
@@ -161,24 +168,38 @@ class RedisAI(RedisServer):
                 raise ServerError(msg) from e
 
 
-def check_fit(model: Model, dataset: Dataset, batch: int) -> None:
-    """Raise :class:`ModelError` when the model cannot take the dataset's rows."""
-    if not model.inputs or model.inputs[0].shape is None:
+def check_fit(model: Model, inputs: Sequence[Rows], batch: int, folder: Path) -> None:
+    """Raise :class:`ModelError` when the model cannot take the rows of a dataset.
+
+    ``inputs``: of each input of the model, in its order; ``folder``: of the dataset.
+    """
+    if model.inputs and len(model.inputs) != len(inputs):
+        names = ", ".join(spec.name for spec in model.inputs)
+        msg = (
+            f"model {model.name} takes {len(model.inputs)} inputs ({names}), and {len(inputs)} "
+            "would be sent: choose another --model or --workload"
+        )
+        raise ModelError(msg)
+    for spec, rows in zip(model.inputs, inputs, strict=False):
+        _check_input(model, spec, rows, batch, folder)
+
+
+def _check_input(model: Model, spec: TensorSpec, rows: Rows, batch: int, folder: Path) -> None:
+    wanted, given = spec.shape, (batch, *rows.row_shape)
+    if wanted is None:
         return
-    wanted = model.inputs[0].shape
-    given = (batch, *dataset.row_shape)
     fits = len(wanted) == len(given) and all(
         w is None or w == g for w, g in zip(wanted, given, strict=True)
     )
-    if not fits or model.inputs[0].dtype not in {None, dataset.dtype}:
+    if not fits or spec.dtype not in {None, rows.dtype}:
         msg = (
-            f"model {model.name} takes {model.inputs[0].dtype} {_dims(wanted)}, but the dataset "
-            f"{dataset.path} with --batch {batch} gives {dataset.dtype} {_dims(given)}: "
+            f"model {model.name} takes {spec.dtype} {_dims(wanted)}, but the dataset "
+            f"{folder} with --batch {batch} gives {rows.dtype} {_dims(given)}: "
             "build the dataset with another --layout, or choose another model or --batch"
         )
         raise ModelError(msg)
-    if batch > dataset.rows:
-        msg = f"--batch {batch}: the dataset {dataset.path} has only {dataset.rows} rows"
+    if batch > rows.rows:
+        msg = f"--batch {batch}: the dataset {folder} has only {rows.rows} rows"
         raise UsageError(msg)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastbench.plan import Field, Message, Payload, Text
+from fastbench.plan import Field, Length, Message, Payload, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from fastbench.plan import Expect
+    from fastbench.plan import Expect, Part
 
-Part = Text | Field | Payload
 #: One argument of a command: a value, pieces that follow one another, or dataset rows.
 Argument = str | bytes | int | tuple[str | Field, ...] | Payload
 
@@ -34,10 +33,17 @@ def message(
     return Message(tuple(_merged(part for cmd in commands for part in cmd)), replies, expect)
 
 
+def bulk(pieces: Sequence[Part], lengths: Sequence[int | None]) -> list[Part]:
+    """Return one argument; its length is written anew where that of a piece (None) varies."""
+    if None not in lengths:
+        head = Text(b"$%d\r\n" % sum(n for n in lengths if n is not None))
+        return [head, *pieces, Text(b"\r\n")]
+    return [Text(b"$"), Length(len(pieces), skip=1), Text(b"\r\n"), *pieces, Text(b"\r\n")]
+
+
 def _bulk(argument: Argument, row_bytes: int) -> list[Part]:
     body = _pieces(argument)
-    length = sum(_length(part, row_bytes) for part in body)
-    return [Text(b"$%d\r\n" % length), *body, Text(b"\r\n")]
+    return bulk(body, [_length(part, row_bytes) for part in body])
 
 
 def _pieces(argument: Argument) -> list[Part]:
@@ -52,18 +58,27 @@ def _encode(value: str | bytes | int) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-def _length(part: Part, row_bytes: int) -> int:
+def _length(part: Part, row_bytes: int) -> int | None:
+    """Return the bytes of a part, None where they vary."""
     if isinstance(part, Text):
         return len(part.data)
-    return part.width if isinstance(part, Field) else part.rows * row_bytes
+    if isinstance(part, Payload):
+        return part.rows * row_bytes
+    return (part.width or None) if isinstance(part, Field) else None
 
 
 def _merged(parts: Iterable[Part]) -> list[Part]:
-    """Join neighbouring texts: C then sees one run of bytes."""
+    """Join neighbouring texts: C then sees one run of bytes.
+
+    Parts that a length counts, and the one after them, begin anew: it counts parts, not bytes.
+    """
     merged: list[Part] = []
+    counted = 0
     for part in parts:
-        if merged and isinstance(part, Text) and isinstance(merged[-1], Text):
-            merged[-1] = Text(merged[-1].data + part.data)
+        last = merged[-1] if merged and counted == 0 else None
+        if isinstance(part, Text) and isinstance(last, Text):
+            merged[-1] = Text(last.data + part.data)
         else:
             merged.append(part)
+        counted = part.skip + part.covers + 1 if isinstance(part, Length) else max(counted - 1, 0)
     return merged

@@ -10,7 +10,7 @@ from fastbench.errors import FastbenchError
 from fastbench.schedules import target_rate
 from fastbench.servers.connect import started
 from fastbench.targets import parse_target
-from fastbench.workloads import command, vision
+from fastbench.workloads import command, fraud, vision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: By ``RunConfig.workload``: what makes a job of a configuration.
 OPEN: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
     "vision": vision.open_job,
+    "fraud": fraud.open_job,
     "command": command.open_job,
 }
 

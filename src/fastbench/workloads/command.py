@@ -18,11 +18,12 @@ from fastbench.plan import Data, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.cluster import first_key, read_cluster
 from fastbench.servers.connect import check_connections, describe_all, endpoints, started
+from fastbench.servers.data import file_data
 from fastbench.servers.redis_server import RedisServer
 from fastbench.servers.resp import command, message
 from fastbench.targets import parse_target
+from fastbench.workloads.inference import describe
 from fastbench.workloads.placeholders import Vocabulary, compile_command, sample
-from fastbench.workloads.vision import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,7 +82,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
                 tls=server.tls,
             ),
             target=describe_all(info, target, servers),
-            dataset=describe(dataset) if dataset else None,
+            dataset=describe(dataset, dataset) if dataset else None,
             server_pid=server.local_pid,
             metrics=None if server.is_null_server else server.metrics,
         )
@@ -140,7 +141,7 @@ def _select(wanted: CommandConfig) -> tuple[Message, ...]:
 def _file(dataset: Dataset | None) -> tuple[Data, ...]:
     if dataset is None:
         return ()
-    return (Data(str(dataset.data_path), dataset.data_offset, dataset.row_bytes, dataset.rows),)
+    return (file_data(dataset),)
 
 
 @contextlib.contextmanager

@@ -26,11 +26,11 @@ from fastbench.plan import (
     Chunk,
     Field,
     Keys,
-    Length,
     Message,
     Payload,
     Text,
 )
+from fastbench.servers.resp import bulk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,7 +98,7 @@ def compile_command(arguments: Sequence[str], words: Vocabulary, key: int = 0) -
     key_from = key_parts = 0
     for place, argument in enumerate(arguments):
         pieces = list(_pieces(argument, words))
-        parts += _bulk(pieces, words)
+        parts += bulk(pieces, [_length(piece, words) for piece in pieces])
         if place == key > 0:
             _check_key(argument, pieces)
             key_from, key_parts = len(parts) - 1 - len(pieces), len(pieces)
@@ -252,15 +252,6 @@ def _shape(text: str) -> float:
         msg = f"distribution parameter {text!r}: must be a positive number"
         raise UsageError(msg)
     return shape
-
-
-def _bulk(pieces: list[Part], words: Vocabulary) -> list[Part]:
-    """Return one argument: its length is written anew where it is not always the same."""
-    lengths = [_length(piece, words) for piece in pieces]
-    if None not in lengths:
-        head = Text(b"$%d\r\n" % sum(n for n in lengths if n is not None))
-        return [head, *pieces, Text(b"\r\n")]
-    return [Text(b"$"), Length(len(pieces), skip=1), Text(b"\r\n"), *pieces, Text(b"\r\n")]
 
 
 def _length(piece: Part, words: Vocabulary) -> int | None:

@@ -1,0 +1,184 @@
+"""What workloads with a model share: it is loaded, its first answer checked, replies verified."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import numpy as np
+
+from fastbench import verification
+from fastbench._engine import populate
+from fastbench.errors import UsageError
+from fastbench.job import Job
+from fastbench.models.loading import load_model
+from fastbench.results import DatasetInfo
+from fastbench.servers.connect import check_connections, connect, describe_all
+from fastbench.servers.redisai import Loaded, RedisAI, check_fit
+from fastbench.targets import parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from fastbench.config import RunConfig
+    from fastbench.datasets.rows import Rows
+    from fastbench.measured import Capture
+    from fastbench.models.base import Model
+    from fastbench.models.onnx_session import Oracle
+    from fastbench.results import Verification
+    from fastbench.servers.redisai_messages import Keys
+
+
+class About(Protocol):
+    """What a dataset says of itself."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        ...
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it was generated."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Identity of its content."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it is, in a few words."""
+        ...
+
+
+def _nothing(_: RedisAI) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a workload sends, and under which names.
+
+    ``inputs``: rows for each input of the model, in its order; the first are sent in turn.
+    ``model``: the one of a configuration that names none. ``prepare``: makes a server hold
+    what an inference needs besides the model, and returns what the result is to say of that.
+    """
+
+    about: About
+    inputs: tuple[Rows, ...]
+    model: str
+    keys: Keys
+    prepare: Callable[[RedisAI], dict[str, str]] = _nothing
+
+
+@contextlib.contextmanager
+def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
+    """Load the model into the servers, check the first answer of each, and make the job."""
+    target = parse_target(config.target)
+    model = load_model(
+        config.model or material.model, config.backend, config.inputs, config.outputs
+    )
+    check_fit(model, material.inputs, config.batch, material.about.path)
+    oracle = _oracle(config, model)
+    check_connections(target, config.total_connections)
+    with connect(target, config.tls) as servers:
+        loaded, *_ = [_load_and_check(s, config, model, material, oracle) for s in servers]
+        prepared, *_ = [{} if s.is_null_server else material.prepare(s) for s in servers]
+        server = servers[0]
+        info = server.describe(model, config.device, loaded)
+        info = msgspec.structs.replace(info, details=info.details | prepared)
+        before = _identity(material)
+        yield Job(
+            stream=dataclasses.replace(
+                server.stream(config, material.inputs[0], loaded, material.keys),
+                addresses=tuple(s.address for s in servers),
+            ),
+            target=describe_all(info, target, servers),
+            dataset=describe(material.about, material.inputs[0]),
+            server_pid=server.local_pid,
+            metrics=None if server.is_null_server else lambda: server.metrics(loaded.key),
+            verify=_verifier(config, material, oracle),
+            problem=lambda: _changed(material, before),
+        )
+
+
+def _load_and_check(
+    server: RedisAI, config: RunConfig, model: Model, material: Material, oracle: Oracle | None
+) -> Loaded:
+    """Load the model and compare its first answer with onnxruntime's."""
+    key = server.load(model, config.device)
+    inputs = [np.ascontiguousarray(rows.array()[: config.batch]) for rows in material.inputs]
+    answer = server.infer(key, *inputs)
+    checkable = None if server.is_null_server else oracle
+    found = verification.check_first(model, checkable, inputs, answer)
+    if config.server_batch:  # only now: one inference alone could wait for others for ever
+        server.load(
+            model,
+            config.device,
+            key=key,
+            batch=config.server_batch,
+            min_batch=config.server_min_batch,
+        )
+    return Loaded(key, answer.nbytes, found)
+
+
+def describe(about: About, rows: Rows) -> DatasetInfo:
+    """Bring the rows that are sent into memory and say what they are."""
+    return DatasetInfo(
+        path=str(about.path),
+        rows=rows.rows,
+        shape=list(rows.row_shape),
+        dtype=rows.dtype,
+        synthetic=about.synthetic,
+        sha256=about.sha256,
+        description=about.description,
+        bytes=rows.rows * rows.row_bytes,
+        resident_bytes=populate(rows.array().data),
+    )
+
+
+def _oracle(config: RunConfig, model: Model) -> Oracle | None:
+    oracle = verification.make_oracle(model)
+    if config.verify and oracle is None:
+        msg = f"--verify: only ONNX models can be verified, {model.name} is {model.backend}"
+        raise UsageError(msg)
+    if config.verify and config.form == "execute":
+        msg = "--verify: --form execute reads no answer back; use --form pipeline or dag"
+        raise UsageError(msg)
+    return oracle
+
+
+def _verifier(
+    config: RunConfig, material: Material, oracle: Oracle | None
+) -> Callable[[list[Capture]], Verification] | None:
+    if not config.verify or oracle is None:
+        return None
+    return lambda captures: verification.verify(
+        captures, config.verify, material.inputs, config.batch, oracle
+    )
+
+
+def _identity(material: Material) -> list[tuple[int, int, int]]:
+    return [_identity_of(rows.data_path) for rows in material.inputs]
+
+
+def _identity_of(path: Path) -> tuple[int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+def _changed(material: Material, before: list[tuple[int, int, int]]) -> str:
+    now = _identity(material)
+    for rows, old, new in zip(material.inputs, before, now, strict=True):
+        if old != new:
+            return f"the dataset {rows.data_path} changed while it was used: run again"
+    return ""

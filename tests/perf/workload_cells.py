@@ -1,0 +1,85 @@
+"""What whole workloads cost beside plain commands of the same size, and how fast data are loaded.
+
+Each cell runs two command lines in turn, at two lengths, against the null server; see ``bench.py``
+for how costs are taken.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FRAUD_BYTES = 1_300  # about what aibench's DAG with its tensor and keys has on the wire
+TENSOR_BYTES = 602_112
+REFERENCE_BYTES = 1_024
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two command lines that do ``requests`` requests, and what is wanted of their ratio.
+
+    ``by_rate``: requests per second are compared, else CPU per request. ``goal``: of the ratio
+    ours / other, at most (by rate: at least); ``goal_us``: of our CPU per request, at most.
+    """
+
+    name: str
+    requests: int
+    ours: Callable[[int], list[str]]
+    other: Callable[[int], list[str]]
+    goal: float | None = None
+    goal_us: float | None = None
+    by_rate: bool = False
+
+
+def pairs(fastbench: str, port: str, cpu: int, folder: Path) -> Iterator[Pair]:
+    """Yield all cells; ``port``: of the null server, ``folder``: for datasets."""
+    once = ["--repetitions", "1", "--warmup", "0", "--cpus", str(cpu), "--calibrate", "never"]
+    quiet = ["--quiet", "--format", "json"]
+
+    def run(workload: str, connections: int, pipeline: int) -> Callable[[int], list[str]]:
+        load = ["--connections", str(connections), "--pipeline", str(pipeline)]
+        what = ["--workload", workload, "--form", "dag"]
+        line = [fastbench, "run", f"redisai://127.0.0.1:{port}", *what, *load, *once, *quiet]
+        return lambda n: [*line, "--requests", str(n)]
+
+    def set_(size: int, connections: int, pipeline: int) -> Callable[[int], list[str]]:
+        load = ["-c", str(connections), "-P", str(pipeline)]
+        line = [fastbench, "command", f"redis://127.0.0.1:{port}", *load, *once, *quiet]
+        return lambda n: [*line, "-n", str(n), "--", "SET", "k", f"{{data:{size}}}"]
+
+    def redis_benchmark(n: int) -> list[str]:
+        what = ["-t", "set", "-d", str(FRAUD_BYTES), "-c", "1", "-n", str(n), "-q"]
+        return ["redis-benchmark", "-p", port, *what]
+
+    def load(n: int) -> list[str]:
+        data = ["--dataset", str(folder / str(n)), "--blobs"]
+        return [fastbench, "data", "load-reference", f"redis://127.0.0.1:{port}", *data]
+
+    if shutil.which("redis-benchmark"):
+        name = f"fraud, 1 in flight / redis-benchmark SET {FRAUD_BYTES:,} B"
+        yield Pair(name, 100_000, run("fraud", 1, 1), redis_benchmark, goal=0.85)
+    name = f"fraud, 16 in flight / SET {FRAUD_BYTES:,} B"
+    yield Pair(name, 400_000, run("fraud", 1, 16), set_(FRAUD_BYTES, 1, 16), goal_us=2.4)
+    name = f"vision, 1 in flight / SET {TENSOR_BYTES:,} B"
+    yield Pair(name, 8_000, run("vision", 1, 1), set_(TENSOR_BYTES, 1, 1), goal=1.3)
+    name = f"load-reference / SET {REFERENCE_BYTES:,} B, rate"
+    rows = 400_000
+    yield Pair(name, rows, load, set_(REFERENCE_BYTES, 4, 64), goal=0.9, by_rate=True)
+
+
+def make_references(fastbench: str, folder: Path, rows: int) -> None:
+    """Make the dataset of ``rows`` transactions that a cell loads."""
+    line = [fastbench, "data", "fraud", "--sample", str(rows), "--out", str(folder / str(rows))]
+    subprocess.run(line, check=True, capture_output=True)
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for datasets that is removed afterwards."""
+    return tempfile.TemporaryDirectory(prefix="fastbench-bench-data-")
