@@ -18,7 +18,14 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+import workload_cells  # beside this file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workload_cells import Pair
 
 FASTBENCH = str(Path(sys.executable).with_name("fastbench"))
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -200,9 +207,14 @@ def run_pinned(command: list[str]) -> tuple[float, float]:
 
 def measure(program: str, cell: Cell, where: str) -> tuple[float, float]:
     """Return CPU microseconds per request and requests per second, start-up taken out."""
-    short, long = cell.requests // 4, cell.requests
-    cpu_short, took_short = run_pinned(command_line(program, cell, where, short))
-    cpu_long, took_long = run_pinned(command_line(program, cell, where, long))
+    return measure_line(lambda n: command_line(program, cell, where, n), cell.requests)
+
+
+def measure_line(line: Callable[[int], list[str]], long: int) -> tuple[float, float]:
+    """Do the same for the command line that does so many requests; it may do a quarter of them."""
+    short = long // 4
+    cpu_short, took_short = run_pinned(line(short))
+    cpu_long, took_long = run_pinned(line(long))
     more = long - short
     return (cpu_long - cpu_short) / more * 1e6, more / max(took_long - took_short, 1e-9)
 
@@ -337,10 +349,46 @@ def report_monitoring(cell: Cell, costs: dict[str, Cost]) -> dict[str, object]:
     return {"cell": cell.name, "ratio": ratio, "ratio_min": low, "ratio_max": high}
 
 
+def report_pair(pair: Pair, rounds: int) -> dict[str, object]:
+    """Run both command lines of a pair in turn and print what they cost."""
+    ours, other = Cost(), Cost()
+    for _ in range(rounds):
+        for line, cost in ((pair.ours, ours), (pair.other, other)):
+            us, per_s = measure_line(line, pair.requests)
+            cost.us.append(us)
+            cost.per_s.append(per_s)
+    kind = "per_s" if pair.by_rate else "us"
+    ratio, low, high = paired(getattr(ours, kind), getattr(other, kind))
+    goal = f"goal {pair.goal:.2f}" if pair.goal else f"goal {pair.goal_us} us"
+    unit = "/s" if pair.by_rate else "us"
+    values = [statistics.median(getattr(cost, kind)) for cost in (ours, other)]
+    say(
+        f"{pair.name:44} {values[0]:11,.3f} {unit} {values[1]:11,.3f} {unit}"
+        f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}] {goal}"
+    )
+    return {"cell": pair.name, "unit": unit, "ours": ours.__dict__, "other": other.__dict__}
+
+
 def say(line: str) -> None:
     """Print one line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def report_pairs(port: str, only: str, rounds: int) -> list[dict[str, object]]:
+    """Print the cells of whole workloads whose name contains ``only``."""
+    with workload_cells.scratch() as scratch:
+        folder = Path(scratch)
+        wanted = [
+            pair
+            for pair in workload_cells.pairs(FASTBENCH, port, CLIENT_CPU, folder)
+            if only in pair.name
+        ]
+        for pair in wanted:
+            if pair.by_rate:
+                for rows in (pair.requests // 4, pair.requests):
+                    workload_cells.make_references(FASTBENCH, folder, rows)
+        return [report_pair(pair, rounds) for pair in wanted]
 
 
 def main() -> None:
@@ -373,6 +421,7 @@ def main() -> None:
                 continue
             programs = ["fastbench", *(p for p in cell.peers if shutil.which(p))]
             rows.append(report(cell, run_cell(cell, where, programs, asked.rounds)))
+        rows += report_pairs(servers.where["null", "tcp"], asked.only, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=2) + "\n")
 

@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 FRAUD_BYTES = 1_300  # about what aibench's DAG with its tensor and keys has on the wire
 TENSOR_BYTES = 602_112
@@ -45,7 +45,7 @@ def pairs(fastbench: str, port: str, cpu: int, folder: Path) -> Iterator[Pair]:
 
     def run(workload: str, connections: int, pipeline: int) -> Callable[[int], list[str]]:
         load = ["--connections", str(connections), "--pipeline", str(pipeline)]
-        what = ["--workload", workload, "--form", "dag"]
+        what = ["--workload", *workload.split(), "--form", "dag"]
         line = [fastbench, "run", f"redisai://127.0.0.1:{port}", *what, *load, *once, *quiet]
         return lambda n: [*line, "--requests", str(n)]
 
@@ -66,9 +66,10 @@ def pairs(fastbench: str, port: str, cpu: int, folder: Path) -> Iterator[Pair]:
         name = f"fraud, 1 in flight / redis-benchmark SET {FRAUD_BYTES:,} B"
         yield Pair(name, 100_000, run("fraud", 1, 1), redis_benchmark, goal=0.85)
     name = f"fraud, 16 in flight / SET {FRAUD_BYTES:,} B"
-    yield Pair(name, 400_000, run("fraud", 1, 16), set_(FRAUD_BYTES, 1, 16), goal_us=2.4)
+    yield Pair(name, 1_000_000, run("fraud", 1, 16), set_(FRAUD_BYTES, 1, 16), goal_us=2.4)
     name = f"vision, 1 in flight / SET {TENSOR_BYTES:,} B"
-    yield Pair(name, 8_000, run("vision", 1, 1), set_(TENSOR_BYTES, 1, 1), goal=1.3)
+    small = "vision --model mean_rgb_224"  # its own cost at the start is small
+    yield Pair(name, 32_000, run(small, 1, 1), set_(TENSOR_BYTES, 1, 1), goal=1.3)
     name = f"load-reference / SET {REFERENCE_BYTES:,} B, rate"
     rows = 400_000
     yield Pair(name, rows, load, set_(REFERENCE_BYTES, 4, 64), goal=0.9, by_rate=True)
