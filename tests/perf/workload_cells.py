@@ -71,7 +71,7 @@ def pairs(fastbench: str, port: str, cpu: int, folder: Path) -> Iterator[Pair]:
     small = "vision --model mean_rgb_224"  # its own cost at the start is small
     yield Pair(name, 32_000, run(small, 1, 1), set_(TENSOR_BYTES, 1, 1), goal=1.3)
     name = f"load-reference / SET {REFERENCE_BYTES:,} B, rate"
-    rows = 400_000
+    rows = 1_000_000
     yield Pair(name, rows, load, set_(REFERENCE_BYTES, 4, 64), goal=0.9, by_rate=True)
 
 
