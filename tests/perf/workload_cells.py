@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FRAUD_BYTES = 1_300  # about what aibench's DAG with its tensor and keys has on the wire
+FRAUD_BYTES = 1_300  # the SET that fraud is held against; an inference has about 550 on the wire
 TENSOR_BYTES = 602_112
 REFERENCE_BYTES = 1_024
 
