@@ -17,6 +17,7 @@ from fastbench.report import markdown, numbers
 from fastbench.report.console import print_report, render
 from fastbench.report.folder import ResultFolder
 from fastbench.results import (
+    ClientUsage,
     DatasetInfo,
     Latency,
     NodeCounts,
@@ -97,6 +98,21 @@ def test_where_the_client_waited_has_rows() -> None:
     fair = render(result())
     assert "no free slot" not in fair
     assert "output blocked" not in fair
+
+
+def test_what_was_not_judged_is_said() -> None:
+    """A killed run has no verdict and no cost: the first is said, the second has no empty part."""
+    unknown = ClientUsage(
+        cpu_us_per_inference=None,
+        user_us_per_inference=None,
+        system_us_per_inference=None,
+        threads=[],
+    )
+    text = render(result(msgspec.structs.replace(repetition(1), client=unknown)))
+
+    assert "verdict: not judged" in text
+    assert "\ncost" not in text
+    assert "\ncost" in render(result())
 
 
 def test_few_samples_are_marked_and_explained() -> None:

@@ -86,6 +86,7 @@ class ConsoleReport:
 def _verdict(result: Result) -> Iterator[RenderableType]:
     """Yield the verdict with what is not simply ok; the rest is named in one line."""
     if result.verdict is None:
+        yield Text("\nverdict: not judged", style="bold")
         return
     yield Text(f"\nverdict: {result.verdict.verdict}", style="bold")
     shown = [e for e in result.verdict.evidence if e.status != "ok" or e.name in ALWAYS_SHOWN]

@@ -95,6 +95,8 @@ def measurements(result: Result) -> Rows:
         rows.add_latencies([r.send_lag_ms or Latency(count=0) for r in repetitions], LAG_ROWS)
     rows.head("cost")
     _add_costs(rows, result)
+    if not rows.rows[-1].cells:
+        rows.rows.pop()  # nothing is known of it
     _add_server(rows, result)
     return rows
 
