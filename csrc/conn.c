@@ -39,11 +39,14 @@ int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err)
     c->prepared = calloc(s->pipeline, 1);
     c->protocol_state = calloc(1, s->protocol->state_bytes);
     if (lane->router) {
-        c->node = &lane->router->nodes[number % s->n_addresses];
-        c->tickets = calloc(s->pipeline, sizeof *c->tickets);
+        c->route.node = &lane->router->nodes[number % s->n_addresses];
     }
+    c->route.lane = lane;
+    c->route.chain = lane->chain;
+    c->route.tickets = lane->dispatched ? calloc(s->pipeline, sizeof *c->route.tickets) : NULL;
     int rc = fb_outq_init(&c->out, s->pieces, err);
-    if ((c->node && !c->tickets) || !c->slots || !c->text || !c->prepared || !c->protocol_state) {
+    if ((lane->dispatched && !c->route.tickets) || !c->slots || !c->text || !c->prepared ||
+        !c->protocol_state) {
         rc = fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a connection with %u slots",
                           s->pipeline);
     }
@@ -61,7 +64,7 @@ void fb_conn_fini(fb_conn *c)
 {
     fb_outq_fini(&c->out);
     free(c->slots);
-    free(c->tickets);
+    free(c->route.tickets);
     free(c->text);
     free(c->prepared);
     free(c->protocol_state);
@@ -92,11 +95,8 @@ static void push(fb_conn *c, uint32_t nth)
         c->prepared[i] = slot->message;
     }
     slot->begin = c->out.pushed;
-    if (FB_UNLIKELY(c->node != NULL)) {
-        fb_router_draw(c->lane->router, slot->message, c->tickets[i].number);
-        if (slot->flags & FB_SLOT_ASKING) {
-            (void)fb_outq_push_mem(&c->out, s->asking.text, s->asking.text_max);
-        }
+    if (fb_route_is_on(&c->route)) {
+        fb_route_aim(&c->route, slot, i, &c->out);
     }
     fb_message_push(message, slot_text(c, i), &c->lane->source, c->number,
                     (uint64_t)slot->group * s->rows, &c->out);
@@ -121,17 +121,17 @@ void fb_conn_pull(fb_conn *c)
 {
     fb_slot slot;
     fb_ticket ticket;
-    while (fb_conn_has_room(c) && fb_router_next(c->lane->router, c->node, &slot, &ticket)) {
-        c->tickets[ring_index(c, c->used)] = ticket;
+    while (fb_conn_has_room(c) && fb_route_next(&c->route, &slot, &ticket)) {
+        c->route.tickets[ring_index(c, c->used)] = ticket;
         fb_conn_take(c, &slot);
     }
 }
 
-/* Closed loop: what has ended makes room for others, in a cluster perhaps on other connections. */
+/* Closed loop: what has ended makes room for others, perhaps on other connections. */
 static void fill_slots(fb_conn *c, uint64_t intended_ns)
 {
-    if (FB_UNLIKELY(c->node != NULL)) {
-        fb_router_refill(c->lane->router, intended_ns);
+    if (fb_route_is_on(&c->route)) {
+        fb_route_refill(&c->route, intended_ns);
         return;
     }
     fb_slot slot;
@@ -182,20 +182,21 @@ static void lose_sent(fb_conn *c, uint64_t now_ns)
 {
     const uint32_t sent = c->used - c->unsent;
     for (uint32_t i = 0; i < sent; i++) {
-        if (c->node) {
-            fb_router_lost(c->lane->router, c->node, slot_at(c, i));
+        if (fb_route_is_on(&c->route)) {
+            fb_route_lost(&c->route, slot_at(c, i), ring_index(c, i), now_ns);
+        } else {
+            fb_lane_lost(c->lane, slot_at(c, i), now_ns);
         }
-        fb_lane_lost(c->lane, slot_at(c, i), now_ns);
     }
     c->head = ring_index(c, sent);
     c->used = c->unsent;
 }
 
-/* In a cluster: what was not sent waits for any connection of the node. */
+/* In a cluster or a chain: what was not sent waits for any connection of the node or step. */
 static void return_unsent(fb_conn *c)
 {
     for (uint32_t i = 0; i < c->used; i++) {
-        fb_router_put_back(c->lane->router, c->node, slot_at(c, i), &c->tickets[ring_index(c, i)]);
+        fb_route_put_back(&c->route, slot_at(c, i), ring_index(c, i));
     }
     c->used = c->unsent = 0;
 }
@@ -203,8 +204,8 @@ static void return_unsent(fb_conn *c)
 static void leave_ready(fb_conn *c, uint64_t now_ns)
 {
     fb_lane *lane = c->lane;
-    if (c->state == FB_CONN_READY && c->node) {
-        fb_router_broke(c->node, now_ns);
+    if (c->state == FB_CONN_READY && c->route.node) {
+        fb_router_broke(c->route.node, now_ns);
     }
     if (c->state == FB_CONN_READY && --lane->ready == 0 && lane->down_since_ns == 0) {
         lane->down_since_ns = now_ns;
@@ -226,7 +227,7 @@ static int break_off(fb_conn *c, fb_io *io)
     lane->breaks++;
     c->connect_by_ns = 0;
     lose_sent(c, io->now_ns);
-    if (c->node) {
+    if (fb_route_is_on(&c->route)) {
         return_unsent(c);
     }
     c->deadline_ns = io->now_ns + c->pause_ns;
@@ -252,8 +253,8 @@ static void stamp_sent(fb_conn *c, uint64_t sent_ns)
         if (slot->begin >= c->out.sent) {
             return;
         }
-        if (FB_UNLIKELY(c->node != NULL)) {
-            fb_router_sent(c->lane->router, c->node, slot, sent_ns);
+        if (fb_route_is_on(&c->route)) {
+            fb_route_sent(&c->route, slot, ring_index(c, c->used - c->unsent), sent_ns);
         } else {
             slot->sent_ns = sent_ns;
             fb_lane_sent(c->lane, slot);
@@ -330,8 +331,8 @@ static void become_ready(fb_conn *c)
     c->lane->ready++;
     c->lane->reconnects += c->lane->started;
     c->lane->has_room = true;
-    if (c->node) {
-        fb_router_ready(c->node);
+    if (c->route.node) {
+        fb_router_ready(c->route.node);
     }
     account_bytes(c); /* the opening's; positions of inferences start at 0 */
     for (uint32_t i = 0; i < c->used; i++) {
@@ -427,13 +428,6 @@ static int connected(fb_conn *c, fb_io *io)
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 
-/* True when the oldest inference goes on elsewhere in the cluster, or was only announced. */
-static bool routed(fb_conn *c, const fb_reply *reply)
-{
-    return FB_UNLIKELY(c->node != NULL) &&
-           fb_router_replied(c->lane->router, c->node, slot_at(c, 0), &c->tickets[c->head], reply);
-}
-
 static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
 {
     if (c->state == FB_CONN_OPENING) {
@@ -453,7 +447,8 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
                                 .error_text = "answered before the request was sent whole"};
     const bool hollow = !whole && reply->outcome == FB_OUTCOME_OK;
     reply = hollow ? &premature : reply;
-    if (!routed(c, reply)) {
+    if (!fb_route_is_on(&c->route) ||
+        !fb_route_replied(&c->route, slot_at(c, 0), c->head, reply, io->now_ns)) {
         fb_lane_replied(c->lane, slot_at(c, 0), reply, io->now_ns);
     }
     c->head = ring_index(c, 1);
@@ -476,7 +471,9 @@ static const fb_message *awaited(const fb_conn *c)
         return &s->messages[0];
     }
     const fb_slot *slot = slot_at(c, 0);
-    return FB_UNLIKELY(slot->flags & FB_SLOT_ASKING) ? &s->asking : &s->messages[slot->message];
+    return FB_UNLIKELY(slot->flags & (FB_SLOT_ASKING | FB_SLOT_KEEP))
+               ? fb_route_awaited(&c->route, c->head, c->protocol_state)
+               : &s->messages[slot->message];
 }
 
 static bool capturing(const fb_conn *c)
@@ -605,9 +602,22 @@ int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+static void time_out_routed(fb_conn *c, uint64_t now_ns)
+{
+    uint32_t i = 0;
+    while (i < c->used - c->unsent &&
+           fb_route_times_out(&c->route, slot_at(c, i), ring_index(c, i), now_ns)) {
+        i++;
+    }
+}
+
 /* In order of sending, so the first that is in time ends the search. */
 static void time_out_slots(fb_conn *c, uint64_t now_ns)
 {
+    if (fb_route_is_on(&c->route)) {
+        time_out_routed(c, now_ns);
+        return;
+    }
     const uint64_t limit = c->lane->config->timeout_ns;
     for (uint32_t i = 0; i < c->used - c->unsent; i++) {
         fb_slot *slot = slot_at(c, i);
@@ -615,9 +625,6 @@ static void time_out_slots(fb_conn *c, uint64_t now_ns)
             return;
         }
         if (!(slot->flags & FB_SLOT_TIMEDOUT)) {
-            if (c->node) {
-                fb_router_timed_out(c->node, slot);
-            }
             fb_lane_timed_out(c->lane, slot, now_ns);
         }
     }
@@ -659,12 +666,12 @@ void fb_conn_close(fb_conn *c, uint64_t now_ns)
 {
     unblock(c, now_ns);
     for (uint32_t i = 0; i < c->used; i++) {
-        const fb_slot *slot = slot_at(c, i);
-        const bool here = i < c->used - c->unsent;
-        if (c->node && here) {
-            fb_router_unfinished(c->node, slot);
+        const bool sent = i < c->used - c->unsent;
+        if (fb_route_is_on(&c->route)) {
+            fb_route_abandon(&c->route, slot_at(c, i), ring_index(c, i), sent);
+        } else {
+            fb_lane_abandoned(c->lane, slot_at(c, i), sent);
         }
-        fb_lane_abandoned(c->lane, slot, here || (slot->flags & FB_SLOT_SENT));
     }
     c->used = c->unsent = 0;
     drop_socket(c);

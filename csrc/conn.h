@@ -10,7 +10,7 @@
 #ifndef FB_CONN_H
 #define FB_CONN_H
 
-#include "router.h"
+#include "route.h"
 #include "watch.h"
 
 /* What the connections of one worker share for a moment. */
@@ -35,12 +35,11 @@ typedef struct fb_conn {
     fb_lane *lane;
     void *protocol_state;
     fb_outq out;
-    fb_slot *slots;     /* ring of `pipeline` */
-    fb_node *node;      /* of a cluster; NULL = none */
-    fb_ticket *tickets; /* in a cluster: of each slot */
-    uint8_t *text;      /* of each slot, then of the opening */
-    uint8_t *prepared;  /* message that each slot's text is prepared for */
-    uint32_t head;      /* oldest slot in use */
+    fb_slot *slots;    /* ring of `pipeline` */
+    fb_route route;    /* in a cluster or a chain */
+    uint8_t *text;     /* of each slot, then of the opening */
+    uint8_t *prepared; /* message that each slot's text is prepared for */
+    uint32_t head;     /* oldest slot in use */
     uint32_t used;
     uint32_t unsent; /* the newest of them: no byte has left */
     fb_conn_state state;
@@ -78,8 +77,8 @@ int fb_conn_fill(fb_conn *c, fb_io *io, uint64_t intended_ns);
 bool fb_conn_has_room(const fb_conn *c);
 void fb_conn_take(fb_conn *c, const fb_slot *slot);
 int fb_conn_send(fb_conn *c, fb_io *io);
-/* In a cluster: queues as many as wait for its node and it has room for; fb_conn_send must follow.
- */
+/* In a cluster or a chain: queues as many as wait for its node or step and it has room for;
+ * fb_conn_send must follow. */
 void fb_conn_pull(fb_conn *c);
 /* Takes back the oldest inference of a connection that is not ready; false when there is none, and
  * in a closed loop, where inferences stay with their connection. */

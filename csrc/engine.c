@@ -21,10 +21,11 @@ typedef struct series {
 
 struct fb_engine {
     fb_engine_config config;
-    fb_stream *streams;
-    uint32_t n_streams;
+    fb_stream *streams; /* those of the configuration, then the steps before them in chains */
+    uint32_t n_streams; /* of the configuration, that stand */
+    uint32_t n_lanes;   /* of one thread: streams and steps */
     fb_worker *workers;
-    fb_lane *lanes; /* threads x streams */
+    fb_lane *lanes; /* threads x n_lanes */
     series *series; /* one per stream */
     fb_shared shared;
     uint32_t started; /* threads */
@@ -35,11 +36,26 @@ struct fb_engine {
 
 static fb_lane *lane_of(const fb_engine *e, uint32_t thread, uint32_t stream)
 {
-    return &e->lanes[(size_t)thread * e->n_streams + stream];
+    return &e->lanes[(size_t)thread * e->n_lanes + stream];
 }
 
 /* ---- building -----------------------------------------------------------------------------------
  */
+
+static int check_connections(const fb_engine_config *config, const fb_stream_config *s,
+                             fb_error *err)
+{
+    if (s->connections < config->threads) {
+        return fb_error_set(err, FB_E_INVAL, 0, "each thread needs a connection: %u for %u",
+                            s->connections, config->threads);
+    }
+    if (s->owners && s->connections / config->threads < s->n_endpoints) {
+        return fb_error_set(err, FB_E_INVAL, 0,
+                            "each thread needs a connection to each node: %u for %u x %u",
+                            s->connections, config->threads, s->n_endpoints);
+    }
+    return FB_OK;
+}
 
 static int check(const fb_engine_config *config, fb_error *err)
 {
@@ -49,19 +65,19 @@ static int check(const fb_engine_config *config, fb_error *err)
                             "a run needs threads, streams, an interval, a time-out and either a "
                             "duration or a number of requests");
     }
-    for (uint32_t i = 0; i < config->n_streams; i++) {
-        if (config->streams[i].connections < config->threads) {
-            return fb_error_set(err, FB_E_INVAL, 0, "each thread needs a connection: %u for %u",
-                                config->streams[i].connections, config->threads);
-        }
+    int rc = FB_OK;
+    for (uint32_t i = 0; rc == FB_OK && i < config->n_streams; i++) {
         const fb_stream_config *s = &config->streams[i];
-        if (s->owners && s->connections / config->threads < s->n_endpoints) {
-            return fb_error_set(err, FB_E_INVAL, 0,
-                                "each thread needs a connection to each node: %u for %u x %u",
-                                s->connections, config->threads, s->n_endpoints);
+        if (s->n_before >= FB_CHAIN_MAX_STEPS) {
+            return fb_error_set(err, FB_E_INVAL, 0, "a chain has at most %d steps",
+                                FB_CHAIN_MAX_STEPS);
+        }
+        rc = check_connections(config, s, err);
+        for (uint32_t k = 0; rc == FB_OK && k < s->n_before; k++) {
+            rc = check_connections(config, &s->before[k], err);
         }
     }
-    return FB_OK;
+    return rc;
 }
 
 static int init_series(fb_engine *e, uint32_t i)
@@ -78,23 +94,61 @@ static int init_series(fb_engine *e, uint32_t i)
 }
 
 /* Streams share nothing that is numbered in a run: neither connections nor random numbers. */
-static int init_streams(fb_engine *e, fb_error *err)
+static int init_stream(fb_engine *e, uint32_t i, const fb_stream_config *config, fb_error *err)
 {
-    uint64_t connections = 0;
-    for (uint32_t i = 0; i < e->config.n_streams; i++) {
-        const int rc = fb_stream_init(&e->streams[i], &e->config.streams[i], err);
+    const uint64_t before = i > 0 ? e->streams[i - 1].first_connection : 0;
+    const uint64_t of_it = i > 0 ? e->streams[i - 1].connections : 0;
+    const int rc = fb_stream_init(&e->streams[i], config, err);
+    e->streams[i].index = i;
+    e->streams[i].first_connection = before + of_it;
+    return rc;
+}
+
+/* The steps before stream i, from place `first` on; they use its data and keys. */
+static int init_steps(fb_engine *e, uint32_t i, uint32_t first, fb_error *err)
+{
+    const fb_stream_config *lead = &e->config.streams[i];
+    fb_stream *steps[FB_CHAIN_MAX_STEPS];
+    for (uint32_t k = 0; k < lead->n_before; k++) {
+        fb_stream_config step = lead->before[k];
+        step.data = lead->data;
+        step.n_data = lead->n_data;
+        step.keys = lead->keys;
+        step.n_keys = lead->n_keys;
+        step.n_before = 0;
+        step.schedule = (fb_schedule){.arrivals = FB_ARRIVALS_CLOSED};
+        const int rc = init_stream(e, first + k, &step, err);
         if (rc != FB_OK) {
             return rc;
         }
-        e->streams[i].index = i;
-        e->streams[i].first_connection = connections;
-        connections += e->config.streams[i].connections;
+        steps[k] = &e->streams[first + k];
+        steps[k]->comes_before = true;
+    }
+    steps[lead->n_before] = &e->streams[i];
+    e->streams[i].first_before = first;
+    return fb_chain_link(steps, lead->n_before + 1, err);
+}
+
+static int init_streams(fb_engine *e, fb_error *err)
+{
+    const uint32_t n = e->config.n_streams;
+    for (uint32_t i = 0; i < n; i++) {
+        const int rc = init_stream(e, i, &e->config.streams[i], err);
+        if (rc != FB_OK) {
+            return rc;
+        }
         e->n_streams++;
         if (init_series(e, i) != FB_OK) {
             return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for histograms");
         }
     }
-    return FB_OK;
+    uint32_t at = n;
+    int rc = FB_OK;
+    for (uint32_t i = 0; rc == FB_OK && i < n; i++) {
+        rc = init_steps(e, i, at, err);
+        at += e->config.streams[i].n_before;
+    }
+    return rc;
 }
 
 static int init_worker(fb_engine *e, uint32_t index, const int *cpus, fb_error *err)
@@ -106,10 +160,10 @@ static int init_worker(fb_engine *e, uint32_t index, const int *cpus, fb_error *
         .index = index,
         .cpu = cpus ? cpus[index] : -1,
         .lanes = lane_of(e, index, 0),
-        .n_lanes = e->n_streams,
+        .n_lanes = e->n_lanes,
         .io = {.epoll_fd = -1},
     };
-    for (uint32_t s = 0; s < e->n_streams; s++) {
+    for (uint32_t s = 0; s < e->n_lanes; s++) {
         const int rc =
             fb_lane_init(lane_of(e, index, s), &e->streams[s], &e->config, &e->shared, index, err);
         if (rc != FB_OK) {
@@ -123,8 +177,12 @@ static int allocate(fb_engine *e, fb_error *err)
 {
     const size_t threads = e->config.threads;
     const size_t streams = e->config.n_streams;
-    const size_t lanes = threads * streams * sizeof *e->lanes;
-    e->streams = calloc(streams, sizeof *e->streams);
+    e->n_lanes = e->config.n_streams;
+    for (uint32_t i = 0; i < streams; i++) {
+        e->n_lanes += e->config.streams[i].n_before;
+    }
+    const size_t lanes = threads * e->n_lanes * sizeof *e->lanes;
+    e->streams = calloc(e->n_lanes, sizeof *e->streams);
     e->series = calloc(streams, sizeof *e->series);
     e->workers = calloc(threads, sizeof *e->workers);
     /* Lanes start on cache lines of their own: they are written by different threads. */
@@ -339,7 +397,7 @@ void fb_engine_snapshot(const fb_engine *e, fb_snapshot *out)
 {
     *out = (fb_snapshot){.now_ns = fb_now_ns(), .begin_ns = measure_begin(e)};
     out->phase = phase_of(e, out);
-    for (size_t i = 0; i < (size_t)e->config.threads * e->n_streams; i++) {
+    for (size_t i = 0; i < (size_t)e->config.threads * e->n_lanes; i++) {
         const fb_lane *lane = &e->lanes[i];
         out->completed += atomic_load_explicit(&lane->completed, memory_order_relaxed);
         out->failed += atomic_load_explicit(&lane->failed, memory_order_relaxed);
@@ -397,6 +455,15 @@ bool fb_engine_take_interval(fb_engine *e, uint32_t stream, fb_interval *out)
 /* ---- results
  * ------------------------------------------------------------------------------------------ */
 
+static void add_traffic(fb_totals *into, const fb_lane *lane)
+{
+    into->breaks += lane->breaks;
+    into->reconnects += lane->reconnects;
+    into->bytes_sent += lane->bytes_sent;
+    into->bytes_received += lane->bytes_received;
+    into->blocked_ns += lane->blocked_ns;
+}
+
 void fb_engine_totals(const fb_engine *e, uint32_t stream, fb_totals *out)
 {
     uint64_t last_end = 0;
@@ -409,11 +476,10 @@ void fb_engine_totals(const fb_engine *e, uint32_t stream, fb_totals *out)
         out->answered += lane->answered_in_window;
         out->gave_up += lane->gave_up;
         out->late += lane->late;
-        out->breaks += lane->breaks;
-        out->reconnects += lane->reconnects;
-        out->bytes_sent += lane->bytes_sent;
-        out->bytes_received += lane->bytes_received;
-        out->blocked_ns += lane->blocked_ns;
+        add_traffic(out, lane);
+        for (uint32_t k = 0; k < e->streams[stream].n_before; k++) {
+            add_traffic(out, lane_of(e, i, e->streams[stream].first_before + k));
+        }
         last_end = lane->last_end_ns > last_end ? lane->last_end_ns : last_end;
         ended = e->workers[i].ended_ns > ended ? e->workers[i].ended_ns : ended;
     }
@@ -501,6 +567,19 @@ bool fb_engine_node(const fb_engine *e, uint32_t stream, uint32_t index, fb_node
     return true;
 }
 
+bool fb_engine_step(const fb_engine *e, uint32_t stream, uint32_t index, fb_hist *out)
+{
+    const fb_stream *s = &e->streams[stream];
+    if (s->n_before == 0 || index > s->n_before) {
+        return false;
+    }
+    fb_hist_clear(out);
+    for (uint32_t i = 0; e->joined && i < e->config.threads; i++) {
+        fb_hist_add(out, &lane_of(e, i, stream)->chain->service[index]);
+    }
+    return true;
+}
+
 void fb_engine_thread(const fb_engine *e, uint32_t thread, fb_thread_usage *out)
 {
     const fb_worker *w = &e->workers[thread];
@@ -549,11 +628,13 @@ void fb_engine_free(fb_engine *e)
     for (uint32_t i = 0; e->workers && i < e->config.threads; i++) {
         fb_worker_fini(&e->workers[i]);
     }
-    for (size_t i = 0; e->lanes && i < (size_t)e->config.threads * e->config.n_streams; i++) {
+    for (size_t i = 0; e->lanes && i < (size_t)e->config.threads * e->n_lanes; i++) {
         fb_lane_fini(&e->lanes[i]);
     }
-    for (uint32_t i = 0; i < e->n_streams; i++) {
+    for (uint32_t i = 0; e->streams && i < e->n_lanes; i++) {
         fb_stream_fini(&e->streams[i]);
+    }
+    for (uint32_t i = 0; i < e->n_streams; i++) {
         free(e->series[i].pending);
         free(e->series[i].handed);
     }

@@ -24,9 +24,10 @@ enum { FB_PROTOCOL_RESP = 1 };
 enum {
     FB_PART_TEXT = 1,    /* bytes that never change */
     FB_PART_FIELD = 2,   /* a decimal number */
-    FB_PART_PAYLOAD = 3, /* `rows` consecutive rows of a dataset of the stream */
-    FB_PART_CHUNK = 4,   /* the first bytes of a dataset, as many as `keys` draws */
-    FB_PART_LENGTH = 5,  /* decimal number of bytes of `covers` parts, after the next `skip` */
+    FB_PART_LENGTH = 3,  /* decimal number of bytes of `covers` parts, after the next `skip` */
+    FB_PART_PAYLOAD = 4, /* `rows` consecutive rows of a dataset of the stream */
+    FB_PART_CHUNK = 5,   /* the first bytes of a dataset, as many as `keys` draws */
+    FB_PART_FETCHED = 6, /* the value that the step `data` of the chain, an earlier one, got */
 };
 
 enum {
@@ -40,7 +41,7 @@ typedef struct fb_part {
     int field;            /* FIELD: FB_FIELD_* */
     uint32_t width;       /* FIELD: zero-padded to that many bytes; 0 = as many as it needs */
     uint32_t keys;        /* FIELD of keys, CHUNK: index of the stream's distribution */
-    uint32_t data;        /* PAYLOAD, CHUNK: index of the stream's dataset */
+    uint32_t data;        /* PAYLOAD, CHUNK: index of the stream's dataset; FETCHED: of the step */
     uint32_t rows;        /* PAYLOAD */
     uint32_t skip;        /* LENGTH */
     uint32_t covers;      /* LENGTH */
@@ -75,6 +76,12 @@ typedef struct fb_endpoint {
     const char *name; /* in a cluster: as MOVED and ASK call it, "host:port"; else NULL */
 } fb_endpoint;
 
+#define FB_CHAIN_MAX_STEPS 8
+
+/* In a chain an inference is one message of each step of `before`, in order, then one of the
+ * stream itself, all with the same numbers and dataset rows. Each step has its own endpoints,
+ * connections, message and openings, and uses the stream's data and keys; the schedule, what may
+ * be in flight (connections x pipeline) and the counts are the stream's. */
 typedef struct fb_stream_config {
     int protocol;
     bool redisai;
@@ -94,8 +101,11 @@ typedef struct fb_stream_config {
     uint32_t n_data;
     const fb_keys_config *keys;
     uint32_t n_keys;
-    fb_schedule schedule;     /* since load begins; over all threads */
-    uint32_t max_outstanding; /* open loop: due inferences that may wait, per thread */
+    fb_schedule schedule;                  /* since load begins; over all threads */
+    uint32_t max_outstanding;              /* open loop: due inferences that may wait, per thread */
+    const struct fb_stream_config *before; /* the steps that come first, in order */
+    uint32_t n_before;
+    uint32_t fetch_bytes; /* of a step before: keeps the value that it gets, at most so long */
 } fb_stream_config;
 
 typedef struct fb_engine_config {
@@ -222,6 +232,9 @@ uint32_t fb_engine_error_classes(const fb_engine *engine, uint32_t stream, fb_er
                                  uint32_t max);
 /* Of the index-th endpoint of a stream over a cluster; false when there is none. */
 bool fb_engine_node(const fb_engine *engine, uint32_t stream, uint32_t index, fb_node_counts *out);
+/* Service time of the index-th step of a chain, of the measured inferences that succeeded; false
+ * when there is none. */
+bool fb_engine_step(const fb_engine *engine, uint32_t stream, uint32_t index, fb_hist *out);
 void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out);
 /* How long sampled replies lay in the kernel before they were read, all threads; may be empty. */
 void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out);

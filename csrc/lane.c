@@ -60,7 +60,7 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     lane->stream = stream;
     lane->config = config;
     lane->shared = shared;
-    lane->quota = deal(config->requests, index, share);
+    lane->quota = stream->comes_before ? 0 : deal(config->requests, index, share);
     lane->group = dealt_before(stream->groups, index, share) % stream->groups;
     lane->connections = (uint32_t)deal(stream->connections, index, share);
     lane->first_connection =

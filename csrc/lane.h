@@ -19,6 +19,7 @@ enum {
     FB_SLOT_CAPTURE = 4,
     FB_SLOT_SENT = 8,    /* in a cluster: its first byte left, perhaps for another node */
     FB_SLOT_ASKING = 16, /* in a cluster: to be sent after ASKING, whose reply is still due */
+    FB_SLOT_KEEP = 32,   /* in a chain: the value of its reply is kept for the steps after it */
 };
 
 /* One inference in flight. */
@@ -51,6 +52,9 @@ typedef struct fb_shared {
 typedef struct fb_lane {
     const fb_stream *stream;
     struct fb_router *router; /* of a cluster; NULL = none */
+    struct fb_chain *chain;   /* that it is the lane of a step of; NULL = none */
+    uint32_t step;            /* which one, from 0 */
+    bool dispatched;          /* its inferences wait in queues of the router or the chain */
     const fb_engine_config *config;
     fb_shared *shared;
     /* Of measure; by requests the end is FB_NEVER. The first member keeps lanes, which different

@@ -21,14 +21,15 @@ static bool index_is_bad(const fb_part *part, uint32_t n_keys, uint32_t n_data)
     const bool uses_keys = part->kind == FB_PART_CHUNK ||
                            (part->kind == FB_PART_FIELD && part->field == FB_FIELD_KEYS);
     const bool uses_data = part->kind == FB_PART_CHUNK || part->kind == FB_PART_PAYLOAD;
-    return (uses_keys && part->keys >= n_keys) || (uses_data && part->data >= n_data);
+    return (uses_keys && part->keys >= n_keys) || (uses_data && part->data >= n_data) ||
+           (part->kind == FB_PART_FETCHED && part->data >= FB_CHAIN_MAX_STEPS);
 }
 
 static int check_part(const fb_message_config *config, uint32_t i, uint32_t n_keys, uint32_t n_data,
                       fb_error *err)
 {
     const fb_part *part = &config->parts[i];
-    if (part->kind < FB_PART_TEXT || part->kind > FB_PART_LENGTH ||
+    if (part->kind < FB_PART_TEXT || part->kind > FB_PART_FETCHED ||
         index_is_bad(part, n_keys, n_data) || part->width > MAX_DIGITS ||
         (part->kind == FB_PART_LENGTH &&
          (uint64_t)part->skip + part->covers >= config->n_parts - i) ||
@@ -66,10 +67,16 @@ static uint32_t text_size(const fb_part *part)
     }
 }
 
+/* What is written into the slot's text; the rest is sent from where it is. */
+static bool is_text(const fb_part *part)
+{
+    return part->kind <= FB_PART_LENGTH;
+}
+
 static bool varies(const fb_part *part)
 {
     return part->kind == FB_PART_LENGTH || part->kind == FB_PART_CHUNK ||
-           (part->kind == FB_PART_FIELD && part->width == 0);
+           part->kind == FB_PART_FETCHED || (part->kind == FB_PART_FIELD && part->width == 0);
 }
 
 static bool changes(const fb_part *part)
@@ -88,7 +95,8 @@ static void add_op(fb_message *m, const fb_part *part)
     m->text_max += size;
     m->varies |= varies(part);
     m->draws |= changes(part);
-    m->payloads += part->kind == FB_PART_PAYLOAD || part->kind == FB_PART_CHUNK;
+    m->payloads += !is_text(part);
+    m->fetched |= part->kind == FB_PART_FETCHED ? UINT32_C(1) << part->data : 0;
     if (part->kind == FB_PART_PAYLOAD && part->data == 0) {
         m->rows += part->rows;
     }
@@ -244,13 +252,25 @@ static drawn draw_part(const fb_op *op, fb_source *source, uint64_t connection, 
 {
     const fb_part *part = &op->part;
     drawn d = {0, op->size};
-    if (part->kind == FB_PART_FIELD) {
+    if (part->kind == FB_PART_TEXT) {
+        return d;
+    }
+    switch (part->kind) {
+    case FB_PART_FIELD:
         d.value = field_value(part, source, connection, row);
         d.bytes = part->width > 0 ? part->width : digits(d.value);
-    } else if (part->kind == FB_PART_CHUNK) {
-        d.bytes = draw(source, part->keys);
-    } else if (part->kind == FB_PART_PAYLOAD) {
+        break;
+    case FB_PART_PAYLOAD:
         d.bytes = part->rows * source->data[part->data].row_bytes;
+        break;
+    case FB_PART_CHUNK:
+        d.bytes = draw(source, part->keys);
+        break;
+    case FB_PART_FETCHED:
+        d.bytes = source->fetched[part->data].len;
+        break;
+    default: /* a length is known when the parts that it covers are */
+        break;
     }
     return d;
 }
@@ -306,12 +326,16 @@ static void push_varying(const fb_message *m, uint8_t *text, fb_source *source, 
     uint64_t payload_row = row;
     for (uint32_t i = 0; i < m->n_ops; i++) {
         const fb_part *part = &m->ops[i].part;
-        if (part->kind != FB_PART_PAYLOAD && part->kind != FB_PART_CHUNK) {
+        if (is_text(part)) {
             to += write_text(m, &m->ops[i], &parts[i], to);
             continue;
         }
         (void)fb_outq_push_mem(out, from, (size_t)(to - from));
         from = to;
+        if (FB_UNLIKELY(part->kind == FB_PART_FETCHED)) {
+            (void)fb_outq_push_mem(out, source->fetched[part->data].bytes, parts[i].bytes);
+            continue;
+        }
         push_data(part, source, part->data == 0 ? payload_row : row, parts[i].bytes, out);
         payload_row += part->kind == FB_PART_PAYLOAD && part->data == 0 ? part->rows : 0;
     }

@@ -26,7 +26,8 @@ typedef struct fb_message {
     bool varies;       /* a width is not fixed */
     bool draws;        /* fixed widths, but a field changes from inference to inference */
     uint32_t rows;     /* of the first dataset that one inference carries; 0 = none */
-    uint32_t payloads; /* parts that are sent from a dataset */
+    uint32_t payloads; /* parts that are not text: they are sent from where they are */
+    uint32_t fetched;  /* bit i: it sends what step i of the chain got */
     uint32_t key_from, key_parts; /* the ops that form its key */
     uint32_t key_max;             /* bytes that the key can have */
     fb_resp_expect *expects;
@@ -39,6 +40,7 @@ typedef struct fb_source {
     const fb_keys *keys;
     uint64_t *positions; /* one per keys */
     fb_random random;
+    const fb_body *fetched; /* in a chain: what its steps got; must not change until it is sent */
 } fb_source;
 
 /* Copies everything out of config; n_keys and n_data: how many the stream has.

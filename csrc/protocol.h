@@ -17,6 +17,11 @@ typedef struct fb_protocol {
                  fb_reply *reply);
     /* After feed failed: one line that says what was wrong and where. */
     void (*explain)(const void *state, fb_error *err);
+    /* The same protocol for replies with one value each, which it keeps; state is its own. Before
+     * a reply is read, `keep` must say where; without that it is read as ever. A reply without a
+     * value is an error of class NIL, one of another shape UNEXPECTED. */
+    const struct fb_protocol *keeping;
+    void (*keep)(void *state, fb_body *body); /* only of a keeping one, else NULL */
 } fb_protocol;
 
 /* The table for FB_PROTOCOL_*, NULL when unknown. */

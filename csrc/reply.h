@@ -7,6 +7,7 @@
 #include "base.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 typedef enum fb_outcome {
     FB_OUTCOME_OK,
@@ -23,5 +24,24 @@ typedef struct fb_reply {
     const char *error_class; /* first word of the first error, "NA" or "UNEXPECTED"; "" if none */
     const char *error_text;  /* first line of that error, cut to fit; "" if none */
 } fb_reply;
+
+/* The value of one reply, kept for later: memory of whoever wants it. */
+typedef struct fb_body {
+    uint8_t *bytes;
+    uint32_t room;
+    bool found;   /* the reply has a value, perhaps an empty one */
+    uint64_t len; /* of the value, of which `bytes` holds what has room */
+} fb_body;
+
+/* Adds the next bytes of a value. */
+static inline void fb_body_add(fb_body *body, const uint8_t *bytes, size_t len)
+{
+    const size_t room = body->len < body->room ? body->room - (size_t)body->len : 0;
+    if (room > 0 && len > 0) {
+        memcpy(body->bytes + body->len, bytes, len < room ? len : room);
+    }
+    body->found = true;
+    body->len += len;
+}
 
 #endif

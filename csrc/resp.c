@@ -586,3 +586,9 @@ long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *by
         end_inference(r, spec, reply);
     return consumed;
 }
+
+int64_t fb_resp_body_left(const fb_resp_reader *r)
+{
+    const bool alone = r->depth == 0 && r->type == '$';
+    return r->state == STATE_BODY && alone ? r->body_left : -1;
+}

@@ -50,6 +50,9 @@ void fb_resp_init(fb_resp_reader *r);
 long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *bytes, size_t len,
                   fb_reply *reply);
 
+/* Bytes still to come of a string that is a reply by itself; -1 when none is being read. */
+int64_t fb_resp_body_left(const fb_resp_reader *r);
+
 /* Fields are the reader's own, but offset and error_text may be read after a failure. */
 struct fb_resp_reader {
     uint64_t offset;                  /* bytes consumed since init */

@@ -1,7 +1,7 @@
 #include "protocol.h"
 
 #include "fastbench.h"
-#include "resp.h"
+#include "resp_body.h"
 
 #include <inttypes.h>
 
@@ -23,11 +23,52 @@ static void explain(const void *state, fb_error *err)
                  reader->error_text);
 }
 
+/* ---- keeping what replies hold ------------------------------------------------------------- */
+
+typedef struct keeper {
+    fb_resp_reader reader; /* first: what explains a failure looks for it there */
+    fb_body *body;         /* of the reply being read; NULL = it is not kept */
+} keeper;
+
+static void keeper_reset(void *state)
+{
+    keeper *k = state;
+    fb_resp_init(&k->reader);
+    k->body = NULL;
+}
+
+static long keeper_feed(void *state, const fb_message *message, const uint8_t *bytes, size_t len,
+                        fb_reply *reply)
+{
+    keeper *k = state;
+    if (!k->body) {
+        return fb_resp_feed(&k->reader, &message->spec, bytes, len, reply);
+    }
+    const long used = fb_resp_body_feed(&k->reader, &message->spec, k->body, bytes, len, reply);
+    k->body = used >= 0 && !reply->done ? k->body : NULL;
+    return used;
+}
+
+static void keeper_keep(void *state, fb_body *body)
+{
+    keeper *k = state;
+    k->body = body;
+}
+
+static const fb_protocol resp_keeping = {
+    .state_bytes = sizeof(keeper),
+    .reset = keeper_reset,
+    .feed = keeper_feed,
+    .explain = explain,
+    .keep = keeper_keep,
+};
+
 static const fb_protocol resp_protocol = {
     .state_bytes = sizeof(fb_resp_reader),
     .reset = reset,
     .feed = feed,
     .explain = explain,
+    .keeping = &resp_keeping,
 };
 
 const fb_protocol *fb_protocol_find(int protocol)

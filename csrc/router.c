@@ -70,6 +70,7 @@ fb_router *fb_router_new(fb_lane *lane, fb_error *err)
     }
     fill(r);
     lane->router = r;
+    lane->dispatched = true;
     return r;
 }
 

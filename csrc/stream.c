@@ -248,7 +248,9 @@ static int check(const fb_stream *s, fb_error *err)
         rc = check_parts(s, &s->messages[i], err);
     }
     for (uint32_t i = 0; rc == FB_OK && i < s->n_openings; i++) {
-        rc = check_parts(s, &s->openings[i], err);
+        rc = s->openings[i].fetched != 0
+                 ? fb_error_set(err, FB_E_INVAL, 0, "an opening sends what a step of a chain got")
+                 : check_parts(s, &s->openings[i], err);
     }
     return rc;
 }
@@ -260,7 +262,12 @@ int fb_stream_init(fb_stream *s, const fb_stream_config *config, fb_error *err)
         .connections = config->connections,
         .pipeline = config->pipeline,
         .max_outstanding = config->max_outstanding,
+        .fetch_bytes = config->fetch_bytes,
+        .n_before = config->n_before,
     };
+    if (s->protocol && s->fetch_bytes > 0) {
+        s->protocol = s->protocol->keeping;
+    }
     int rc = resolve(s, config, err);
     rc = rc == FB_OK ? copy_cluster(s, config, err) : rc;
     rc = rc == FB_OK ? make_tls(s, config, err) : rc;

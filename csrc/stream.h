@@ -36,6 +36,10 @@ typedef struct fb_stream {
     uint64_t groups; /* inferences that the dataset is cut into; 1 without a dataset */
     fb_schedule schedule;
     uint32_t max_outstanding;
+    uint32_t fetch_bytes; /* longest value that it keeps for the steps after it; 0 = none is kept */
+    bool comes_before;    /* a step of a chain that another stream leads: it counts nothing */
+    uint32_t n_before;    /* steps before this one, which leads the chain; 0 = no chain */
+    uint32_t first_before; /* index of the first of them in the run; set by the engine */
 } fb_stream;
 
 /* Fails with FB_E_INVAL or FB_E_NOMEM; then nothing is held. Before start. */

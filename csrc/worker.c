@@ -42,6 +42,22 @@ static int init_routers(fb_worker *w, fb_error *err)
     return FB_OK;
 }
 
+static int init_chains(fb_worker *w, fb_error *err)
+{
+    fb_lane *steps[FB_CHAIN_MAX_STEPS];
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        const fb_stream *s = w->lanes[i].stream;
+        for (uint32_t k = 0; k < s->n_before; k++) {
+            steps[k] = &w->lanes[s->first_before + k];
+        }
+        steps[s->n_before] = &w->lanes[i];
+        if (s->n_before > 0 && !fb_chain_new(steps, s->n_before + 1, err)) {
+            return FB_E_NOMEM;
+        }
+    }
+    return FB_OK;
+}
+
 static int init_conns(fb_worker *w, fb_error *err)
 {
     uint32_t n = 0;
@@ -77,7 +93,8 @@ int fb_worker_init(fb_worker *w, fb_error *err)
         init_backlogs(w) != FB_OK) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u connections", w->n_conns);
     }
-    const int rc = init_routers(w, err);
+    int rc = init_routers(w, err);
+    rc = rc == FB_OK ? init_chains(w, err) : rc;
     return rc == FB_OK ? init_conns(w, err) : rc;
 }
 
@@ -91,6 +108,7 @@ void fb_worker_fini(fb_worker *w)
     }
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_router_free(w->lanes[i].router);
+        fb_chain_free(w->lanes[i].chain);
     }
     if (w->io.buffer && w->io.epoll_fd >= 0) {
         (void)close(w->io.epoll_fd);
@@ -300,14 +318,56 @@ static int dispatch_routed(fb_worker *w, uint32_t i, fb_conn *conns)
     return FB_OK;
 }
 
+/* In a chain: what waits for one step, to its connections that have room. */
+static int dispatch_step(fb_worker *w, uint32_t i, fb_conn *conns)
+{
+    const fb_lane *lane = &w->lanes[i];
+    fb_conn *c;
+    while (fb_chain_waits(lane->chain, lane->step) && (c = find_room(w, i, conns)) != NULL) {
+        fb_conn_pull(c);
+        const int rc = fb_conn_send(c, &w->io);
+        if (rc != FB_OK) {
+            return rc;
+        }
+    }
+    return FB_OK;
+}
+
+/* Open loop: what is due begins as far as there is room in the chain. */
+static void begin_chains(fb_worker *w, uint32_t i)
+{
+    fb_backlog *backlog = &w->backlogs[i];
+    fb_chain *chain = w->lanes[i].chain;
+    while (backlog->used > 0 && fb_chain_has_room(chain)) {
+        fb_chain_start(chain, &backlog->ring[backlog->head]);
+        backlog->head = (backlog->head + 1) % backlog->capacity;
+        backlog->used--;
+    }
+    window_is_full(w, backlog, backlog->used > 0);
+}
+
+static int dispatch_any(fb_worker *w, uint32_t i, fb_conn *conns)
+{
+    const fb_lane *lane = &w->lanes[i];
+    if (!lane->chain) {
+        return lane->router ? dispatch_routed(w, i, conns) : dispatch(w, i, conns);
+    }
+    if (lane == lane->chain->lead) {
+        begin_chains(w, i);
+    }
+    return dispatch_step(w, i, conns);
+}
+
+/* The lane that leads a chain comes before those of its first steps, so that what it begins is
+ * sent in the same turn. */
 static int pace(fb_worker *w)
 {
     fb_conn *conns = w->conns;
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         const fb_lane *lane = &w->lanes[i];
-        if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED || lane->router) {
+        if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED || lane->dispatched) {
             queue_due(w, i);
-            const int rc = lane->router ? dispatch_routed(w, i, conns) : dispatch(w, i, conns);
+            const int rc = dispatch_any(w, i, conns);
             if (rc != FB_OK) {
                 return rc;
             }
@@ -372,6 +432,16 @@ static int give_up_node(fb_worker *w)
     return FB_OK;
 }
 
+static int server_is_gone(fb_worker *w, const fb_lane *lane)
+{
+    char of[32] = "";
+    if (lane->chain) {
+        (void)snprintf(of, sizeof of, " of step %u", lane->step + 1);
+    }
+    return fb_error_set(&w->io.err, FB_E_CONNECT, lane->last_break.sys_errno,
+                        "the server%s is gone: %s", of, lane->last_break.text);
+}
+
 /* All connections of a lane are down for too long, or too much failed: the run must end. */
 static int give_up(fb_worker *w)
 {
@@ -379,8 +449,7 @@ static int give_up(fb_worker *w)
         const fb_lane *lane = &w->lanes[i];
         if (lane->ready == 0 && lane->down_since_ns != 0 &&
             w->io.now_ns > lane->down_since_ns + w->config->give_up_ns) {
-            return fb_error_set(&w->io.err, FB_E_CONNECT, lane->last_break.sys_errno,
-                                "the server is gone: %s", lane->last_break.text);
+            return server_is_gone(w, lane);
         }
     }
     const int rc = give_up_node(w);
@@ -437,10 +506,13 @@ static void tick_lanes(fb_worker *w)
 {
     watch_quota(w);
     for (uint32_t i = 0; i < w->n_lanes; i++) {
-        if (w->lanes[i].router) {
-            fb_router_expire(w->lanes[i].router, w->io.now_ns);
+        fb_lane *lane = &w->lanes[i];
+        if (lane->router) {
+            fb_router_expire(lane->router, w->io.now_ns);
+        } else if (lane->chain && lane == lane->chain->lead) {
+            fb_chain_expire(lane->chain, w->io.now_ns);
         }
-        fb_recorder_rotate(&w->lanes[i].recorder, fb_lane_interval(&w->lanes[i], w->io.now_ns));
+        fb_recorder_rotate(&lane->recorder, fb_lane_interval(lane, w->io.now_ns));
     }
     if (!w->finished && lanes_finished(w)) {
         w->finished = true;
@@ -574,6 +646,9 @@ static void close_books(fb_worker *w)
         }
         if (w->lanes[i].router) {
             fb_router_close(w->lanes[i].router);
+        }
+        if (w->lanes[i].chain) {
+            fb_chain_close(w->lanes[i].chain); /* once; the others of its lanes find it empty */
         }
     }
 }

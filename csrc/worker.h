@@ -22,7 +22,7 @@ typedef struct fb_worker {
     fb_shared *shared;
     uint32_t index;
     int cpu;        /* -1 = not pinned */
-    fb_lane *lanes; /* one per stream */
+    fb_lane *lanes; /* one per stream, then those of the steps before them */
     uint32_t n_lanes;
     fb_conn *conns; /* of all lanes, lane by lane */
     uint32_t n_conns;

@@ -40,6 +40,7 @@ cdef extern from "fastbench.h" nogil:
     int FB_PART_PAYLOAD
     int FB_PART_CHUNK
     int FB_PART_LENGTH
+    int FB_PART_FETCHED
 
     ctypedef struct fb_keys_config:
         int kind
@@ -134,6 +135,9 @@ cdef extern from "fastbench.h" nogil:
         uint32_t n_keys
         fb_schedule schedule
         uint32_t max_outstanding
+        const fb_stream_config *before
+        uint32_t n_before
+        uint32_t fetch_bytes
 
     ctypedef struct fb_engine_config:
         const fb_stream_config *streams
@@ -247,6 +251,7 @@ cdef extern from "fastbench.h" nogil:
                                      fb_error_class *out, uint32_t max)
     c_bool fb_engine_node(const fb_engine *engine, uint32_t stream, uint32_t index,
                           fb_node_counts *out)
+    c_bool fb_engine_step(const fb_engine *engine, uint32_t stream, uint32_t index, fb_hist *out)
     void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out)
     void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out)
     c_bool fb_engine_capture(const fb_engine *engine, uint32_t stream, uint32_t index,

@@ -31,7 +31,7 @@ from fastbench.measured import (
     Snapshot,
     Totals,
 )
-from fastbench.plan import Chunk, Field, Length, Payload, Text
+from fastbench.plan import Chunk, Fetched, Field, Length, Payload, Text
 
 _ERROR_CLASSES = {
     FB_E_NOMEM: EngineError,
@@ -145,6 +145,9 @@ cdef fill_part(fb_part *out, part, _Memory memory):
         out.kind = FB_PART_CHUNK
         out.keys = part.keys
         out.data = part.data
+    elif isinstance(part, Fetched):
+        out.kind = FB_PART_FETCHED
+        out.data = part.step
     elif isinstance(part, Length):
         out.kind = FB_PART_LENGTH
         out.skip = part.skip
@@ -264,6 +267,28 @@ cdef fill_schedule(fb_schedule *out, schedule, _Memory memory):
     out.n_instants = len(schedule.instants)
 
 
+cdef fill_step(fb_stream_config *out, step, _Memory memory):
+    fill_endpoints(out, step.addresses, memory)
+    out.tls = fill_tls(step.tls, memory)
+    out.messages = fill_messages((step.message,), memory)
+    out.n_messages = 1
+    out.openings = fill_messages(step.opening, memory)
+    out.n_openings = len(step.opening)
+    out.protocol = step.protocol
+    out.redisai = step.redisai
+    out.connections = step.connections
+    out.pipeline = step.pipeline
+    out.fetch_bytes = step.fetch_bytes
+
+
+cdef fb_stream_config *fill_steps(steps, _Memory memory) except NULL:
+    cdef fb_stream_config *out = <fb_stream_config *>memory.array(
+        len(steps), sizeof(fb_stream_config))
+    for i, step in enumerate(steps):
+        fill_step(&out[i], step, memory)
+    return out
+
+
 cdef fill_stream(fb_stream_config *out, stream, list mappings, _Memory memory):
     cdef fb_endpoint *endpoints = fill_endpoints(out, stream.addresses, memory)
     fill_cluster(out, endpoints, stream.cluster, memory)
@@ -284,6 +309,8 @@ cdef fill_stream(fb_stream_config *out, stream, list mappings, _Memory memory):
     out.pipeline = stream.pipeline
     fill_schedule(&out.schedule, stream.schedule, memory)
     out.max_outstanding = stream.max_outstanding
+    out.before = fill_steps(stream.before, memory)
+    out.n_before = len(stream.before)
 
 
 cdef int *fill_cpus(cpus, _Memory memory) except? NULL:
@@ -440,6 +467,15 @@ cdef class Engine:
         while fb_engine_node(self.engine, stream, len(found), &n):
             found.append(RawNode(n.sent, n.ok, n.errors, n.timeouts, n.lost, n.unfinished,
                                  n.moved, n.asked))
+        return found
+
+    def steps(self, uint32_t stream=0):
+        """Return the service times of each step of a chain as RawHistogram. After join."""
+        self.require_open()
+        # The interval's memory serves: after join its content was handed out.
+        found = []
+        while fb_engine_step(self.engine, stream, len(found), &self.interval.service):
+            found.append(raw_histogram(&self.interval.service))
         return found
 
     def threads(self):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastbench.config import RunConfig
-    from fastbench.plan import Address
+    from fastbench.plan import Address, Step
     from fastbench.results import Repetition
 
 WARMUP_S = 0.1
@@ -86,18 +86,23 @@ def replies_like(plan: Plan, bytes_received: int, answered: int) -> Replies:
     """
     expected = [e.length for s in plan.streams for m in s.messages for e in m.expect]
     values = [length for length in expected if length != ANY_LENGTH and length > 0]
+    chained = any(s.before for s in plan.streams)  # what is fetched must be a value, always
     if values:
-        return Replies(max(values))
+        return Replies(max(values), always_bulk=chained)
     per_reply = bytes_received / max(answered, 1) / _mean_replies(plan)
     if per_reply <= _SMALL_BYTES:
-        return Replies(0)
+        return Replies(0, always_bulk=chained)
     value = max(0, round(per_reply) - _BULK_FRAME)
     return Replies(max(0, round(per_reply) - _BULK_FRAME - len(str(value))), always_bulk=True)
 
 
 def _mean_replies(plan: Plan) -> float:
-    messages = [m for s in plan.streams for m in s.messages]
-    return sum(m.replies for m in messages) / len(messages)
+    replies = [
+        m.replies + sum(step.message.replies for step in s.before)
+        for s in plan.streams
+        for m in s.messages
+    ]
+    return sum(replies) / len(replies)
 
 
 def calibrate(
@@ -117,7 +122,8 @@ def calibrate(
     the client had no time to send anything.
     Raises :class:`FastbenchError` where the null server cannot be reached.
     """
-    if any(s.tls is not None for s in plan.streams):
+    steps = [step for stream in plan.streams for step in stream.before]
+    if any(stream.tls for stream in plan.streams) or any(step.tls for step in steps):
         return None
     file = _cache_file(plan, replies, address)
     earlier = None if fresh else _read(file)
@@ -137,9 +143,9 @@ def calibrate(
 
 def _once(plan: Plan, replies: Replies, address: Address | None) -> list[Calibration]:
     if address is not None:
-        return _measure(plan, address, None)
+        return _measure(plan, replies, address, None)
     with _null_server(plan, replies) as (server, where):
-        return _measure(plan, where, server)
+        return _measure(plan, replies, where, server)
 
 
 def find_null_server(url: str) -> Address:
@@ -176,11 +182,14 @@ def _null_server(plan: Plan, replies: Replies) -> Iterator[tuple[NullServer, Add
             yield server, path or ("127.0.0.1", server.port)
 
 
-def against(plan: Plan, address: Address) -> Plan:
-    """Return the plan in a closed loop against a null server, which knows no right answers."""
+def against(plan: Plan, address: Address, value_bytes: int = 0) -> Plan:
+    """Return the plan in a closed loop against a null server, which knows no right answers.
+
+    ``value_bytes``: of its replies, for which the steps of a chain must have room.
+    """
     return dataclasses.replace(
         plan,
-        streams=tuple(_stream(s, address) for s in plan.streams),
+        streams=tuple(_stream(s, address, value_bytes) for s in plan.streams),
         warmup_ns=round(WARMUP_S * _NS),
         duration_ns=round(MEASURE_S * _NS),
         requests=0,
@@ -190,12 +199,13 @@ def against(plan: Plan, address: Address) -> Plan:
     )
 
 
-def _stream(stream: Stream, address: Address) -> Stream:
+def _stream(stream: Stream, address: Address, value_bytes: int) -> Stream:
     return dataclasses.replace(
         stream,
         addresses=(address,),
         # Still a cluster, of one node: finding each inference's node is the client's cost too.
         cluster=stream.cluster and Cluster(("null server",), (0,) * SLOTS),
+        before=tuple(_step(step, address, value_bytes) for step in stream.before),
         messages=tuple(_any_answer(m) for m in stream.messages),
         opening=(),  # what logs in is nobody else's business
         schedule=CLOSED_LOOP,
@@ -203,13 +213,26 @@ def _stream(stream: Stream, address: Address) -> Stream:
     )
 
 
+def _step(step: Step, address: Address, value_bytes: int) -> Step:
+    return dataclasses.replace(
+        step,
+        target="",
+        addresses=(address,),
+        message=_any_answer(step.message),
+        opening=(),
+        fetch_bytes=max(step.fetch_bytes, value_bytes) if step.fetch_bytes else 0,
+    )
+
+
 def _any_answer(message: Message) -> Message:
     return dataclasses.replace(message, expect=())
 
 
-def _measure(plan: Plan, address: Address, server: NullServer | None) -> list[Calibration]:
+def _measure(
+    plan: Plan, replies: Replies, address: Address, server: NullServer | None
+) -> list[Calibration]:
     """Return the calibration; nothing where nothing was answered."""
-    with Engine(against(plan, address)) as engine:
+    with Engine(against(plan, address, replies.value_bytes)) as engine:
         engine.start()
         while not engine.wait(_POLL_S):
             pass

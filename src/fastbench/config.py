@@ -33,6 +33,8 @@ RESP_VERSIONS = (2, 3)
 TLS_VERSIONS = ("1.2", "1.3")
 TLS_SCHEMES = ("rediss://", "redisais://")
 MAX_PATTERN = 100_000
+MAX_FETCHES = 7
+MAX_FETCH_BYTES = 512 * 1024 * 1024
 _SERVER_NAME = re.compile(r"[0-9A-Za-z._:-]{1,253}")
 
 
@@ -46,6 +48,9 @@ class CommandConfig:
     ``key_maximum``; ``data_size``: bytes of ``{data}``, as ``100``, ``100-2000`` or
     ``100=3,1000=1``. ``db``: selected on each connection. ``resp``: protocol version, 2 or 3.
     ``cluster``: the target is a node of a Redis cluster; commands go to the node of their key.
+    ``fetches``: each the URL of a server and a command that is sent to it first, whose value
+    ``{fetched}`` then stands for, in the fetches after it and in the one command; ``fetch_bytes``:
+    the longest such value.
 
     Raises :class:`UsageError` naming the argument, its value and the remedy.
     """
@@ -59,12 +64,16 @@ class CommandConfig:
     db: int = 0
     resp: int = 2
     cluster: bool = False
+    fetches: tuple[tuple[str, ...], ...] = ()
+    fetch_bytes: int = 65_536
 
     def __post_init__(self) -> None:
         """Check every value on its own and against the others."""
         _check_range("db", self.db, 0, 2**31)
         _check_range("key_minimum", self.key_minimum, 0, 2**63 - 2)
         _check_range("key_maximum", self.key_maximum, self.key_minimum, 2**63 - 2)
+        _check_range("fetch_bytes", self.fetch_bytes, 1, MAX_FETCH_BYTES)
+        self._check_fetches()
         if self.cluster and self.db:
             msg = f"--db {self.db}: a cluster has no databases but 0"
             raise UsageError(msg)
@@ -76,6 +85,20 @@ class CommandConfig:
             raise UsageError(msg)
         if any(r < 1 for r in self.ratios) or sum(self.ratios) > MAX_PATTERN:
             msg = f"--ratio: must be 1 or more, and at most {MAX_PATTERN} together"
+            raise UsageError(msg)
+
+    def _check_fetches(self) -> None:
+        if any(len(fetch) < 2 for fetch in self.fetches):  # noqa: PLR2004 - a URL and a word
+            msg = '--fetch: needs a URL and a command, e.g. "redis://host:6379 GET {key}"'
+            raise UsageError(msg)
+        if len(self.fetches) > MAX_FETCHES:
+            msg = f"--fetch given {len(self.fetches)} times: at most {MAX_FETCHES}"
+            raise UsageError(msg)
+        if self.fetches and len(self.commands) > 1:
+            msg = f"--fetch and {len(self.commands)} commands: a chain ends in one command"
+            raise UsageError(msg)
+        if self.fetches and self.cluster:
+            msg = "--fetch and --cluster both given: a chain cannot end in a cluster yet"
             raise UsageError(msg)
 
 

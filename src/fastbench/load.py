@@ -68,6 +68,12 @@ def interval_ns(duration_ns: int) -> int:
     return max(usual_ns, -(-duration_ns // MOST_INTERVALS))
 
 
+def connections_of(config: RunConfig) -> int:
+    """Return how many connections a run opens: each step of a chain has as many."""
+    steps = 1 + len(config.command.fetches) if config.command else 1
+    return config.total_connections * steps
+
+
 def allow_connections(connections: int) -> None:
     """Raise the soft limit of open files where the connections need it.
 

@@ -86,7 +86,14 @@ class Length:
     skip: int = 0
 
 
-Part = Text | Field | Payload | Chunk | Length
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The value that an earlier step of the chain got; ``step``: which one, from 0."""
+
+    step: int = 0
+
+
+Part = Text | Field | Payload | Chunk | Length | Fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,28 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What comes before the message of a stream in each inference, on servers of its own.
+
+    ``target``: their URL, for the record. ``fetch_bytes``: its one reply must be a value, which
+    is kept for the steps that follow (:class:`Fetched`), at most so long; 0 = nothing is kept.
+    The other fields as in :class:`Stream`, whose data and keys it uses.
+    """
+
+    name: str
+    target: str
+    addresses: tuple[Address, ...]
+    connections: int
+    pipeline: int
+    message: Message
+    fetch_bytes: int = 0
+    opening: tuple[Message, ...] = ()
+    tls: Tls | None = None
+    protocol: int = PROTOCOL_RESP
+    redisai: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One independent source of inferences: where to, over how many connections, what.
 
@@ -208,6 +237,9 @@ class Stream:
     connection, replies checked. ``data``: the first one's rows are taken in turn.
     ``tls``: None = plain sockets. ``cluster``: the addresses are its nodes, and each inference
     goes to the one that has its key; each thread needs a connection to each node.
+    ``before``: makes each inference a chain of these steps, in order, and then the stream's one
+    message; each of ``keys`` is then drawn once for all of them. At most connections x pipeline
+    inferences are under way, wherever they are.
     ``redisai``: "+TIMEDOUT" is a time-out and a nested "+NA" an error.
     ``schedule`` other than closed: at most ``max_outstanding`` due inferences wait per thread;
     beyond that they count as never sent.
@@ -223,6 +255,7 @@ class Stream:
     keys: tuple[Keys, ...] = ()
     tls: Tls | None = None
     cluster: Cluster | None = None
+    before: tuple[Step, ...] = ()
     protocol: int = PROTOCOL_RESP
     redisai: bool = False
     schedule: Schedule = CLOSED_LOOP

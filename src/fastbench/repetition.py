@@ -19,6 +19,7 @@ from fastbench.password import hidden
 from fastbench.report.progress import Progress
 from fastbench.results import ClientUsage, NodeCounts, Repetition, ThreadUsage
 from fastbench.series import HistogramSum
+from fastbench.steps import step_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -96,6 +97,7 @@ def run_repetition(
             server_metrics=usage.server_metrics,
             gpus=usage.gpus,
             nodes=_nodes(engine, plan),
+            steps=step_results(engine, plan, jobs, measured.streams),
             error=str(outcome.error or ""),
             **measured.fields,
         )

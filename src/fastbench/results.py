@@ -293,6 +293,20 @@ class NodeCounts(_Data, frozen=True, kw_only=True):
     asked: int  # answered ASK and passed on, for once
 
 
+class StepResult(_Data, frozen=True, kw_only=True):
+    """One step of a chain, of the measured inferences that succeeded.
+
+    ``service_ms``: from its first byte sent to its reply received. ``share``: its part of the
+    service time of the whole inference; what all steps leave of it passes between them.
+    """
+
+    name: str
+    target: str
+    service_ms: Latency
+    share: float | None  # None without a success
+    stream: str = ""  # whose step it is, where there are several streams
+
+
 class Repetition(_Data, frozen=True, kw_only=True):
     """One full pass through connect, warm-up, measure and drain."""
 
@@ -318,6 +332,8 @@ class Repetition(_Data, frozen=True, kw_only=True):
     streams: list[StreamResult] = []
     #: Each node, where the target is a cluster.
     nodes: list[NodeCounts] = []
+    #: Each step, in order, where an inference is a chain of several.
+    steps: list[StepResult] = []
     server_metrics: ServerMetrics | None = None
     gpus: list[GpuUsage] = []
     error: str = ""  # why it ended early, where it did

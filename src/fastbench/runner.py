@@ -12,7 +12,7 @@ from fastbench import placement, platform_info
 from fastbench.calibrate import calibrate_for, find_null_server
 from fastbench.errors import FastbenchError
 from fastbench.journal import Head
-from fastbench.load import allow_connections, make_plan
+from fastbench.load import allow_connections, connections_of, make_plan
 from fastbench.monitor.sampler import Monitor
 from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import EXPORTERS, ResultFolder
@@ -52,7 +52,7 @@ def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EX
     for part in parts:
         parse_target(part.config.target)
     spare = placement.embedded_cpus(config)
-    allow_connections(sum(part.config.total_connections for part in parts))
+    allow_connections(sum(connections_of(part.config) for part in parts))
     if config.null_server is not None:
         find_null_server(config.null_server)  # better now than after the run
     with _result_folder(config) as folder, open_jobs(parts, spare) as jobs:

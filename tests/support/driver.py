@@ -14,7 +14,7 @@ from fastbench.errors import FastbenchError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastbench.measured import Capture, RawInterval, RawThread, Totals
+    from fastbench.measured import Capture, RawHistogram, RawInterval, RawThread, Totals
     from fastbench.plan import Plan
 
 S = 1_000_000_000
@@ -33,6 +33,7 @@ class Ran:
     threads: list[RawThread]
     elapsed_s: float
     intervals: list[RawInterval] = field(default_factory=list)
+    steps: list[RawHistogram] = field(default_factory=list)
 
     def histogram(self, kind: str) -> np.ndarray:
         """Return the counters of all intervals together."""
@@ -83,6 +84,7 @@ def drive(plan: Plan, *, watch: Callable[[Engine], None] | None = None) -> Ran:
             engine.threads(),
             elapsed_s,
             intervals,
+            engine.steps(),
         )
     check_books(ran)
     return ran

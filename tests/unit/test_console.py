@@ -22,6 +22,7 @@ from fastbench.results import (
     Latency,
     NodeCounts,
     Result,
+    StepResult,
     TargetInfo,
     Warning,  # noqa: A004
     from_json,
@@ -247,3 +248,26 @@ def test_nodes_of_a_cluster_have_a_line_each() -> None:
     assert ["b:2", "sent 10, ok 6, MOVED 2, ASK 2"] in lines
     assert "| a:1 | sent 20, ok 18, MOVED 0, ASK 0, errors 2 |" in markdown.render(data).decode()
     assert "nodes of the cluster" not in render(result())
+
+
+def test_steps_of_a_chain_have_a_line_each() -> None:
+    """A step shows its median quantiles and share; without a success it says so."""
+
+    def step(name: str, p50: float | None, share: float | None) -> StepResult:
+        latency = Latency(count=0 if p50 is None else 9, p50=p50, p99=p50 and 2 * p50)
+        return StepResult(name=name, target="redis://a:1", service_ms=latency, share=share)
+
+    data = result(
+        msgspec.structs.replace(
+            repetition(1), steps=[step("fetch", 1.0, 0.25), step("request", None, None)]
+        ),
+        msgspec.structs.replace(
+            repetition(2), steps=[step("fetch", 3.0, 0.35), step("request", None, None)]
+        ),
+    )
+    text = render(data)
+
+    assert "fetch at redis://a:1    p50 2.000 ms, p99 4.000 ms, 30.0 % of the service time" in text
+    assert "request at redis://a:1  no success" in text
+    assert "| fetch at redis://a:1 | p50 2.000 ms" in markdown.render(data).decode()
+    assert "steps of an inference" not in render(result())

@@ -17,6 +17,7 @@ from fastbench.plan import (
     KEYS_UNIFORM,
     KEYS_ZIPF,
     Chunk,
+    Fetched,
     Field,
     Keys,
     Length,
@@ -216,3 +217,44 @@ def test_sample_of_a_command() -> None:
 
     assert sample(arguments, words) == [b"SET", b"akey:7", b"x", b"000000000007", b"{x}", b"0"]
     assert (words.keys, words.sizes) == ([], [])
+
+
+def test_fetched_is_the_value_of_a_step_before() -> None:
+    """Without a number it is the step just before; its length is written anew each time."""
+    parts, _ = _parts("SET", "k", "<{fetched}>", fetched=2)
+    numbered, _ = _parts("SET", "k", "{fetched:1}", fetched=2)
+
+    assert parts[-6:] == (
+        Length(3, skip=1),
+        Text(b"\r\n"),
+        Text(b"<"),
+        Fetched(1),
+        Text(b">"),
+        Text(b"\r\n"),
+    )
+    assert Fetched(0) in numbered
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "fetched", "why"),
+    [
+        ("{fetched}", 0, "{fetched}: nothing is fetched before this command; use --fetch"),
+        ("{fetched:3}", 2, "{fetched:3}: the number of a step before, 1 to 2"),
+        ("{fetched:0}", 1, "{fetched:0}: the number of a step before, 1 to 1"),
+        ("{fetched:x}", 1, "{fetched:x}: the number of a step before, 1 to 1"),
+    ],
+)
+def test_wrong_fetched(placeholder: str, fetched: int, why: str) -> None:
+    """A value can only come from a step that there is."""
+    with pytest.raises(UsageError, match=re.escape(why)):
+        _parts("SET", "k", placeholder, fetched=fetched)
+
+
+@pytest.mark.parametrize("spec", ["{key}", "{key:seq}", "{int:1-9:zipf}"])
+def test_steps_of_a_chain_draw_together(spec: str) -> None:
+    """Equal placeholders of a chain are one number; elsewhere a sequence has a place of its own."""
+    words = Vocabulary(chained=True)
+    first, second = (compile_command(("GET", spec), words) for _ in range(2))
+
+    assert first == second
+    assert len(words.keys) == 1

@@ -40,7 +40,7 @@ FLOORS: list[set[str]] = [
     {"datasets", "models", "monitor", "report", "serve"},
     {"machine", "servers"},
     {"job", "nettest", "platform_info", "verification"},
-    {"collector", "placement"},
+    {"collector", "placement", "steps"},
     {"books"},
     {"check", "load", "repetition", "workloads"},
     {"calibrate", "figures", "sustained"},
@@ -55,7 +55,7 @@ FLOORS: list[set[str]] = [
 #: C files that only whole runs show at work, and the test program that makes them.
 COVERED_BY: dict[str, str] = dict.fromkeys(
     ("conn", "lane", "message", "recorder", "resp_protocol", "stream", "worker"), "engine"
-) | {"netserve": "netprobe"}
+) | {"netserve": "netprobe", "route": "chain"}
 
 #: Functions of csrc that may allocate or free: their names say that they set up or tear down.
 SETS_UP = re.compile(

@@ -56,6 +56,14 @@ class What(Group):
     dataset: Annotated[
         Path | None, Option(help="Folder made by 'fastbench data', for {row:image}.")
     ] = None
+    fetch: Annotated[
+        list[str] | None,
+        Option(
+            metavar="'URL COMMAND'",
+            help="A command sent elsewhere first; {fetched} is its value. May be repeated.",
+        ),
+    ] = None
+    fetch_bytes: Annotated[int, Option(help="Longest value of {fetched}.")] = 65_536
     db: Annotated[int, Option(help="Database to SELECT.")] = 0
     resp: Annotated[int, Option(help="Protocol version: 2 or 3.")] = 2
     cluster: Annotated[
@@ -105,8 +113,8 @@ def command(given: Given) -> None:
     """Send any commands and report throughput and latency.
 
     Placeholders: {key}, {key:zipf}, {key:gauss}, {key:seq}, {int:LOW-HIGH}, {data}, {data:BYTES},
-    {row:image}, {conn}; {{ is a brace. Error replies are counted by their first word and are
-    never in the latencies.
+    {row:image}, {conn}, {fetched}; {{ is a brace. Error replies are counted by their first word and
+    are never in the latencies.
     """
     raise Exit(execute(configuration(given), given))
 
@@ -123,7 +131,10 @@ def configuration(given: Given) -> RunConfig:
             said["requests"], said["requests_per_client"], connections or said["threads"]
         ),
         command=options.command_config(
-            given, commands=_commands(said["words"], said["commands"]), ratios=said["ratios"] or ()
+            given,
+            commands=_commands(said["words"], said["commands"]),
+            ratios=said["ratios"] or (),
+            fetches=_split("--fetch", said["fetch"] or ()),
         ),
     )
 
@@ -134,10 +145,14 @@ def _commands(words: tuple[str, ...], quoted: tuple[str, ...]) -> tuple[tuple[st
         raise UsageError(msg)
     if words:
         return (words,)
+    return _split("--command", quoted)
+
+
+def _split(option: str, lines: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     try:
-        return tuple(tuple(shlex.split(line)) for line in quoted)
+        return tuple(tuple(shlex.split(line)) for line in lines)
     except ValueError as error:
-        msg = f"--command: {error}"
+        msg = f"{option}: {error}"
         raise UsageError(msg) from error
 
 

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fastbench.report import nodes, numbers, rows, tables
+from fastbench.report import nodes, numbers, rows, steps, tables
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
 
@@ -77,6 +77,7 @@ class ConsoleReport:
             yield Text()
             yield tables.table(rows.outcomes(result), layout)
             yield from _nodes(result)
+            yield from _steps(result)
             yield from _errors(counts)
             yield from _verification(result)
             yield from _unavailable(result)
@@ -165,6 +166,13 @@ def _nodes(result: Result) -> Iterator[RenderableType]:
     lines = nodes.node_lines(result)
     if lines:
         yield Text(f"\n{nodes.TITLE}", style="bold")
+        yield _grid(lines)
+
+
+def _steps(result: Result) -> Iterator[RenderableType]:
+    lines = steps.step_lines(result)
+    if lines:
+        yield Text(f"\n{steps.TITLE}", style="bold")
         yield _grid(lines)
 
 

@@ -135,8 +135,9 @@ def _commands(result: Result) -> str:
     command = result.config.get("command") or {}
     sent = [" ".join(arguments) for arguments in command.get("commands", [])]
     ratios = command.get("ratios") or [1] * len(sent)
+    fetches = [" ".join(fetch) for fetch in command.get("fetches", [])]
     if len(sent) == 1:
-        return numbers.printable(sent[0])
+        return numbers.printable(", then ".join([*fetches, sent[0]]))
     return "; ".join(
         f"{ratio} x {numbers.printable(text)}" for ratio, text in zip(ratios, sent, strict=False)
     )

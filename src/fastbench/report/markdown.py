@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fastbench.report import nodes, numbers, rows
+from fastbench.report import nodes, numbers, rows, steps
 from fastbench.report.console import early, headline, legend
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
@@ -52,6 +52,7 @@ def _lines(result: Result) -> Iterator[str]:
     if result.repetitions:
         yield from _tables(result)
         yield from _nodes(result)
+        yield from _steps(result)
     yield from _errors(result)
     yield from _warnings(result)
 
@@ -61,6 +62,13 @@ def _nodes(result: Result) -> Iterator[str]:
     if lines:
         yield ""
         yield from table((nodes.TITLE, "inferences"), [(escape(a), t) for a, t in lines], 2)
+
+
+def _steps(result: Result) -> Iterator[str]:
+    lines = steps.step_lines(result)
+    if lines:
+        yield ""
+        yield from table((steps.TITLE, "service time"), [(escape(a), t) for a, t in lines], 2)
 
 
 def _workload(result: Result) -> str:

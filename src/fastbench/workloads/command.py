@@ -22,6 +22,7 @@ from fastbench.servers.data import file_data
 from fastbench.servers.redis_server import RedisServer
 from fastbench.servers.resp import command, message
 from fastbench.targets import parse_target
+from fastbench.workloads.fetches import compile_fetches, open_fetches
 from fastbench.workloads.inference import describe
 from fastbench.workloads.placeholders import Vocabulary, compile_command, sample
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from fastbench.config import RunConfig
     from fastbench.datasets.base import Dataset
-    from fastbench.plan import Address, Cluster, Message
+    from fastbench.plan import Address, Cluster, Message, Step
 
 #: Rows of generated data: enough that not all connections send the same bytes.
 GENERATED_ROWS = 4
@@ -50,6 +51,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
         data=wanted.data_size,
         row_bytes=dataset.row_bytes if dataset else 0,
     )
+    fetches = compile_fetches(wanted, words)
     compiled = tuple(compile_command(arguments, words) for arguments in wanted.commands)
     with contextlib.ExitStack() as stack:
         generated = [stack.enter_context(_generate(n, config.seed)) for n in words.sizes]
@@ -58,6 +60,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             stack.enter_context(RedisServer(e, config.tls)) for e in endpoints(target, config.tls)
         ]
         server = servers[0]
+        before = stack.enter_context(open_fetches(config, fetches))
         addresses, cluster = _where(servers, config)
         messages = _routed(server, wanted, words) if cluster else compiled
         info = TargetInfo(
@@ -65,12 +68,13 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             kind="redis",
             server=server.name,
             protocol=f"RESP{wanted.resp}",
-            details=server.details | _named(cluster),
+            details=server.details | _named(cluster) | _fetched_from(before),
         )
         yield Job(
             stream=Stream(
                 addresses=addresses,
                 cluster=cluster,
+                before=before,
                 connections=config.total_connections,
                 pipeline=config.pipeline,
                 messages=messages,
@@ -121,6 +125,10 @@ def _routed(server: RedisServer, wanted: CommandConfig, words: Vocabulary) -> tu
 
 def _named(cluster: Cluster | None) -> dict[str, str]:
     return {"cluster_nodes": " ".join(cluster.names)} if cluster else {}
+
+
+def _fetched_from(before: Sequence[Step]) -> dict[str, str]:
+    return {"fetched_from": " ".join(step.target for step in before)} if before else {}
 
 
 def _pattern(ratios: tuple[int, ...], commands: int) -> tuple[int, ...]:

@@ -1,0 +1,68 @@
+"""The steps of a chain that come before its one command: ``--fetch 'URL COMMAND'``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from fastbench.config import CommandConfig
+from fastbench.plan import Step
+from fastbench.servers.connect import check_connections, endpoints, started
+from fastbench.servers.redis_server import RedisServer
+from fastbench.targets import parse_target
+from fastbench.workloads.placeholders import compile_command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fastbench.config import RunConfig
+    from fastbench.plan import Message
+    from fastbench.targets import Target
+    from fastbench.workloads.placeholders import Vocabulary
+
+NAME = "fetch"
+
+
+def compile_fetches(wanted: CommandConfig, words: Vocabulary) -> list[Message]:
+    """Return the message of each fetch; ``words`` then knows what later commands may send."""
+    words.chained = bool(wanted.fetches)
+    compiled = []
+    for _, *arguments in wanted.fetches:
+        compiled.append(compile_command(arguments, words))
+        words.fetched += 1
+    return compiled
+
+
+@contextlib.contextmanager
+def open_fetches(config: RunConfig, messages: Sequence[Message]) -> Iterator[tuple[Step, ...]]:
+    """Connect to the servers of each fetch; yield the steps.
+
+    Raises as :class:`fastbench.servers.redis_server.RedisServer`.
+    """
+    wanted = config.command
+    with contextlib.ExitStack() as stack:
+        steps: list[Step] = []
+        for url, *_ in wanted.fetches if wanted else ():
+            target = stack.enter_context(started(parse_target(url)))
+            steps.append(_step(config, target, messages[len(steps)], len(steps) + 1, stack))
+        yield tuple(steps)
+
+
+def _step(
+    config: RunConfig, target: Target, message: Message, number: int, stack: contextlib.ExitStack
+) -> Step:
+    wanted = config.command or CommandConfig()
+    check_connections(target, config.total_connections)
+    tls = config.tls if target.tls else None
+    servers = [stack.enter_context(RedisServer(e, tls)) for e in endpoints(target, tls)]
+    return Step(
+        name=NAME if len(wanted.fetches) == 1 else f"{NAME} {number}",
+        target=target.url,
+        addresses=tuple(server.address for server in servers),
+        connections=config.total_connections,
+        pipeline=config.pipeline,
+        message=message,
+        fetch_bytes=wanted.fetch_bytes,
+        opening=servers[0].opening(wanted.resp),
+        tls=servers[0].tls,
+    )
