@@ -17,6 +17,7 @@ MAX_THREADS = 1024
 MAX_CONNECTIONS = 65536
 MAX_PIPELINE = 65536
 MAX_BATCH = 65536
+MAX_MODELS = 100_000
 MAX_COUNT = 10**15
 MAX_SEED = 2**32 - 1
 MAX_IN_FLIGHT = 4_194_304  # connections x pipeline: each in-flight inference holds memory
@@ -156,6 +157,7 @@ class RunConfig:
     ``target``: URL, e.g. ``redisai://host:6379``, ``redisai+unix:///path`` or ``embedded:``.
     ``dataset``: folder made by ``fastbench data``; None = a small synthetic sample.
     ``model``: name of a built-in model or path of a model file; None = that of the workload.
+    ``models``: keys that the model is stored under; inferences take them in turn.
     ``backend``, ``inputs``, ``outputs``: for model files whose kind or names cannot be read.
     ``connections``: in total, spread evenly over the threads; None = one per thread.
     ``duration_s`` or ``requests`` (inferences, not counting warm-up) ends measure, not both.
@@ -194,6 +196,7 @@ class RunConfig:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     device: str = "cpu"
+    models: int = 1
     threads: int = 1
     connections: int | None = None
     pipeline: int = 1
@@ -234,6 +237,7 @@ class RunConfig:
             ("connections", 1, MAX_CONNECTIONS),
             ("pipeline", 1, MAX_PIPELINE),
             ("batch", 1, MAX_BATCH),
+            ("models", 1, MAX_MODELS),
             ("server_batch", 0, MAX_BATCH),
             ("server_min_batch", 0, MAX_BATCH),
             ("requests", 1, MAX_COUNT),

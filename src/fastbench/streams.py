@@ -22,6 +22,7 @@ MAX_STREAMS = 64
 OWN_FIELDS = (
     *("target", "workload", "dataset", "model", "backend", "inputs", "outputs", "device"),
     *(
+        "models",
         "reference",
         "batch",
         "form",

@@ -53,13 +53,19 @@ def check_first(
 ) -> float | None:
     """Compare the server's first answer, the model's first output, with the oracle's.
 
-    Returns the difference, None without an oracle.
+    Returns the difference, None without an oracle. Raises as :func:`check_answer`.
+    """
+    return check_answer(model, None if oracle is None else oracle.run(inputs)[0], answer)
+
+
+def check_answer(model: Model, expected: NDArray[Any] | None, answer: NDArray[Any]) -> float | None:
+    """Return the difference of an answer from the ``expected`` one, None where there is none.
 
     Raises :class:`ModelError` above :data:`TOLERANCE`: no figure would mean anything.
     """
-    if oracle is None:
+    if expected is None:
         return None
-    found = difference(oracle.run(inputs)[0], answer)
+    found = difference(expected, answer)
     if not found <= TOLERANCE:
         msg = (
             f"model {model.name}: the server's answer differs from onnxruntime's by {found:.3g} "

@@ -164,6 +164,35 @@ def test_threads_connections_pipeline(
     assert repetition.client.bytes_sent > 203 * 224 * 224 * 3 * 4
 
 
+def test_models_under_several_keys(
+    ai_server: EmbeddedServer, sample: Path, tiny_model: Path
+) -> None:
+    """Each of 12 keys, with one digit or two, gets its even share of the inferences, exactly."""
+    done = fastbench(
+        *("run", ai_server.url, "--dataset", sample, "--model", tiny_model, "--models", 12),
+        *("--connections", 3, "--requests", 120, "--warmup", 0, "--repetitions", 1),
+        *("--verify", 10, "--calibrate", "never", "--format", "json"),
+    )
+    report = fastbench(
+        *("run", ai_server.url, "--dataset", sample, "--model", tiny_model, "--models", 2),
+        *("--form", "dag", *SHORT, "--calibrate", "never"),
+    )
+
+    target = parse_target(ai_server.url)
+    with redis.Redis(host=target.host, port=target.port) as client:
+        told = [client.execute_command("AI.INFO", f"fastbench:tiny:{i}") for i in range(2, 12)]
+    calls = {dict(zip(t[::2], t[1::2], strict=True))[b"calls"] for t in told}
+    result = from_json(done.out.encode())
+    (repetition,) = result.repetitions
+    assert calls == {1 + 10}  # the first answer, after loading, and its share
+    assert repetition.counts.ok == 120
+    assert repetition.verification is not None
+    assert (repetition.verification.checked, repetition.verification.mismatches) == (10, 0)
+    assert "12 keys, fastbench:tiny:0 to fastbench:tiny:11" in result.target.details["models"]
+    assert report.code == 0, report.err
+    assert "tiny under 2 keys in turn" in report.out
+
+
 def test_unix_socket(sample: Path, tiny_model: Path) -> None:
     """The same over a unix socket, from the command line."""
     with EmbeddedServer(unix=True) as server:

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from fastbench.plan import FIELD_CONNECTION, Expect, Field, Message, Payload, Text
+from fastbench.plan import (
+    FIELD_CONNECTION,
+    FIELD_KEYS,
+    Expect,
+    Field,
+    Length,
+    Message,
+    Payload,
+    Text,
+)
 from fastbench.servers.resp import command, message
 
 FIELD = Field(FIELD_CONNECTION, 6)
@@ -21,6 +30,18 @@ def test_field_counts_its_width() -> None:
     result = message([command("GET", ("k{", FIELD, "}"))], replies=1)
 
     assert result.parts == (Text(b"*2\r\n$3\r\nGET\r\n$9\r\nk{"), FIELD, Text(b"}\r\n"))
+
+
+def test_field_without_width() -> None:
+    """C writes the length of what holds it, and texts that it counts stay apart."""
+    number = Field(FIELD_KEYS, 0)
+    result = message([command("GET", ("k:", number, ":", "x")), command("PING")], replies=2)
+
+    assert result.parts == (
+        *(Text(b"*2\r\n$3\r\nGET\r\n$"), Length(4, skip=1), Text(b"\r\n")),
+        *(Text(b"k:"), number, Text(b":"), Text(b"x")),
+        Text(b"\r\n*1\r\n$4\r\nPING\r\n"),
+    )
 
 
 def test_payload_counts_its_rows() -> None:

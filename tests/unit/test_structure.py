@@ -27,7 +27,7 @@ FLOORS: list[set[str]] = [
     {"errors", "password"},
     {"versioned"},
     {"cache", "comparison", "config", "measured", "plan", "results", "targets", "topology"},
-    {"sweeps"},
+    {"suites", "sweeps"},
     {"littles_law", "saturations", "searches"},
     {"axes", "bisection", "knee"},
     {"_engine", "_netprobe", "_pixels", "_wire"},
@@ -46,7 +46,8 @@ FLOORS: list[set[str]] = [
     {"calibrate", "figures", "sustained"},
     {"runner"},
     {"saturate", "study"},
-    {"search", "sweep"},
+    {"together"},
+    {"search", "suite", "sweep"},
     {"fastbench"},  # the package itself: it only hands names on
     {"cli"},
     {"__main__"},

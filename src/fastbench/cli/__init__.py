@@ -16,6 +16,7 @@ from fastbench.cli import (
     model,
     net,
     null_server,
+    onnx_suite,
     report,
     run,
     saturate,
@@ -40,6 +41,7 @@ app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
+app.command("onnx-suite", cls=onnx_suite.Underscores)(onnx_suite.onnx_suite)
 app.command("serve")(serve.serve)
 app.command("saturate")(saturate.saturate)
 app.command("null-server")(null_server.null_server)

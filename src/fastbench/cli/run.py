@@ -58,6 +58,9 @@ class What(Group):
             help="fraud: whether the model also takes reference data, which the server holds.",
         ),
     ] = True
+    models: Annotated[
+        int, Option(help="Keys to store the model under; inferences take them in turn.")
+    ] = 1
     batch: Annotated[int, Option(help="Images or transactions per inference.")] = 1
     form: Annotated[
         str,

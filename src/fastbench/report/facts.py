@@ -74,8 +74,9 @@ def _model(result: Result) -> str:
     if not target.model:
         return ""
     difference = target.check_max_abs_difference
+    models = int(result.config.get("models", 1))
     return _join(
-        target.model,
+        target.model if models == 1 else f"{target.model} under {models:,} keys in turn",
         " on ".join(part for part in (target.backend, target.device) if part),
         "RANDOM WEIGHTS" if target.random_weights else "",
         _first_answer(difference),

@@ -11,6 +11,7 @@ from fastbench.errors import ModelError, ServerError, UsageError
 from fastbench.plan import Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.data import file_data
+from fastbench.servers.model_keys import numbered, numbers_of
 from fastbench.servers.redis_server import RedisServer
 from fastbench.servers.redisai_messages import MESSAGES, Inference, set_once_message
 
@@ -39,7 +40,10 @@ NUMPY_TYPES = {name: numpy_name for numpy_name, name in DTYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in the server: its key, and the output of its first answer."""
+    """A model in the server: its key, and the output of its first answer.
+
+    With ``--models`` the keys are ``key:0`` and so on, and the difference is the largest.
+    """
 
     key: str
     output_bytes: int
@@ -135,7 +139,7 @@ class RedisAI(RedisServer):
         ``rows``: sent in turn. ``keys``: under which names an inference has its tensors.
         """
         inference = Inference(
-            model_key=loaded.key,
+            model_key=loaded.key if config.models == 1 else numbered(loaded.key),
             dtype=DTYPES[rows.dtype],
             batch=config.batch,
             shape=rows.row_shape,
@@ -152,6 +156,7 @@ class RedisAI(RedisServer):
             messages=(MESSAGES[config.form](inference),),
             opening=(*self.opening(), *set_once),
             data=(file_data(rows),),
+            keys=() if config.models == 1 else (numbers_of(config.models),),
             tls=self.tls,
             redisai=True,
         )

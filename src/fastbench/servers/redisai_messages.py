@@ -54,7 +54,7 @@ class Inference:
     ``shape``: of one dataset row. ``output_bytes``: of the reply tensor for ``batch`` rows.
     """
 
-    model_key: str
+    model_key: Argument
     dtype: str  # RedisAI's name, e.g. FLOAT
     batch: int
     shape: tuple[int, ...]

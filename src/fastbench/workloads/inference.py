@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -17,12 +17,15 @@ from fastbench.job import Job
 from fastbench.models.loading import load_model
 from fastbench.results import DatasetInfo
 from fastbench.servers.connect import check_connections, connect, describe_all
+from fastbench.servers.model_keys import keys_of
 from fastbench.servers.redisai import Loaded, RedisAI, check_fit
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from fastbench.config import RunConfig
     from fastbench.datasets.rows import Rows
@@ -92,7 +95,9 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
         prepared, *_ = [{} if s.is_null_server else material.prepare(s) for s in servers]
         server = servers[0]
         info = server.describe(model, config.device, loaded)
-        info = msgspec.structs.replace(info, details=info.details | prepared)
+        stored = _with_keys(loaded, config.models)
+        info = msgspec.structs.replace(info, details=info.details | stored | prepared)
+        told_of = loaded.key if config.models == 1 else None  # AI.INFO tells of one key only
         before = _identity(material)
         yield Job(
             stream=dataclasses.replace(
@@ -102,7 +107,7 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
             target=describe_all(info, target, servers),
             dataset=describe(material.about, material.inputs[0]),
             server_pid=server.local_pid,
-            metrics=None if server.is_null_server else lambda: server.metrics(loaded.key),
+            metrics=None if server.is_null_server else lambda: server.metrics(told_of),
             verify=_verifier(config, material, oracle),
             problem=lambda: _changed(material, before),
         )
@@ -111,12 +116,25 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
 def _load_and_check(
     server: RedisAI, config: RunConfig, model: Model, material: Material, oracle: Oracle | None
 ) -> Loaded:
-    """Load the model and compare its first answer with onnxruntime's."""
-    key = server.load(model, config.device)
+    """Load the model under each of its keys and compare the first answers with onnxruntime's."""
     inputs = [np.ascontiguousarray(rows.array()[: config.batch]) for rows in material.inputs]
-    answer = server.infer(key, *inputs)
     checkable = None if server.is_null_server else oracle
-    found = verification.check_first(model, checkable, inputs, answer)
+    expected = checkable.run(inputs)[0] if checkable else None
+    base = f"fastbench:{model.name}"
+    found, output_bytes = [], 0
+    for key in keys_of(base, config.models):
+        answer = _load(server, config, model, key, inputs)
+        output_bytes = answer.nbytes
+        found.append(verification.check_answer(model, expected, answer))
+    return Loaded(base, output_bytes, max((f for f in found if f is not None), default=None))
+
+
+def _load(
+    server: RedisAI, config: RunConfig, model: Model, key: str, inputs: list[NDArray[Any]]
+) -> NDArray[Any]:
+    """Load the model under one key and return its first answer."""
+    server.load(model, config.device, key=key)
+    answer = server.infer(key, *inputs)
     if config.server_batch:  # only now: one inference alone could wait for others for ever
         server.load(
             model,
@@ -125,7 +143,15 @@ def _load_and_check(
             batch=config.server_batch,
             min_batch=config.server_min_batch,
         )
-    return Loaded(key, answer.nbytes, found)
+    return answer
+
+
+def _with_keys(loaded: Loaded, models: int) -> dict[str, str]:
+    """Say under how many keys the model is stored, where there are several."""
+    if models == 1:
+        return {}
+    first, *_, last = keys_of(loaded.key, models)
+    return {"models": f"{models} keys, {first} to {last}, in turn"}
 
 
 def describe(about: About, rows: Rows) -> DatasetInfo:

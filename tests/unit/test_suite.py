@@ -1,0 +1,152 @@
+"""The ONNX suite: what it accepts, what it prints, what its messages are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from fastbench import suites
+from fastbench.cli.onnx_suite import _hyphens
+from fastbench.errors import UsageError
+from fastbench.plan import KEYS_SEQUENCE, Field, Keys, Length, Text
+from fastbench.report import suite_formats
+from fastbench.results import Counts, Latency
+from fastbench.servers.suite_messages import Stored, output_keys, stream_of
+from fastbench.suite import SuiteConfig
+from fastbench.suites import MemoryStep, Session, SuiteModel, SuiteResult
+
+
+def result(**changes: Any) -> SuiteResult:
+    """Return a small result."""
+    model = SuiteModel(name="mnist", model="mnist|cnn", sha256="00", random_weights=True,
+                       file_bytes=25_048, parameters=5994, multiply_adds=786_560, keys=50,
+                       load_s=0.25, max_abs_difference=None)  # fmt: skip
+    session = Session(kind="parallel", model="mnist", clients=20, measured_s=1.5,
+                      counts=Counts(intended=100, sent=100, ok=97, errors=3),
+                      inferences_per_s=64.67,
+                      response_ms=Latency(count=97, p50=1.5, p95=2.5, p99=900.0, beyond=["p99"]),
+                      client_us_per_inference=12.34, client_busy=0.021)  # fmt: skip
+    fields = {
+        "schema_version": suites.SUITE_SCHEMA_VERSION,
+        "fastbench_version": "1",
+        "status": "partial",
+        "started_at": "2026-01-02T03:04:05.678+00:00",
+        "ended_at": "2026-01-02T03:05:05.678+00:00",
+        "config": {"device": "cpu"},
+        "platform": {},
+        "url": "redisai://host:6379",
+        "server": "Redis 7",
+        "threads_per_queue": None,
+        "models": [model],
+        "memory": [
+            MemoryStep(step="start", used_memory_bytes=1_500_000, rss_bytes=None),
+        ],
+        "sessions": [session],
+    }
+    return SuiteResult(**(fields | changes))
+
+
+def test_console() -> None:
+    """Every figure is there, failures are counted, and what is not available says so."""
+    text = suite_formats.console(result()).decode()
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+
+    assert lines[0] == "fastbench 1: ONNX suite, PARTIAL"
+    assert "executes not available" in lines
+    assert "mnist: mnist|cnn 50 0.025 5,994 786,560 0.25 s not compared" in lines
+    assert "start 1.5 not available" in lines
+    assert "parallel, mnist 20 100 3 64.67 1.500 2.500 > 900 12.3 2.1 %" in lines
+
+
+def test_markdown() -> None:
+    """Tables have as many cells as heads, and a bar in a name does not make another cell."""
+    text = suite_formats.markdown(result()).decode()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    cells = [len(re.findall(r"(?<!\\)\|", row)) - 1 for row in rows]
+
+    assert cells == [7] * 3 + [3] * 3 + [10] * 3
+    assert "random weights" in text
+
+
+def test_json_round_trip() -> None:
+    """What is written can be read again; a newer schema is refused."""
+    suite = result()
+    newer = suites.to_json(msgspec.structs.replace(suite, schema_version=99))
+
+    assert suites.from_json(suites.to_json(suite)) == suite
+    with pytest.raises(UsageError, match="newer fastbench"):
+        suites.from_json(newer)
+
+
+def test_format_is_checked() -> None:
+    """An unknown format is refused before anything runs."""
+    with pytest.raises(UsageError, match="console, json, markdown"):
+        suite_formats.check_format("csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("num_parallel_clients", 0, "--num-parallel-clients 0: must be from 1 to 10000"),
+        ("num_runs_bert", 0, "--num-runs-bert 0: must be"),
+        ("num_threads", 300, "--num-threads 300: must be from 1 to 256"),
+        ("scale", 0.0, "--scale 0: must be from 0.001 to 1"),
+        ("scale", float("nan"), "--scale nan"),
+    ],
+)
+def test_limits(name: str, value: float, words: str) -> None:
+    """Values out of range are refused, naming the option."""
+    with pytest.raises(UsageError, match=re.escape(words)):
+        SuiteConfig(**{name: value})  # type: ignore[arg-type]
+
+
+def test_models() -> None:
+    """A file is taken as it is; the built-in models are scaled."""
+    config = SuiteConfig(scale=0.25, bert=Path("my.onnx"))
+
+    assert [config.model(n) for n in ("mnist", "inception", "bert")] == [
+        *("mnist_cnn@0.25", "inception_v2_224@0.25", "my.onnx"),
+    ]
+    assert SuiteConfig().model("bert") == "bert_base_cased"
+    assert config.to_dict()["bert"] == "my.onnx"
+
+
+def test_hyphens() -> None:
+    """Underscores of an option's name become hyphens, those of its value stay."""
+    words = ["--num_runs_bert=5", "--num_threads", "a_b", "--out=a_b", "-x_y"]
+
+    assert [_hyphens(word) for word in words] == [
+        *("--num-runs-bert=5", "--num-threads", "a_b", "--out=a_b", "-x_y"),
+    ]
+
+
+def test_message() -> None:
+    """One AI.MODELEXECUTE of each key in turn, with outputs of the connection's own."""
+    server: Any = SimpleNamespace(address="/s", opening=lambda: (), tls=None)
+    stored = Stored("p:bert", 3, ("i0", "i1"), 2)
+    stream = stream_of(server, stored, 4)
+    (message,) = stream.messages
+    sent, counted = b"", 0
+    for i, part in enumerate(message.parts):
+        if isinstance(part, Length):  # of the key "p:bert:2"
+            covered = message.parts[i + 1 + part.skip :][: part.covers]
+            counted = sum(len(p.data) if isinstance(p, Text) else 1 for p in covered)
+            sent += b"%d" % counted
+        elif isinstance(part, Field):
+            sent += b"%0*d" % (part.width, 3 if part.width else 2)
+        else:
+            assert isinstance(part, Text)
+            sent += part.data
+
+    assert sent == (
+        b"*10\r\n$15\r\nAI.MODELEXECUTE\r\n$8\r\np:bert:2\r\n"
+        b"$6\r\nINPUTS\r\n$1\r\n2\r\n$2\r\ni0\r\n$2\r\ni1\r\n"
+        b"$7\r\nOUTPUTS\r\n$1\r\n2\r\n$18\r\np:bert:out0:000003\r\n$18\r\np:bert:out1:000003\r\n"
+    )
+    assert output_keys(stored, 3) == ["p:bert:out0:000003", "p:bert:out1:000003"]
+    assert stream.keys == (Keys(KEYS_SEQUENCE, 0, 2),)
