@@ -37,6 +37,10 @@ class EngineError(FastbenchError):
     """The native engine could not do its work: no memory, no such CPU, a broken invariant."""
 
 
+class DownloadError(FastbenchError):
+    """A file on the network cannot be had, or is not what its publisher says."""
+
+
 class DatasetError(FastbenchError):
     """A dataset is missing, truncated, changed, of a wrong shape or type, or cannot be made."""
 

@@ -135,6 +135,7 @@ def test_check_finds_another_model(ai_server: EmbeddedServer, tiny_model: Path) 
         (("load", "SERVER", "identity", "--device", "gpu"), 1, "refused model identity on gpu"),
         (("check", "SERVER", "identity", "--dataset", "/proc/none"), 1, "no such dataset"),
         (("load", "SERVER"), 2, "MODEL"),
+        (("fetch", "nope"), 1, "no published model 'nope': there are mobilenet_v1_1.0_224_tf"),
     ],
 )
 def test_wrong(ai_server: EmbeddedServer, arguments: tuple[str, ...], code: int, word: str) -> None:

@@ -26,7 +26,17 @@ GENERATED = {".git", ".venv", "build", "dist", "results", "__pycache__", ".hypot
 FLOORS: list[set[str]] = [
     {"errors", "password"},
     {"versioned"},
-    {"cache", "comparison", "config", "measured", "plan", "results", "targets", "topology"},
+    {
+        "cache",
+        "comparison",
+        "download",
+        "config",
+        "measured",
+        "plan",
+        "results",
+        "targets",
+        "topology",
+    },
     {"suites", "sweeps"},
     {"littles_law", "saturations", "searches"},
     {"axes", "bisection", "knee"},

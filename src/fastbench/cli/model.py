@@ -57,6 +57,26 @@ def build(
 
 
 @app.command()
+def fetch(
+    name: Annotated[
+        str, typer.Argument(help="mobilenet_v1_1.0_224_tf, _tflite, _opset8 or _opset11.")
+    ],
+) -> None:
+    """Download a model with trained weights from zenodo, check it and keep it in the cache."""
+    from fastbench.datasets.progress import progress_bar
+    from fastbench.models import describe
+    from fastbench.models.published import fetch_model
+
+    with progress_bar("Downloading", "bytes") as progress:
+        model, facts = fetch_model(name, progress)
+    for line in describe(model):
+        typer.echo(line)
+    typer.echo(f"published      {facts.url}, {facts.size_bytes:,} bytes, MD5 {facts.md5}")
+    typer.echo(f"fetched        {facts.fetched_at}")
+    typer.echo(f"checked        {facts.checked}")
+
+
+@app.command()
 def show(
     model: _Model, backend: _Backend = None, inputs: _Inputs = None, outputs: _Outputs = None
 ) -> None:

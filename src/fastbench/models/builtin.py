@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastbench.cache import cache_folder
 from fastbench.errors import ModelError
 from fastbench.models import bert, fraud, fraud_torch, inception, mnist, mobilenet, tiny
+from fastbench.models.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import onnx
 
@@ -77,7 +76,7 @@ def build_file(name: str, path: Path, backend: str = "ONNX") -> None:
     data = _build(name, backend)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path, data)
+        write_atomically(path, [data])
     except OSError as e:
         msg = f"model {name} cannot be written to {path}: {e.strerror or e}"
         raise ModelError(msg) from e
@@ -104,15 +103,3 @@ def _scaled(name: str) -> Callable[[], onnx.ModelProto] | None:
     if base not in SCALABLE or not _SCALE.fullmatch(scale) or not float(scale):
         return None
     return functools.partial(SCALABLE[base], float(scale))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), 0o644)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

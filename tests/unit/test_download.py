@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+from support.httpserver import Server, serving
 
+from fastbench import download as download_module
 from fastbench.datasets import fetch
-from fastbench.datasets.fetch import ATTEMPTS, Archive, download
-from fastbench.errors import DatasetError
+from fastbench.download import ATTEMPTS, RemoteFile, download
+from fastbench.errors import DownloadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,75 +20,18 @@ if TYPE_CHECKING:
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
 
-class Server(ThreadingHTTPServer):
-    """Serves CONTENT with Range support. ``faults`` are used up, one by each request, in order.
-
-    A fault is ``("break", n)``: send n bytes of the body, then close; ``("status", n)``: answer
-    so; ``("ignore range", 0)``; ``("wrong range", 0)``; ``("no length", 0)``; ``("drop", 0)``:
-    close at once.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content = CONTENT
-        self.faults: list[tuple[str, int]] = []
-        self.ranges: list[str | None] = []
-
-    def handle_error(self, *_: object) -> None:
-        """Keep quiet about clients that hang up."""
-
-    def archive(self, name: str = "photos.zip") -> Archive:
-        """Describe CONTENT, whatever is really served."""
-        url = f"http://127.0.0.1:{self.server_address[1]}/zips/{name}"
-        return Archive(url, len(CONTENT), hashlib.md5(CONTENT, usedforsecurity=False).hexdigest())
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request."""
-
-    server: Server
-
-    def do_GET(self) -> None:
-        """Answer with the content, or with the next fault."""
-        wanted = self.headers.get("Range")
-        self.server.ranges.append(wanted)
-        fault, number = self.server.faults.pop(0) if self.server.faults else ("", 0)
-        content = self.server.content
-        first = 0 if wanted is None else int(wanted.removeprefix("bytes=").removesuffix("-"))
-        if fault == "drop":
-            return
-        if fault == "status":
-            self.send_error(number)
-            return
-        if fault == "ignore range":
-            first = 0
-        if first >= len(content):
-            self.send_error(416)
-            return
-        self.send_response(206 if first else 200)
-        if first:
-            shown = 1 if fault == "wrong range" else first
-            self.send_header("Content-Range", f"bytes {shown}-{len(content) - 1}/{len(content)}")
-        if fault != "no length":
-            self.send_header("Content-Length", str(len(content) - first))
-        self.end_headers()
-        end = first + number if fault == "break" else len(content)
-        self.wfile.write(content[first:end])
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Run a server on a free port of loopback."""
-    monkeypatch.setenv("no_proxy", "*")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
+    """Run a server on a free port of loopback that has CONTENT."""
+    with serving(monkeypatch) as running:
+        running.content = CONTENT
         yield running
-        running.shutdown()
-        thread.join()
+
+
+def remote(server: Server, name: str = "photos.zip") -> RemoteFile:
+    """Describe CONTENT, whatever is really served."""
+    url = f"{server.url}/zips/{name}"
+    return RemoteFile(url, len(CONTENT), hashlib.md5(CONTENT, usedforsecurity=False).hexdigest())
 
 
 @pytest.fixture
@@ -101,7 +44,7 @@ def test_whole_at_once(server: Server, tmp_path: Path, waits: list[float]) -> No
     """An undisturbed download is one request, and what it leaves is the file alone."""
     seen: list[tuple[int, int]] = []
     path = download(
-        server.archive(),
+        remote(server),
         tmp_path / "new" / "folder",
         lambda done, total: seen.append((done, total)),
         waits.append,
@@ -116,8 +59,8 @@ def test_whole_at_once(server: Server, tmp_path: Path, waits: list[float]) -> No
 
 def test_not_again(server: Server, tmp_path: Path) -> None:
     """What is there is not downloaded again."""
-    download(server.archive(), tmp_path)
-    download(server.archive(), tmp_path)
+    download(remote(server), tmp_path)
+    download(remote(server), tmp_path)
 
     assert len(server.ranges) == 1
 
@@ -125,7 +68,7 @@ def test_not_again(server: Server, tmp_path: Path) -> None:
 def test_goes_on_after_each_break(server: Server, tmp_path: Path, waits: list[float]) -> None:
     """After a break only the rest is asked for; progress makes patience begin anew."""
     server.faults = [("break", 1000), ("break", 5000), ("drop", 0), ("status", 503)]
-    path = download(server.archive(), tmp_path, wait=waits.append)
+    path = download(remote(server), tmp_path, wait=waits.append)
 
     assert path.read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=1000-", "bytes=6000-", "bytes=6000-", "bytes=6000-"]
@@ -135,7 +78,7 @@ def test_goes_on_after_each_break(server: Server, tmp_path: Path, waits: list[fl
 def test_goes_on_in_a_later_process(server: Server, tmp_path: Path, waits: list[float]) -> None:
     """What an earlier run received is not asked for again."""
     (tmp_path / "photos.zip.part").write_bytes(CONTENT[:70_000])
-    path = download(server.archive(), tmp_path, wait=waits.append)
+    path = download(remote(server), tmp_path, wait=waits.append)
 
     assert path.read_bytes() == CONTENT
     assert server.ranges == ["bytes=70000-"]
@@ -144,7 +87,7 @@ def test_goes_on_in_a_later_process(server: Server, tmp_path: Path, waits: list[
 def test_server_without_ranges(server: Server, tmp_path: Path, waits: list[float]) -> None:
     """A server that sends everything again is taken at its word."""
     server.faults = [("break", 1000), ("ignore range", 0)]
-    path = download(server.archive(), tmp_path, wait=waits.append)
+    path = download(remote(server), tmp_path, wait=waits.append)
 
     assert path.read_bytes() == CONTENT
 
@@ -153,14 +96,14 @@ def test_no_length_named(server: Server, tmp_path: Path, waits: list[float]) -> 
     """A server that names no size is judged by what it sends."""
     server.faults = [("no length", 0)]
 
-    assert download(server.archive(), tmp_path, wait=waits.append).read_bytes() == CONTENT
+    assert download(remote(server), tmp_path, wait=waits.append).read_bytes() == CONTENT
 
 
 def test_gives_up_and_keeps(server: Server, tmp_path: Path, waits: list[float]) -> None:
     """Without progress it gives up after some attempts, ever further apart, and keeps the rest."""
     server.faults = [("break", 1000)] + [("status", 503)] * ATTEMPTS
-    with pytest.raises(DatasetError, match=r"given up after 6 attempts \(HTTP 503.*byte 1000"):
-        download(server.archive(), tmp_path, wait=waits.append)
+    with pytest.raises(DownloadError, match=r"given up after 6 attempts \(HTTP 503.*byte 1000"):
+        download(remote(server), tmp_path, wait=waits.append)
 
     assert waits == [1, 2, 4, 8, 16]
     assert (tmp_path / "photos.zip.part").read_bytes() == CONTENT[:1000]
@@ -170,18 +113,18 @@ def test_gives_up_and_keeps(server: Server, tmp_path: Path, waits: list[float]) 
 def test_nobody_listens(tmp_path: Path, waits: list[float]) -> None:
     """A server that is not there is one clear line."""
     server = Server()
-    archive = server.archive()
+    file = remote(server)
     server.server_close()
-    with pytest.raises(DatasetError, match=r"given up after 6 attempts .*refused"):
-        download(archive, tmp_path, wait=waits.append)
+    with pytest.raises(DownloadError, match=r"given up after 6 attempts .*refused"):
+        download(file, tmp_path, wait=waits.append)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_not_there(server: Server, tmp_path: Path, waits: list[float], status: int) -> None:
     """A file that the server does not have is not asked for again."""
     server.faults = [("status", status)]
-    with pytest.raises(DatasetError, match=f"HTTP {status}"):
-        download(server.archive(), tmp_path, wait=waits.append)
+    with pytest.raises(DownloadError, match=f"HTTP {status}"):
+        download(remote(server), tmp_path, wait=waits.append)
     assert waits == []
 
 
@@ -189,8 +132,8 @@ def test_not_there(server: Server, tmp_path: Path, waits: list[float], status: i
 def test_another_size(server: Server, tmp_path: Path, waits: list[float], change: bytes) -> None:
     """A file of another size than published is refused before it is received."""
     server.content = change or b"short"
-    with pytest.raises(DatasetError, match=f"holds {len(server.content)} bytes, must be 1048576"):
-        download(server.archive(), tmp_path, wait=waits.append)
+    with pytest.raises(DownloadError, match=f"holds {len(server.content)} bytes, must be 1048576"):
+        download(remote(server), tmp_path, wait=waits.append)
     assert not (tmp_path / "photos.zip").exists()
 
 
@@ -198,31 +141,31 @@ def test_more_than_published(server: Server, tmp_path: Path, waits: list[float])
     """A server that names no size and sends too much is stopped."""
     server.content = CONTENT + b"more"
     server.faults = [("no length", 0)]
-    with pytest.raises(DatasetError, match="sends more than"):
-        download(server.archive(), tmp_path, wait=waits.append)
+    with pytest.raises(DownloadError, match="sends more than"):
+        download(remote(server), tmp_path, wait=waits.append)
 
 
 def test_wrong_range(server: Server, tmp_path: Path, waits: list[float]) -> None:
     """Bytes of another place than asked for are not put into the file."""
     server.faults = [("break", 1000), ("wrong range", 0)]
-    with pytest.raises(DatasetError, match="wrong range"):
-        download(server.archive(), tmp_path, wait=waits.append)
+    with pytest.raises(DownloadError, match="wrong range"):
+        download(remote(server), tmp_path, wait=waits.append)
 
 
 def test_damaged_content(server: Server, tmp_path: Path, waits: list[float]) -> None:
     """Content that differs in a byte is found by its MD5 and removed."""
     server.content = CONTENT[:-1] + b"?"
-    with pytest.raises(DatasetError, match="MD5"):
-        download(server.archive(), tmp_path, wait=waits.append)
+    with pytest.raises(DownloadError, match="MD5"):
+        download(remote(server), tmp_path, wait=waits.append)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_part_longer_than_the_file(server: Server, tmp_path: Path, waits: list[float]) -> None:
     """A leftover that is longer than the file is not passed off as the file."""
     (tmp_path / "photos.zip.part").write_bytes(CONTENT + b"x")
-    with pytest.raises(DatasetError, match="MD5"):
-        download(server.archive(), tmp_path, wait=waits.append)
-    assert download(server.archive(), tmp_path).read_bytes() == CONTENT
+    with pytest.raises(DownloadError, match="MD5"):
+        download(remote(server), tmp_path, wait=waits.append)
+    assert download(remote(server), tmp_path).read_bytes() == CONTENT
 
 
 def test_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,9 +175,9 @@ def test_full_disk(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         f_bavail = 1
         f_frsize = 4096
 
-    monkeypatch.setattr(fetch.os, "statvfs", lambda _: Full)
-    with pytest.raises(DatasetError, match="not enough disk space"):
-        download(server.archive(), tmp_path)
+    monkeypatch.setattr(download_module.os, "statvfs", lambda _: Full)
+    with pytest.raises(DownloadError, match="not enough disk space"):
+        download(remote(server), tmp_path)
     assert server.ranges == []
 
 
