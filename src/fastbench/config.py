@@ -169,7 +169,9 @@ class RunConfig:
     thread; beyond that they count as never sent.
     ``spin``: before each arrival a thread polls for the last 60 us instead of sleeping: it is met
     within a microsecond and costs up to a core per thread.
-    ``reference``: whether the workload ``fraud`` gives its model the reference data too.
+    ``reference``: whether the workload ``fraud`` gives its model the reference data too;
+    ``reference_from``: URL of a Redis that each inference gets them from; None = the target holds
+    them itself.
     ``server_batch``: the server itself gathers up to that many samples of several inferences into
     one run of the model (RedisAI's BATCHSIZE); ``server_min_batch``: and waits until it has that
     many (MINBATCHSIZE); 0 = not.
@@ -207,6 +209,7 @@ class RunConfig:
     max_outstanding: int = 65_536
     spin: bool = False
     reference: bool = True
+    reference_from: str | None = None
     batch: int = 1
     server_batch: int = 0
     server_min_batch: int = 0
@@ -291,8 +294,8 @@ class RunConfig:
             raise UsageError(msg)
         if self.workload == "fraud":
             self._check_fraud()
-        elif not self.reference:
-            msg = "--no-reference belongs to --workload fraud"
+        elif not self.reference or self.reference_from:
+            msg = "--no-reference and --reference-from belong to --workload fraud"
             raise UsageError(msg)
         if self.server_min_batch > self.server_batch:
             msg = (
@@ -306,6 +309,12 @@ class RunConfig:
         check_tls(self.tls, self.target)
 
     def _check_fraud(self) -> None:
+        if self.reference_from and not self.reference:
+            msg = "--no-reference and --reference-from both given: choose one"
+            raise UsageError(msg)
+        if self.reference_from and self.models > 1:
+            msg = f"--models {self.models} and --reference-from: a chain ends in one model"
+            raise UsageError(msg)
         if self.form == "execute":
             msg = "--form execute: the workload fraud sends each transaction; use pipeline or dag"
             raise UsageError(msg)

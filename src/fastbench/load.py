@@ -70,8 +70,8 @@ def interval_ns(duration_ns: int) -> int:
 
 def connections_of(config: RunConfig) -> int:
     """Return how many connections a run opens: each step of a chain has as many."""
-    steps = 1 + len(config.command.fetches) if config.command else 1
-    return config.total_connections * steps
+    fetches = len(config.command.fetches) if config.command else 0
+    return config.total_connections * (1 + fetches + bool(config.reference_from))
 
 
 def allow_connections(connections: int) -> None:

@@ -207,6 +207,26 @@ def test_wrong_reference_is_found(tmp_path: Path, dataset: FraudDataset) -> None
     assert repetition["verification"]["mismatches"] > 30
 
 
+@pytest.mark.parametrize("form", ["dag", "pipeline"])
+def test_references_come_from_elsewhere(
+    tmp_path: Path, dataset: FraudDataset, server: redis.Redis, form: str
+) -> None:
+    """Each inference uses what it fetched: the model server's own reference data are wrong."""
+    url = f"redis://127.0.0.1:{port_of(server)}"
+    with EmbeddedServer() as ai:
+        load_references(ai.url, dataset.references, (TENSORS,))
+        spoil(ai, np.load(dataset.references.data_path))
+        arguments = ("--form", form, "--dataset", dataset.path, "--reference-from", url)
+        load = ("--threads", 2, "--connections", 4, "--pipeline", 3)
+        result = run(tmp_path, ai.url, *arguments, *load)
+
+    (repetition,) = result["repetitions"]
+    assert [s["target"] for s in repetition["steps"]] == [url, ai.url]
+    assert all(0 < s["share"] < 1 for s in repetition["steps"])
+    assert result["target"]["details"]["fetched_from"] == url
+    assert f"{ROWS:,} rows sent" in result["target"]["details"]["references"]
+
+
 def spoil(server: EmbeddedServer, values: np.ndarray) -> None:
     """Exchange the reference data of all rows but those that loading looks at."""
     looked_at = {0, references.BLOCK_ROWS - 1}
@@ -232,6 +252,15 @@ def test_default_sample(tmp_path: Path) -> None:
         (("--workload", "fraud", "--form", "execute"), "--form execute"),
         (("--workload", "fraud", "--batch", 2), "--no-reference"),
         (("--no-reference",), "--workload fraud"),
+        (("--reference-from", "redis://h"), "--workload fraud"),
+        (
+            ("--workload", "fraud", "--no-reference", "--reference-from", "redis://h"),
+            "--reference-from both given",
+        ),
+        (
+            ("--workload", "fraud", "--models", 2, "--reference-from", "redis://h"),
+            "a chain ends in one model",
+        ),
         (("--workload", "fraud", "--model", "identity"), "takes 1 inputs (input)"),
         (("--workload", "fraud", "--no-reference", "--model", "fraud"), "transaction, reference"),
     ],

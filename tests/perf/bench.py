@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import workload_cells  # beside this file
+import chain_cell  # beside this file, as the next
+import workload_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -391,6 +392,29 @@ def report_pairs(port: str, only: str, rounds: int) -> list[dict[str, object]]:
         return [report_pair(pair, rounds) for pair in wanted]
 
 
+def report_chains(port: str, only: str, rounds: int) -> list[dict[str, object]]:
+    """Print what a chain costs beside the sum of its two steps run alone."""
+    rows: list[dict[str, object]] = []
+    for load, (connections, pipeline, requests) in chain_cell.LOADS.items():
+        name = f"chain, {load} / its two steps alone"
+        if only not in name:
+            continue
+        lines = chain_cell.lines(FASTBENCH, port, CLIENT_CPU, connections, pipeline)
+        us: dict[str, list[float]] = {step: [] for step in lines}
+        for _ in range(rounds):
+            for step, line in lines.items():
+                us[step].append(measure_line(line, requests)[0])
+        alone = [a + b for a, b in zip(us["fetch"], us["request"], strict=True)]
+        ratio, low, high = paired(us["chain"], alone)
+        values = [statistics.median(us["chain"]), statistics.median(alone)]
+        say(
+            f"{name:44} {values[0]:8.3f} us {values[1]:8.3f} us"
+            f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}] goal {chain_cell.GOAL:.2f}"
+        )
+        rows.append({"cell": name, "us": us, "ratio": ratio})
+    return rows
+
+
 def main() -> None:
     """Run the cells asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -421,6 +445,7 @@ def main() -> None:
                 continue
             programs = ["fastbench", *(p for p in cell.peers if shutil.which(p))]
             rows.append(report(cell, run_cell(cell, where, programs, asked.rounds)))
+        rows += report_chains(servers.where["null", "tcp"], asked.only, asked.rounds)
         rows += report_pairs(servers.where["null", "tcp"], asked.only, asked.rounds)
     if asked.json:
         asked.json.write_text(json.dumps(rows, indent=2) + "\n")

@@ -61,6 +61,13 @@ class What(Group):
     models: Annotated[
         int, Option(help="Keys to store the model under; inferences take them in turn.")
     ] = 1
+    reference_from: Annotated[
+        str | None,
+        Option(
+            metavar="URL",
+            help="fraud: Redis that each inference gets its reference data from first.",
+        ),
+    ] = None
     batch: Annotated[int, Option(help="Images or transactions per inference.")] = 1
     form: Annotated[
         str,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastbench.plan import Field, Length, Message, Payload, Text
+from fastbench.plan import Fetched, Field, Length, Message, Payload, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fastbench.plan import Expect, Part
 
-#: One argument of a command: a value, pieces that follow one another, or dataset rows.
-Argument = str | bytes | int | tuple[str | Field, ...] | Payload
+#: One argument of a command: a value, pieces that follow one another, dataset rows, or what an
+#: earlier step of a chain got.
+Argument = str | bytes | int | tuple[str | Field, ...] | Payload | Fetched
 
 
 def command(*arguments: Argument, row_bytes: int = 0) -> list[Part]:
@@ -47,7 +48,7 @@ def _bulk(argument: Argument, row_bytes: int) -> list[Part]:
 
 
 def _pieces(argument: Argument) -> list[Part]:
-    if isinstance(argument, Payload):
+    if isinstance(argument, Payload | Fetched):
         return [argument]
     if isinstance(argument, str | bytes | int):
         return [Text(_encode(argument))]

@@ -52,17 +52,35 @@ def _step(
     config: RunConfig, target: Target, message: Message, number: int, stack: contextlib.ExitStack
 ) -> Step:
     wanted = config.command or CommandConfig()
+    name = NAME if len(wanted.fetches) == 1 else f"{NAME} {number}"
+    servers = reach(config, target, stack)
+    return step_to(servers, config, message, name, wanted.fetch_bytes, wanted.resp)
+
+
+def reach(config: RunConfig, target: Target, stack: contextlib.ExitStack) -> list[RedisServer]:
+    """Connect to each server of ``target`` until ``stack`` ends."""
     check_connections(target, config.total_connections)
     tls = config.tls if target.tls else None
-    servers = [stack.enter_context(RedisServer(e, tls)) for e in endpoints(target, tls)]
+    return [stack.enter_context(RedisServer(e, tls)) for e in endpoints(target, tls)]
+
+
+def step_to(
+    servers: Sequence[RedisServer],
+    config: RunConfig,
+    message: Message,
+    name: str = NAME,
+    fetch_bytes: int = 0,
+    resp: int = 2,
+) -> Step:
+    """Return the step that sends ``message`` to ``servers``, under the load of ``config``."""
     return Step(
-        name=NAME if len(wanted.fetches) == 1 else f"{NAME} {number}",
-        target=target.url,
+        name=name,
+        target=",".join(server.target.url for server in servers),
         addresses=tuple(server.address for server in servers),
         connections=config.total_connections,
         pipeline=config.pipeline,
         message=message,
-        fetch_bytes=wanted.fetch_bytes,
-        opening=servers[0].opening(wanted.resp),
+        fetch_bytes=fetch_bytes,
+        opening=servers[0].opening(resp),
         tls=servers[0].tls,
     )
