@@ -458,6 +458,9 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
     if (!whole) {
         return break_with(c, io, FB_E_PROTOCOL, "a reply came before its request was sent whole");
     }
+    if (FB_UNLIKELY(reply->out_of_step)) {
+        return break_with(c, io, FB_E_PROTOCOL, "RedisAI may have replied twice to one command");
+    }
     return FB_OK;
 }
 

@@ -605,15 +605,12 @@ void fb_engine_reply_lag(const fb_engine *e, fb_hist *out)
     }
 }
 
-bool fb_engine_capture(const fb_engine *e, uint32_t stream, uint32_t index, fb_capture *out)
+bool fb_engine_take_capture(fb_engine *e, uint32_t stream, uint8_t *bytes, fb_capture *out)
 {
     for (uint32_t i = 0; i < e->config.threads; i++) {
-        const fb_lane *lane = lane_of(e, i, stream);
-        if (index < lane->captured) {
-            *out = lane->captures[index];
+        if (fb_lane_take_capture(lane_of(e, i, stream), bytes, out)) {
             return true;
         }
-        index -= lane->captured;
     }
     return false;
 }

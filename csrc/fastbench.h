@@ -122,10 +122,13 @@ typedef struct fb_engine_config {
     uint64_t give_up_ns; /* a thread whose connections are all down for that long ends the run */
     uint64_t interval_ns;
     uint64_t seed;
-    int64_t max_errors; /* failed inferences that end the run when passed; < 0 = never */
-    uint32_t captures;  /* replies to keep, spread over measure and threads */
+    int64_t max_errors;    /* failed inferences that end the run when passed; < 0 = never */
+    uint64_t captures;     /* replies to keep, spread over measure and threads; FB_CAPTURE_ALL */
+    uint32_t capture_room; /* of them that may wait to be taken, per thread; 0 = all, to 65,535 */
     uint32_t capture_bytes;
 } fb_engine_config;
+
+#define FB_CAPTURE_ALL UINT64_MAX
 
 /* Measured inferences by outcome; intended = sent + never_sent, and
  * sent = ok + errors + timeouts + lost + unfinished. */
@@ -183,9 +186,9 @@ typedef struct fb_thread_usage {
 
 typedef struct fb_capture {
     uint64_t row;         /* first dataset row of the inference */
-    const uint8_t *bytes; /* the reply as it came over the wire; valid until fb_engine_free */
+    const uint8_t *bytes; /* the reply as it came over the wire */
     uint32_t len;
-    bool whole; /* false: it did not fit, never ended, or was an error */
+    bool whole; /* false: it did not fit, never ended, was an error or came too late */
 } fb_capture;
 
 enum {
@@ -238,8 +241,11 @@ bool fb_engine_step(const fb_engine *engine, uint32_t stream, uint32_t index, fb
 void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out);
 /* How long sampled replies lay in the kernel before they were read, all threads; may be empty. */
 void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out);
-/* The index-th kept reply of a stream; false when there are no more. */
-bool fb_engine_capture(const fb_engine *engine, uint32_t stream, uint32_t index, fb_capture *out);
+
+/* Moves a kept reply whose inference has ended to `bytes`, which has room for capture_bytes; false
+ * when there is none yet. While it runs and after join. A reply that finds no room because the ones
+ * before it were not taken is not kept. */
+bool fb_engine_take_capture(fb_engine *engine, uint32_t stream, uint8_t *bytes, fb_capture *out);
 
 /* Stops and joins if that was not done. Accepts NULL. */
 void fb_engine_free(fb_engine *engine);

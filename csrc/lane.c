@@ -16,16 +16,26 @@ static uint64_t deal(uint64_t total, uint32_t index, uint32_t share)
     return total / share + (index < total % share);
 }
 
-static int init_captures(fb_lane *lane, uint32_t n, fb_error *err)
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int init_captures(fb_lane *lane, uint64_t n, fb_error *err)
 {
     const size_t each = lane->config->capture_bytes;
-    lane->n_captures = n < UINT16_MAX ? n : UINT16_MAX;
-    lane->captures = calloc((size_t)lane->n_captures + 1, sizeof *lane->captures);
-    lane->capture_bytes = malloc(lane->n_captures * each + 1);
-    if (!lane->captures || !lane->capture_bytes) {
-        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u replies of %zu bytes", n,
+    const uint32_t wanted = lane->config->capture_room;
+    const size_t room = smaller(smaller(n, wanted > 0 ? wanted : n), UINT16_MAX);
+    lane->n_captures = n;
+    lane->capture_room = (uint32_t)room;
+    lane->captures = calloc(room + 1, sizeof *lane->captures);
+    lane->capture_states = calloc(room + 1, sizeof *lane->capture_states);
+    lane->capture_bytes = malloc(room * each + 1);
+    if (!lane->captures || !lane->capture_states || !lane->capture_bytes) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %zu replies of %zu bytes", room,
                             each);
     }
+    memset(lane->capture_bytes, 0, room * each); /* so that no page is missing while it measures */
     return FB_OK;
 }
 
@@ -68,8 +78,7 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     fb_pacer_init(&lane->pacer, &stream->schedule, index, share, seed_of(lane));
     int rc = init_source(lane, index, err);
     rc = rc == FB_OK ? fb_recorder_init(&lane->recorder, err) : rc;
-    rc =
-        rc == FB_OK ? init_captures(lane, (uint32_t)deal(config->captures, index, share), err) : rc;
+    rc = rc == FB_OK ? init_captures(lane, deal(config->captures, index, share), err) : rc;
     if (rc != FB_OK) {
         fb_lane_fini(lane);
     }
@@ -83,7 +92,9 @@ void fb_lane_fini(fb_lane *lane)
     lane->source.positions = NULL;
     free(lane->captures);
     free(lane->capture_bytes);
+    free((void *)lane->capture_states);
     lane->captures = NULL;
+    lane->capture_states = NULL;
     lane->capture_bytes = NULL;
 }
 
@@ -118,9 +129,17 @@ static bool capture_is_due(fb_lane *lane, uint64_t intended_ns)
     return due;
 }
 
+/* A place that is not free is passed by: its reply is still due, or nobody has taken it yet. */
 static void begin_capture(fb_lane *lane, fb_slot *slot)
 {
-    const uint32_t i = lane->captured++;
+    const uint32_t i = lane->capture_at;
+    lane->captured++;
+    lane->capture_at = i + 1 < lane->capture_room ? i + 1 : 0;
+    /* Pairs with the release in fb_lane_take_capture: the reader is done with the bytes. */
+    if (atomic_load_explicit(&lane->capture_states[i], memory_order_acquire) != FB_CAPTURE_FREE) {
+        return;
+    }
+    atomic_store_explicit(&lane->capture_states[i], FB_CAPTURE_FILLING, memory_order_relaxed);
     slot->flags |= FB_SLOT_CAPTURE;
     slot->capture = (uint16_t)i;
     lane->captures[i] = (fb_capture){
@@ -208,11 +227,14 @@ static void count_error_class(fb_lane *lane, const fb_reply *reply)
     lane->n_classes += room;
 }
 
-/* An error is not an answer to be verified. */
-static void reject_capture(fb_lane *lane, const fb_slot *slot)
+/* The inference has ended. What is no answer, or came too late to be one, is not to be verified. */
+static void end_capture(fb_lane *lane, const fb_slot *slot, bool ok)
 {
-    if (slot->flags & FB_SLOT_CAPTURE) {
-        lane->captures[slot->capture].whole = false;
+    if (FB_UNLIKELY(slot->flags & FB_SLOT_CAPTURE)) {
+        lane->captures[slot->capture].whole &= ok;
+        /* Pairs with the acquire in fb_lane_take_capture: the bytes are there. */
+        atomic_store_explicit(&lane->capture_states[slot->capture], FB_CAPTURE_FULL,
+                              memory_order_release);
     }
 }
 
@@ -259,6 +281,7 @@ void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
 {
     const bool ok = FB_LIKELY(reply->outcome == FB_OUTCOME_OK);
     count_in_window(lane, ok && !(slot->flags & FB_SLOT_TIMEDOUT), received_ns);
+    end_capture(lane, slot, ok && !(slot->flags & FB_SLOT_TIMEDOUT));
     if (FB_UNLIKELY(slot->flags & FB_SLOT_TIMEDOUT)) {
         lane->late++;
         return;
@@ -266,7 +289,6 @@ void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
     bump(&lane->completed);
     if (!ok) {
         count_failure(lane);
-        reject_capture(lane, slot);
     }
     if (slot->flags & FB_SLOT_MEASURED) {
         close_measured(lane, received_ns);
@@ -291,6 +313,7 @@ void fb_lane_timed_out(fb_lane *lane, fb_slot *slot, uint64_t now_ns)
 
 void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns)
 {
+    end_capture(lane, slot, false);
     if (slot->flags & FB_SLOT_TIMEDOUT) {
         return; /* its outcome stands already */
     }
@@ -310,6 +333,7 @@ void fb_lane_overflowed(fb_lane *lane, const fb_slot *slot)
 
 void fb_lane_abandoned(fb_lane *lane, const fb_slot *slot, bool sent)
 {
+    end_capture(lane, slot, false);
     if ((slot->flags & FB_SLOT_MEASURED) && !(slot->flags & FB_SLOT_TIMEDOUT)) {
         lane->counts.unfinished += sent;
         lane->counts.never_sent += !sent;
@@ -326,6 +350,25 @@ void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, s
     memcpy(to + capture->len, bytes, len < room ? len : room);
     capture->len += (uint32_t)(len < room ? len : room);
     capture->whole = done && len <= room;
+}
+
+bool fb_lane_take_capture(fb_lane *lane, uint8_t *bytes, fb_capture *out)
+{
+    for (uint32_t i = 0; i < lane->capture_room; i++) {
+        const uint32_t at = lane->capture_read;
+        lane->capture_read = at + 1 < lane->capture_room ? at + 1 : 0;
+        /* Pairs with the release in end_capture. */
+        if (atomic_load_explicit(&lane->capture_states[at], memory_order_acquire) ==
+            FB_CAPTURE_FULL) {
+            *out = lane->captures[at];
+            memcpy(bytes, out->bytes, out->len);
+            out->bytes = bytes;
+            /* Pairs with the acquire in begin_capture. */
+            atomic_store_explicit(&lane->capture_states[at], FB_CAPTURE_FREE, memory_order_release);
+            return true;
+        }
+    }
+    return false;
 }
 
 void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns)

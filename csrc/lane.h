@@ -46,6 +46,10 @@ typedef struct fb_shared {
     pthread_cond_t ended;          /* running is 0 */
 } fb_shared;
 
+/* Whose a place for a kept reply is: the worker's, which fills it, until it is FULL; then of the
+ * thread that takes it, until it is FREE. */
+enum { FB_CAPTURE_FREE, FB_CAPTURE_FILLING, FB_CAPTURE_FULL };
+
 #define FB_LANE_ERROR_CLASSES 32
 #define FB_LANE_OTHER_ERRORS "(other)" /* the class of errors that found no place of their own */
 
@@ -80,10 +84,13 @@ typedef struct fb_lane {
     fb_recorder recorder;
     fb_error_class classes[FB_LANE_ERROR_CLASSES];
     uint32_t n_classes;
-    fb_capture *captures;
+    uint64_t n_captures, captured; /* replies to keep, and for how many that was tried */
+    uint64_t capture_due;          /* next one: intended instant, or quota left */
+    fb_capture *captures;          /* ring of capture_room */
     uint8_t *capture_bytes;
-    uint32_t n_captures, captured;
-    uint64_t capture_due;               /* next one: intended instant, or quota left */
+    _Atomic uint8_t *capture_states; /* FB_CAPTURE_*: whose each one is */
+    uint32_t capture_room, capture_at;
+    uint32_t capture_read;              /* of the reader: where it goes on */
     _Atomic uint64_t completed, failed; /* for the snapshot */
 } fb_lane;
 
@@ -115,6 +122,9 @@ void fb_lane_overflowed(fb_lane *lane, const fb_slot *slot);
 /* Keeps reply bytes of a slot with FB_SLOT_CAPTURE; done: they are the last. */
 void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, size_t len,
                      bool done);
+
+/* Moves a kept reply to `bytes`; false when there is none. One thread at a time, any. */
+bool fb_lane_take_capture(fb_lane *lane, uint8_t *bytes, fb_capture *out);
 
 /* Output waited for room in a socket buffer from then to then. */
 void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns);

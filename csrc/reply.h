@@ -23,6 +23,8 @@ typedef struct fb_reply {
     fb_outcome outcome;
     const char *error_class; /* first word of the first error, "NA" or "UNEXPECTED"; "" if none */
     const char *error_text;  /* first line of that error, cut to fit; "" if none */
+    bool out_of_step; /* the server may reply once more than it was asked: only a new connection
+                       * tells which reply belongs to what */
 } fb_reply;
 
 /* The value of one reply, kept for later: memory of whoever wants it. */

@@ -336,6 +336,17 @@ static int scalar_line(fb_resp_reader *r, const fb_resp_spec *spec, const char *
     return scalar(r, spec, (char)r->type);
 }
 
+/* An error between the replies to RedisAI's commands, none of which is a DAG's array. */
+__attribute__((cold)) static void check_step(fb_resp_reader *r, const fb_resp_spec *spec,
+                                             const char *line, size_t len)
+{
+    static const char word[] = "WRONGTYPE ";
+    const bool is_dag = spec->expects > 0 && spec->expect[0].type == '*';
+    if (spec->redisai && !is_dag && r->depth == 0 && len >= sizeof word - 1 &&
+        memcmp(line, word, sizeof word - 1) == 0)
+        r->out_of_step = true;
+}
+
 /* A line is whole. line holds its first bytes: all of them, except of long text that was cut. */
 static int end_line(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c, const char *line,
                     size_t len)
@@ -348,6 +359,7 @@ static int end_line(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c, cons
     case '-':
         begin_element(r, spec, '-', NO_LENGTH);
         found_error(r, line, len);
+        check_step(r, spec, line, len);
         return end_element(r, spec);
     case ':':
         return scalar_line(r, spec, line, len, parse_integer(line, len, &ignored));
@@ -533,6 +545,7 @@ static inline void begin_inference(fb_resp_reader *r)
     r->replies_seen = 0;
     r->elements_seen = 0;
     r->finding = FOUND_NOTHING;
+    r->out_of_step = false;
     r->error_class[0] = '\0';
     r->error_text[0] = '\0';
 }
@@ -548,6 +561,7 @@ static inline void end_inference(fb_resp_reader *r, const fb_resp_spec *spec, fb
                                                     : FB_OUTCOME_ERROR;
     reply->error_class = r->error_class;
     reply->error_text = r->error_text;
+    reply->out_of_step = r->out_of_step;
 }
 
 static inline int step(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c)

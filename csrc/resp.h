@@ -42,6 +42,9 @@ void fb_resp_init(fb_resp_reader *r);
  * the next call begins the next inference with its own spec. The other fields of reply are set
  * only with done: the first error or "+TIMEDOUT" to arrive decides the outcome (what follows it
  * is its consequence), and only without either does a difference from what was expected count.
+ * out_of_step is set for an error WRONGTYPE of a redisai spec whose replies are not one array:
+ * RedisAI 1.2.7 replies +OK and then that, twice to one command, when the key of an output holds
+ * another type.
  * RESP3 push messages between replies and attributes anywhere are skipped, whatever they hold.
  *
  * FB_E_PROTOCOL leaves a text in r->error_text and in r->offset the place since fb_resp_init: of
@@ -69,6 +72,7 @@ struct fb_resp_reader {
     uint8_t finding;
     bool fresh;      /* the next byte begins an inference */
     bool cr_pending; /* the line's last byte was a carriage return */
+    bool out_of_step;
     char error_class[FB_ERROR_CLASS_MAX];
     char error_text[FB_ERROR_TEXT_MAX];
     char line[FB_RESP_MAX_SHORT]; /* first bytes of a line that came in pieces, or of an error */

@@ -154,7 +154,8 @@ cdef extern from "fastbench.h" nogil:
         uint64_t interval_ns
         uint64_t seed
         int64_t max_errors
-        uint32_t captures
+        uint64_t captures
+        uint32_t capture_room
         uint32_t capture_bytes
 
     ctypedef struct fb_counts:
@@ -254,8 +255,8 @@ cdef extern from "fastbench.h" nogil:
     c_bool fb_engine_step(const fb_engine *engine, uint32_t stream, uint32_t index, fb_hist *out)
     void fb_engine_thread(const fb_engine *engine, uint32_t thread, fb_thread_usage *out)
     void fb_engine_reply_lag(const fb_engine *engine, fb_hist *out)
-    c_bool fb_engine_capture(const fb_engine *engine, uint32_t stream, uint32_t index,
-                             fb_capture *out)
+    c_bool fb_engine_take_capture(fb_engine *engine, uint32_t stream, uint8_t *bytes,
+                                  fb_capture *out)
     void fb_engine_free(fb_engine *engine)
     int fb_pagecache_populate(const void *addr, size_t len, size_t *resident, fb_error *err)
 

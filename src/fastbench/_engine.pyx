@@ -3,6 +3,7 @@
 
 import mmap
 import os
+import sys
 
 import numpy as np
 
@@ -340,6 +341,7 @@ cdef class Engine:
 
     cdef fb_engine *engine
     cdef fb_interval *interval
+    cdef uint8_t *reply  # room for one kept reply
     cdef list mappings
     cdef uint32_t threads_
     cdef bint joined
@@ -371,9 +373,11 @@ cdef class Engine:
         config.seed = plan.seed
         config.max_errors = plan.max_errors
         config.captures = plan.captures
+        config.capture_room = plan.capture_room
         config.capture_bytes = plan.capture_bytes
         self.interval = <fb_interval *>malloc(sizeof(fb_interval))
-        if self.interval == NULL:
+        self.reply = <uint8_t *>malloc(plan.capture_bytes + 1)
+        if self.interval == NULL or self.reply == NULL:
             raise MemoryError
         with nogil:
             rc = fb_engine_new(&config, &self.engine, &err)
@@ -499,22 +503,32 @@ cdef class Engine:
         fb_engine_reply_lag(self.engine, &self.interval.lag)
         return raw_histogram(&self.interval.lag)
 
-    def captures(self, uint32_t stream=0):
-        """Return the kept replies of a stream as :class:`fastbench.measured.Capture`."""
+    def take_captures(self, uint32_t stream=0, Py_ssize_t most=sys.maxsize):
+        """Return up to ``most`` kept replies of a stream as :class:`fastbench.measured.Capture`.
+
+        Each is given once, when its inference has ended; also while the engine runs.
+        """
         self.require_open()
         cdef fb_capture c
-        kept = []
-        while fb_engine_capture(self.engine, stream, len(kept), &c):
-            kept.append(Capture(c.row, (<const char *>c.bytes)[:c.len], c.whole))
-        return kept
+        cdef bint more
+        taken = []
+        while len(taken) < most:
+            with nogil:
+                more = fb_engine_take_capture(self.engine, stream, self.reply, &c)
+            if not more:
+                break
+            taken.append(Capture(c.row, (<const char *>c.bytes)[:c.len], c.whole))
+        return taken
 
     def close(self):
         """Stop and join if that was not done, then free everything."""
         with nogil:
             fb_engine_free(self.engine)
             free(self.interval)
+            free(self.reply)
         self.engine = NULL
         self.interval = NULL
+        self.reply = NULL
         for mapping in self.mappings:
             (<_Mapping>mapping).close()
         self.mappings = []
@@ -530,6 +544,7 @@ cdef class Engine:
         with nogil:
             fb_engine_free(self.engine)
             free(self.interval)
+            free(self.reply)
 
 
 def populate(buffer):

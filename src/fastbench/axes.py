@@ -28,6 +28,7 @@ FIELDS = {
     "batch": "batch",
     "server-batch": "server_batch",
     "server-min-batch": "server_min_batch",
+    "server-min-batch-timeout": "server_min_batch_timeout_ms",
 }
 MAX_CELLS = 10_000
 

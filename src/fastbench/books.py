@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from fastbench.collector import Collector
 from fastbench.measured import RawHistogram, RawInterval, Totals
 from fastbench.plan import ARRIVALS_CLOSED
@@ -99,7 +101,7 @@ class Books:
             "samples_per_s": self._samples(totals, [end[0] for end in ends]),
             "offered_per_s": all_of([s.offered_per_s for s in streams]),
             "target_per_s": all_of([job.target_per_s for job in self._jobs]),
-            "verification": _verified(verifications),
+            "verification": _verified([s.verification for s in streams]),
             "streams": streams if len(streams) > 1 else [],
         }
         return Measured(totals, _length_s(totals), fields, streams)
@@ -128,7 +130,7 @@ class Books:
             samples_per_s=self._samples_of(index, totals, length_s),
             offered_per_s=totals.intended / length_s if is_open and length_s else None,
             target_per_s=job.target_per_s,
-            verification=verification,
+            verification=_with_unchecked(verification, counts),
             **fields,
         )
 
@@ -191,13 +193,23 @@ def all_of(rates: Sequence[float | None]) -> float | None:
     return sum(known) if len(known) == len(rates) else None
 
 
+def _with_unchecked(found: Verification | None, counts: Counts) -> Verification | None:
+    """Add how many successes were to be compared and were not."""
+    if found is None:
+        return None
+    due = counts.ok if found.requested is None else min(found.requested, counts.ok)
+    return msgspec.structs.replace(found, unchecked=max(due - found.checked, 0))
+
+
 def _verified(each: Sequence[Verification | None]) -> Verification | None:
     done = [v for v in each if v is not None]
     if len(done) <= 1:
         return next(iter(done), None)
+    requested = [v.requested for v in done]
     differences = [v.max_abs_difference for v in done if v.max_abs_difference is not None]
     return Verification(
-        requested=sum(v.requested for v in done),
+        requested=None if None in requested else sum(filter(None, requested)),
+        unchecked=sum(v.unchecked for v in done),
         checked=sum(v.checked for v in done),
         mismatches=sum(v.mismatches for v in done),
         max_abs_difference=max(differences, default=None),

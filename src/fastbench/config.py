@@ -6,9 +6,10 @@ import dataclasses
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastbench.errors import UsageError
+from fastbench.forms import DIALECTS, FORMS, check_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +20,11 @@ MAX_PIPELINE = 65536
 MAX_BATCH = 65536
 MAX_MODELS = 100_000
 MAX_COUNT = 10**15
+MAX_SERVER_TIMEOUT_MS = 86_400_000
 MAX_SEED = 2**32 - 1
 MAX_IN_FLIGHT = 4_194_304  # connections x pipeline: each in-flight inference holds memory
 
 WORKLOADS = ("vision", "fraud", "command")
-FORMS = ("pipeline", "dag", "execute")
-DIALECTS = ("modern", "legacy")
 BACKENDS = ("TF", "TFLITE", "TORCH", "ONNX")
 
 
@@ -174,9 +174,14 @@ class RunConfig:
     them itself.
     ``server_batch``: the server itself gathers up to that many samples of several inferences into
     one run of the model (RedisAI's BATCHSIZE); ``server_min_batch``: and waits until it has that
-    many (MINBATCHSIZE); 0 = not.
+    many (MINBATCHSIZE), at most ``server_min_batch_timeout_ms`` (MINBATCHTIMEOUT); 0 = not.
+    ``form``, ``dialect``: how an inference is sent, see :mod:`fastbench.forms`; ``persist``: its
+    DAG also writes the answer to a key (PERSIST). ``server_timeout_ms``: the server gives up an
+    inference that did not begin within that time (TIMEOUT), counted as a time-out; 0 = never.
+    ``script``: TorchScript file with functions around the model, for the form ``script``.
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
-    ``verify``: how many sampled replies per repetition to compare with onnxruntime.
+    ``verify``: how many sampled replies per repetition to compare with onnxruntime; ``all`` = each,
+    as far as this machine keeps up.
     ``max_errors``: end the run after that many failed inferences; None = never.
     ``calibrate``: measure the client's own ceiling against the null server: ``auto`` once per plan
     and host, ``always`` anew, ``never``. ``null_server``: URL of a null server on the server's
@@ -213,6 +218,8 @@ class RunConfig:
     batch: int = 1
     server_batch: int = 0
     server_min_batch: int = 0
+    server_min_batch_timeout_ms: int = 0
+    server_timeout_ms: int = 0
     duration_s: float | None = None
     requests: int | None = None
     warmup_s: float = 1.0
@@ -222,7 +229,9 @@ class RunConfig:
     pin: bool = True
     form: str = "pipeline"
     dialect: str = "modern"
-    verify: int = 0
+    persist: bool = False
+    script: Path | None = None
+    verify: int | Literal["all"] = 0
     max_errors: int | None = None
     fail_fast: bool = False
     seed: int = 1
@@ -243,9 +252,10 @@ class RunConfig:
             ("models", 1, MAX_MODELS),
             ("server_batch", 0, MAX_BATCH),
             ("server_min_batch", 0, MAX_BATCH),
+            ("server_min_batch_timeout_ms", 0, MAX_SERVER_TIMEOUT_MS),
+            ("server_timeout_ms", 0, MAX_SERVER_TIMEOUT_MS),
             ("requests", 1, MAX_COUNT),
             ("repetitions", 1, 1000),
-            ("verify", 0, 100_000),
             ("seed", 0, MAX_SEED),
             ("max_errors", 0, MAX_COUNT),
             ("duration_s", 1e-3, 30 * 86400.0),
@@ -255,6 +265,8 @@ class RunConfig:
             ("max_outstanding", 1, 2**24),
         ):
             _check_range(name, getattr(self, name), low, high)
+        if self.verify != "all":
+            _check_range("verify", self.verify, 0, 100_000)
         _check_choice("workload", self.workload, WORKLOADS)
         _check_choice("form", self.form, FORMS)
         _check_choice("dialect", self.dialect, DIALECTS)
@@ -303,6 +315,15 @@ class RunConfig:
                 f"{self.server_batch}: the server cannot wait for more than it takes"
             )
             raise UsageError(msg)
+        if self.server_min_batch_timeout_ms and not self.server_min_batch:
+            msg = "--server-min-batch-timeout without --server-min-batch: nothing is waited for"
+            raise UsageError(msg)
+        check_form(
+            self.form,
+            persist=self.persist,
+            script=self.script is not None,
+            verify=bool(self.verify),
+        )
         if self.server_batch and self.workload == "command":
             msg = "--server-batch: fastbench command loads no model, so it cannot set it"
             raise UsageError(msg)
@@ -361,7 +382,7 @@ def check_tls(tls: TlsConfig | None, target: str) -> None:
 
 def option(name: str) -> str:
     """Return the command-line option of a field: ``duration_s`` → ``--duration``."""
-    return "--" + name.removesuffix("_per_s").removesuffix("_s").replace("_", "-")
+    return "--" + re.sub("(_per)?_m?s$", "", name).replace("_", "-")
 
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:

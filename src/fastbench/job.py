@@ -25,9 +25,10 @@ class Job:
     ``name``: of the stream, where there are several. ``batch``: samples in one inference.
     ``target_per_s``: the mean rate that is asked for; None = closed loop.
     ``server_pid``: where it runs on this machine. ``metrics``: makes what asks the server about
-    itself during one repetition, where it can be asked. ``verify``: compares kept replies with an
-    oracle. ``problem``: asked when all is over; says in one line why the result cannot be
-    trusted, e.g. that the dataset changed meanwhile, or nothing.
+    itself during one repetition, where it can be asked. ``verify``: compares some kept replies
+    with an oracle; called from a thread of its own, a few at a time, while the engine runs.
+    ``problem``: asked when all is over; says in one line why the result cannot be trusted, e.g.
+    that the dataset changed meanwhile, or nothing.
     """
 
     stream: Stream

@@ -7,7 +7,7 @@ import resource
 from typing import TYPE_CHECKING
 
 from fastbench.errors import UsageError
-from fastbench.plan import Plan
+from fastbench.plan import ALL_CAPTURES, Plan
 from fastbench.schedules import make_schedule, scheduled_ns
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ INTERVALS = 25  # of the time series, at least: fewer show neither warm-up nor d
 SHORTEST_INTERVAL_NS = 100_000_000
 USUAL_INTERVAL_NS = 1_000_000_000
 MOST_INTERVALS = 1800  # some 5 KB each, in memory and in result.json
+WAITING_REPLIES_BYTES = 64 * 1024 * 1024  # kept to be compared, all threads and streams together
+MAX_WAITING = 65_535  # of a thread: their number has 16 bits
 SPARE_FILES = 64  # descriptors that are open besides the connections
 _NS_PER_S = 1e9
 
@@ -34,7 +36,8 @@ def make_plan(
     Raises :class:`UsageError` where the profiles of streams end at different times.
     """
     schedules = [make_schedule(own) for own, _ in streams]
-    verify = max(own.verify for own, _ in streams)
+    verify = max(ALL_CAPTURES if own.verify == "all" else own.verify for own, _ in streams)
+    reply_bytes = max(_reply_bytes(s) for own, s in streams if own.verify) if verify else 0
     limit = 0 if config.fail_fast else config.max_errors
     duration_ns = _duration_ns(config, [own for own, _ in streams], schedules)
     return Plan(
@@ -53,7 +56,8 @@ def make_plan(
         seed=config.seed,
         max_errors=-1 if limit is None else limit,
         captures=verify,
-        capture_bytes=max(_reply_bytes(s) for own, s in streams if own.verify) if verify else 0,
+        capture_room=_reply_room(reply_bytes, config.threads * len(streams)) if verify else 0,
+        capture_bytes=reply_bytes,
     )
 
 
@@ -108,6 +112,11 @@ def _duration_ns(
             )
             raise UsageError(msg)
     return fixed or round((config.duration_s or DEFAULT_DURATION_S) * _NS_PER_S)
+
+
+def _reply_room(reply_bytes: int, shares: int) -> int:
+    """Return how many replies each thread may keep of a stream, until they are compared."""
+    return min(max(WAITING_REPLIES_BYTES // (shares * max(reply_bytes, 1)), 1), MAX_WAITING)
 
 
 def _reply_bytes(stream: Stream) -> int:

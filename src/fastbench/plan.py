@@ -34,6 +34,9 @@ TLS_1_3 = 3
 
 ANY_LENGTH = -1
 
+#: ``Plan.captures``: every reply of measure.
+ALL_CAPTURES = 2**64 - 1
+
 #: Hash slots of a Redis cluster.
 SLOTS = 16384
 
@@ -279,5 +282,6 @@ class Plan:
     interval_ns: int = 1_000_000_000
     seed: int = 1
     max_errors: int = -1  # -1 = never stop for errors
-    captures: int = 0  # replies to keep for verification
+    captures: int = 0  # replies to keep for verification, of each stream; or ALL_CAPTURES
+    capture_room: int = 0  # of them that may wait to be taken, per thread; 0 = up to 65,535
     capture_bytes: int = 0  # room for each

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastbench._engine import Engine
 from fastbench.books import Books, all_of
+from fastbench.checker import Checkers
 from fastbench.errors import FastbenchError
 from fastbench.journal import Begin
 from fastbench.password import hidden
@@ -79,13 +80,13 @@ def run_repetition(
     books = Books(plan, jobs, journal)
     if journal:
         journal.begin(_begin(plan, index, started_at, jobs))
-    with Engine(plan) as engine:
+    with Engine(plan) as engine, Checkers(jobs) as checkers:
         monitor = make_monitor(lambda: [t.tid for t in engine.threads()])
         with monitor:
-            outcome = _drive(engine, plan, books, display, monitor)
+            outcome = _drive(engine, plan, books, checkers, _Watch(plan, display, monitor))
         if outcome.status != "complete" and not _measured_anything(engine, plan):
             raise outcome.error or KeyboardInterrupt
-        measured = books.finish(engine, _verifications(engine, outcome, jobs))
+        measured = books.finish(engine, _verifications(engine, outcome, checkers, jobs))
         usage = monitor.stop()
         repetition = Repetition(
             index=index,
@@ -133,25 +134,22 @@ def _measured_anything(engine: Engine, plan: Plan) -> bool:
 
 
 def _verifications(
-    engine: Engine, outcome: Outcome, jobs: Sequence[Job]
+    engine: Engine, outcome: Outcome, checkers: Checkers, jobs: Sequence[Job]
 ) -> list[Verification | None]:
-    """Compare the kept replies; whoever interrupted the run does not want to wait for that."""
+    """Compare what is left; whoever interrupted the run does not want to wait for that."""
     if outcome.status == "interrupted":
         return [None] * len(jobs)
-    return [
-        job.verify(engine.captures(stream)) if job.verify else None
-        for stream, job in enumerate(jobs)
-    ]
+    return checkers.finish(engine)
 
 
-def _drive(engine: Engine, plan: Plan, books: Books, display: Display, monitor: Monitor) -> Outcome:
+def _drive(engine: Engine, plan: Plan, books: Books, checkers: Checkers, watch: _Watch) -> Outcome:
     """Start, watch until the end, join."""
-    watch = _Watch(plan, display, monitor)
     with _interrupts_stop(engine) as interrupts:
         try:
             engine.start()
             while not engine.wait(min(POLL_S, plan.interval_ns / _NS_PER_S / 2)):
                 books.take(engine)
+                checkers.feed(engine)
                 watch.show(engine.snapshot(), books)
         except KeyboardInterrupt as error:
             engine.stop()

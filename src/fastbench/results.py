@@ -216,14 +216,15 @@ class ClientUsage(_Data, frozen=True, kw_only=True):
 
 
 class Verification(_Data, frozen=True, kw_only=True):
-    """Sampled replies compared with an in-process onnxruntime run of the same inputs."""
+    """Replies compared with an in-process onnxruntime run of the same inputs."""
 
-    requested: int
+    requested: int | None
     checked: int
     mismatches: int
     max_abs_difference: float | None
     tolerance: float
     mismatched_rows: list[int] = []
+    unchecked: int = 0
 
 
 class GpuUsage(_Data, frozen=True, kw_only=True):

@@ -21,18 +21,8 @@ MAX_STREAMS = 64
 #: Fields of :class:`RunConfig` that a stream may set for itself; all others belong to the run.
 OWN_FIELDS = (
     *("target", "workload", "dataset", "model", "backend", "inputs", "outputs", "device"),
-    *(
-        "models",
-        "reference",
-        "batch",
-        "form",
-        "dialect",
-        "verify",
-        "command",
-        "tls",
-        "connections",
-        "pipeline",
-    ),
+    *("models", "reference", "batch", "form", "dialect", "persist", "script"),
+    *("server_timeout_ms", "verify", "command", "tls", "connections", "pipeline"),
     *("rate_per_s", "profile", "arrivals_file", "arrivals", "max_outstanding"),
 )
 SCHEDULES = ("rate_per_s", "profile", "arrivals_file")

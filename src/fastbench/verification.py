@@ -11,7 +11,7 @@ from fastbench.errors import ModelError
 from fastbench.results import Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,6 +26,9 @@ TOLERANCE = 1e-3
 
 #: Wrong rows named in the result, at most.
 NAMED_MISMATCHES = 20
+
+#: Expected answers that are kept for the next reply to the same row.
+KEPT_ANSWERS_BYTES = 64 * 1024 * 1024
 
 
 def make_oracle(model: Model) -> Oracle | None:
@@ -75,25 +78,63 @@ def check_answer(model: Model, expected: NDArray[Any] | None, answer: NDArray[An
     return found
 
 
+class Expected:
+    """The oracle's answer to each inference, computed once and kept while there is room.
+
+    ``inputs``: rows for each input of the model; an inference takes ``batch`` of each.
+    """
+
+    def __init__(self, oracle: Oracle, inputs: Sequence[Rows], batch: int) -> None:
+        self._oracle = oracle
+        self._inputs = [rows.array() for rows in inputs]
+        self._batch = batch
+        self._kept: dict[int, NDArray[Any]] = {}
+        self._bytes = 0
+
+    def __call__(self, row: int) -> NDArray[Any]:
+        """Return the first output for the inference that begins with ``row``."""
+        if row in self._kept:
+            return self._kept[row]
+        sent = [np.asarray(array[row : row + self._batch]) for array in self._inputs]
+        answer: NDArray[Any] = self._oracle.run(sent)[0]
+        if self._bytes + answer.nbytes <= KEPT_ANSWERS_BYTES:
+            self._kept[row] = answer
+            self._bytes += answer.nbytes
+        return answer
+
+
 def verify(
-    captures: Sequence[Capture], requested: int, inputs: Sequence[Rows], batch: int, oracle: Oracle
+    captures: Sequence[Capture], requested: int | str, expected: Callable[[int], NDArray[Any]]
 ) -> Verification:
-    """Compare kept replies with the oracle's answers to the same rows of each input."""
+    """Compare kept replies with what is expected of the inference that begins with a row.
+
+    ``requested``: how many were asked for, or ``all``.
+    """
     whole = [c for c in captures if c.whole]
-    arrays = [rows.array() for rows in inputs]
-    expected = {
-        row: oracle.run([np.asarray(array[row : row + batch]) for array in arrays])[0]
-        for row in {c.row for c in whole}
-    }
-    differences = [(c.row, difference(expected[c.row], _output(c))) for c in whole]
+    differences = [(c.row, difference(expected(c.row), _output(c))) for c in whole]
     wrong = [row for row, d in differences if not d <= TOLERANCE]
     return Verification(
-        requested=requested,
+        requested=None if requested == "all" else int(requested),
         checked=len(whole),
         mismatches=len(wrong),
         max_abs_difference=max((d for _, d in differences), default=None),
         tolerance=TOLERANCE,
         mismatched_rows=sorted(set(wrong))[:NAMED_MISMATCHES],
+    )
+
+
+def merge(earlier: Verification, later: Verification) -> Verification:
+    """Return two parts of the verification of one repetition as one."""
+    parts = (earlier, later)
+    differences = [p.max_abs_difference for p in parts if p.max_abs_difference is not None]
+    rows = set(earlier.mismatched_rows) | set(later.mismatched_rows)
+    return Verification(
+        requested=earlier.requested,
+        checked=sum(p.checked for p in parts),
+        mismatches=sum(p.mismatches for p in parts),
+        max_abs_difference=max(differences, default=None),
+        tolerance=earlier.tolerance,
+        mismatched_rows=sorted(rows)[:NAMED_MISMATCHES],
     )
 
 

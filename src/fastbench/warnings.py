@@ -51,9 +51,17 @@ def _wrong_answers(result: Result) -> Iterator[Warning]:
     if wrong:
         yield Warning(
             code="wrong-answers",
-            message=f"{wrong} of {sum(v.checked for v in checks)} sampled replies differ from "
+            message=f"{wrong} of {sum(v.checked for v in checks)} replies differ from "
             "an in-process onnxruntime run of the same inputs",
             advice="find out what the server computes before measuring how fast",
+        )
+    unchecked = sum(v.unchecked for v in checks)
+    if unchecked:
+        yield Warning(
+            code="unchecked-answers",
+            message=f"{unchecked} successful replies that --verify asked for were not compared: "
+            "they came faster than onnxruntime computes them here, and only 64 MiB may wait",
+            advice="lower the load, or let --verify sample fewer replies",
         )
 
 

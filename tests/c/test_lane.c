@@ -6,8 +6,8 @@
 #define BEGIN UINT64_C(1000000000)
 #define MS FB_NS_PER_MS
 
-static const fb_reply ok_reply = {true, FB_OUTCOME_OK, "", ""};
-static const fb_reply timed_out_reply = {true, FB_OUTCOME_TIMEDOUT, "", ""};
+static const fb_reply ok_reply = {true, FB_OUTCOME_OK, "", "", false};
+static const fb_reply timed_out_reply = {true, FB_OUTCOME_TIMEDOUT, "", "", false};
 
 typedef struct rig {
     load load;
@@ -180,7 +180,7 @@ static void test_outcomes(void)
     slot = sent(&r);
     fb_lane_replied(&r.lane, &slot, &timed_out_reply, BEGIN + 5 * MS);
     slot = sent(&r);
-    fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, "ERR", "ERR no"},
+    fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, "ERR", "ERR no", false},
                     BEGIN + 6 * MS);
     slot = sent(&r);
     fb_lane_lost(&r.lane, &slot, BEGIN + 7 * MS);
@@ -293,7 +293,8 @@ static void test_error_classes(void)
         char name[FB_ERROR_CLASS_MAX];
         (void)snprintf(name, sizeof name, "C%d", i % 100);
         const fb_slot slot = sent(&r);
-        fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, name, "text"}, BEGIN);
+        fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, name, "text", false},
+                        BEGIN);
     }
     for (int i = 0; i < FB_LANE_ERROR_CLASSES; i++) {
         sum += r.lane.classes[i].count;
@@ -439,6 +440,44 @@ static void test_captures_by_number(void)
     CHECK_EQ(1, count_captures(1, 1));
 }
 
+/* All are kept while there is room; what was taken makes room again, and what ended badly is no
+ * answer. */
+static void test_captures_of_all(void)
+{
+    rig r;
+    fb_slot slots[4];
+    fb_capture taken;
+    uint8_t bytes[4];
+    rig_init(&r);
+    r.load.config.requests = 100;
+    r.load.config.captures = FB_CAPTURE_ALL;
+    r.load.config.capture_room = 3;
+    r.load.config.capture_bytes = 4;
+    REQUIRE(rig_begin(&r, 0, 1));
+    for (int i = 0; i < 4; i++) {
+        REQUIRE(fb_lane_admit(&r.lane, BEGIN, &slots[i]));
+        CHECK_EQ(i < 3, (slots[i].flags & FB_SLOT_CAPTURE) != 0);
+        fb_lane_sent(&r.lane, &slots[i]);
+    }
+    CHECK(!fb_lane_take_capture(&r.lane, bytes, &taken)); /* none has ended */
+    fb_lane_capture(&r.lane, &slots[1], (const uint8_t *)"abcd", 4, true);
+    fb_lane_replied(&r.lane, &slots[1], &ok_reply, BEGIN);
+    fb_lane_lost(&r.lane, &slots[2], BEGIN);
+    REQUIRE(fb_lane_take_capture(&r.lane, bytes, &taken));
+    CHECK(taken.whole);
+    CHECK_EQ(0, memcmp("abcd", taken.bytes, 4));
+    REQUIRE(fb_lane_take_capture(&r.lane, bytes, &taken));
+    CHECK(!taken.whole);
+    CHECK(!fb_lane_take_capture(&r.lane, bytes, &taken));
+    REQUIRE(fb_lane_admit(&r.lane, BEGIN, &slots[1]));
+    REQUIRE(fb_lane_admit(&r.lane, BEGIN, &slots[2]));
+    CHECK_EQ(1, slots[1].capture);
+    CHECK_EQ(2, slots[2].capture);
+    REQUIRE(fb_lane_admit(&r.lane, BEGIN, &slots[3]));
+    CHECK(!(slots[3].flags & FB_SLOT_CAPTURE)); /* the first one still waits for its reply */
+    rig_close(&r);
+}
+
 /* By duration, they are spread over time. */
 static void test_captures_by_time(void)
 {
@@ -513,6 +552,7 @@ int main(void)
     RUN(test_pattern);
     RUN(test_captures_by_number);
     RUN(test_captures_by_time);
+    RUN(test_captures_of_all);
     RUN(test_capture_bytes);
     RUN(test_late_thread_has_more_to_intend);
     RUN(test_streams_are_apart);

@@ -325,6 +325,35 @@ static void test_wrong_number_of_elements(void)
     CHECK(strstr(trace.text, "UNEXPECTED element 3 of the reply: expected only 2, got $4") != NULL);
 }
 
+static bool out_of_step(const fb_resp_spec *spec, const char *text)
+{
+    fb_resp_reader r;
+    fb_reply reply;
+    fb_resp_init(&r);
+    CHECK_EQ(strlen(text), fb_resp_feed(&r, spec, (const uint8_t *)text, strlen(text), &reply));
+    CHECK(reply.done);
+    return reply.out_of_step;
+}
+
+/* WRONGTYPE between RedisAI's replies may come besides the reply that was due; inside a DAG's array
+ * or in its stead it cannot, and elsewhere it is an error like others. */
+static void test_out_of_step(void)
+{
+    static const fb_resp_expect ok = {'+', 0};
+    const fb_resp_spec execute = {.replies = 1, .redisai = true, .expects = 1, .expect = &ok};
+    const fb_resp_spec two = {.replies = 2, .redisai = true, .expects = 1, .expect = &ok};
+    const fb_resp_spec dag = {.replies = 1, .redisai = true, .expects = 4, .expect = DAG_OPS};
+    const fb_resp_spec plain = {.replies = 1, .expects = 1, .expect = &ok};
+    CHECK(out_of_step(&execute, "-WRONGTYPE Operation against a key\r\n"));
+    CHECK(out_of_step(&two, "+OK\r\n-WRONGTYPE Operation against a key\r\n"));
+    CHECK(out_of_step(&two, "-ERR no\r\n-WRONGTYPE Operation against a key\r\n"));
+    CHECK(!out_of_step(&execute, "-ERR model key is empty\r\n"));
+    CHECK(!out_of_step(&execute, "-WRONGTYPES are not it\r\n"));
+    CHECK(!out_of_step(&execute, "*2\r\n+OK\r\n-WRONGTYPE Operation\r\n"));
+    CHECK(!out_of_step(&dag, "-WRONGTYPE Operation against a key\r\n"));
+    CHECK(!out_of_step(&plain, "-WRONGTYPE Operation against a key\r\n"));
+}
+
 /* After a protocol error the reader says so again until it is initialised. */
 static void test_broken_until_init(void)
 {
@@ -353,6 +382,7 @@ int main(void)
     RUN(test_large_body);
     RUN(test_spec_per_inference);
     RUN(test_wrong_number_of_elements);
+    RUN(test_out_of_step);
     RUN(test_broken_until_init);
     return check_result();
 }

@@ -310,7 +310,7 @@ def test_closed_engine_says_so() -> None:
             engine.totals,
             engine.error_classes,
             engine.threads,
-            engine.captures,
+            engine.take_captures,
         ):
             with pytest.raises(ValueError, match="closed"):
                 method()

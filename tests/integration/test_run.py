@@ -35,6 +35,8 @@ EXECUTING = {
     ("pipeline", "legacy"): "ai.modelrun",
     ("dag", "modern"): "ai.dagexecute",
     ("dag", "legacy"): "ai.dagrun",
+    ("dag-ro", "modern"): "ai.dagexecute_ro",
+    ("dag-ro", "legacy"): "ai.dagrun_ro",
     ("execute", "modern"): "ai.modelexecute",
     ("execute", "legacy"): "ai.modelrun",
 }
@@ -339,6 +341,43 @@ def test_corrupted_answers_are_found(
     assert repetition.verification is not None
     assert repetition.verification.checked == repetition.counts.ok == 60
     assert repetition.verification.mismatches > 20
+    assert done.code == 1
+
+
+@pytest.mark.parametrize("end", [{"requests": 500}, {"duration_s": 0.5}])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_all_replies_are_verified(
+    ai_server: EmbeddedServer, sample: Path, tiny_model: Path, threads: int, end: dict[str, Any]
+) -> None:
+    """With ``all`` every success is compared: none is left out, by number as by time."""
+    result = counted(
+        ai_server, sample, tiny_model, verify="all", threads=threads, pipeline=4, **end
+    )
+
+    (repetition,) = result.repetitions
+    found = repetition.verification
+    assert found is not None
+    assert found.requested is None
+    assert found.checked == repetition.counts.ok > 0
+    assert (found.mismatches, found.unchecked) == (0, 0)
+
+
+def test_every_wrong_reply_is_counted(
+    ai_server: EmbeddedServer, sample: Path, tiny_model: Path
+) -> None:
+    """Of 300 replies 250 are wrong: ``all`` finds exactly these, names rows, and exits with 1."""
+    with corrupting(ai_server, sound=52) as target:  # two answers are read before it measures
+        options = ("--dataset", sample, "--model", tiny_model, "--quiet", "--verify", "all")
+        done = fastbench(
+            *("run", target, *options, "--requests", 300, "--repetitions", 1, "--warmup", 0),
+            *("--calibrate", "never", "--format", "json"),
+        )
+
+    (repetition,) = from_json(done.out.encode()).repetitions
+    assert repetition.verification is not None
+    assert repetition.verification.checked == 300
+    assert 245 <= repetition.verification.mismatches <= 255
+    assert set(repetition.verification.mismatched_rows) == set(range(8))
     assert done.code == 1
 
 

@@ -62,6 +62,7 @@ def drive(plan: Plan, *, watch: Callable[[Engine], None] | None = None) -> Ran:
     """Run the plan; ``watch`` is called every few milliseconds. Checks that the books balance."""
     began = time.monotonic()
     error = None
+    captures: list[Capture] = []
     with Engine(plan) as engine:
         engine.start()
         intervals = []
@@ -76,11 +77,12 @@ def drive(plan: Plan, *, watch: Callable[[Engine], None] | None = None) -> Ran:
         except FastbenchError as e:
             error = e
         intervals += engine.take_intervals()
+        captures += engine.take_captures()
         ran = Ran(
             error,
             engine.totals(),
             engine.error_classes(),
-            engine.captures(),
+            captures,
             engine.threads(),
             elapsed_s,
             intervals,

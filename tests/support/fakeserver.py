@@ -141,7 +141,11 @@ class FakeServer:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(_WAIT_S)
 
     async def _listen(self) -> None:
-        self._listener = socket.socket(socket.AF_UNIX if self._unix else socket.AF_INET)
+        # By its protocol asyncio knows where to turn off Nagle's algorithm.
+        family, protocol = (
+            (socket.AF_UNIX, 0) if self._unix else (socket.AF_INET, socket.IPPROTO_TCP)
+        )
+        self._listener = socket.socket(family, socket.SOCK_STREAM, protocol)
         self._listener.setblocking(False)
         self._listener.bind(str(self._unix) if self._unix else ("127.0.0.1", 0))
         self._listener.listen(1024)

@@ -91,7 +91,7 @@ def test_version(main: Main, capsys: pytest.CaptureFixture[str]) -> None:
         (("run", "--duration", 1, "--requests", 1), ("--duration and --requests",)),
         (("run", "--cpus", "0-"), ("--cpus '0-'",)),
         (("run", "--cpus", 0, "--no-pin"), ("--cpus and --no-pin",)),
-        (("run", "--form", "x"), ("--form 'x'", "pipeline, dag, execute")),
+        (("run", "--form", "x"), ("--form 'x'", "pipeline, dag, dag-ro, execute")),
         (("run", "--device", "tpu"), ("--device 'tpu'",)),
         (("run", "foo:"), ("unknown scheme",)),
         (("run", "a", "b"), ("b", "fastbench run --help")),

@@ -55,6 +55,8 @@ def test_captures_have_room_for_a_reply() -> None:
     """Replies are kept only for verification, with room for the bulk string and the frames."""
     assert (planned().captures, planned().capture_bytes) == (0, 0)
     assert planned(verify=5).captures == 5
+    assert planned(verify="all").captures == plan.ALL_CAPTURES
+    assert planned(verify="all").capture_room * planned(verify="all").capture_bytes <= 64 << 20
     assert planned(verify=5).capture_bytes >= 4004 + len("*2\r\n+OK\r\n$4004\r\n\r\n")
 
 

@@ -1,34 +1,148 @@
-"""What one vision inference is on the wire, byte for byte, in every form, dialect and batch."""
+"""What one vision inference is on the wire, byte for byte, in every form, dialect and batch.
+
+The commands are written as RedisAI's documentation writes them; hiredis makes bytes of them.
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import hiredis
 import pytest
 
 from fastbench.plan import FIELD_CONNECTION, Expect, Field, Payload, Text
-from fastbench.servers.redisai_messages import MESSAGES, Inference, set_once_message
+from fastbench.servers.redisai_messages import (
+    MESSAGES,
+    Inference,
+    StoredScript,
+    set_once_message,
+)
 
 if TYPE_CHECKING:
     from fastbench.plan import Message
 
 OK = Expect(b"+")
-#: Not the 602,112 bytes of a real image, so that the expected bytes can be read.
-ROWS = {1: b"<602112>", 3: b"<602112><602112><602112>"}
+ROW = b"<602112>"  # not the bytes of a real image, so that the row is as long as its name
 CONNECTION = 7
 
+TENSORSET = "AI.TENSORSET imageTensor:{c000007} FLOAT 1 224 224 3 BLOB <602112>"
+EXECUTE = "INPUTS 1 imageTensor:{c000007} OUTPUTS 1 classificationTensor:{c000007}"
+RUN = "INPUTS imageTensor:{c000007} OUTPUTS classificationTensor:{c000007}"
+TENSORGET = "AI.TENSORGET classificationTensor:{c000007} BLOB"
+MODERN = f"|> {TENSORSET} |> AI.MODELEXECUTE m {EXECUTE} |> {TENSORGET}"
+LEGACY = f"|> {TENSORSET} |> AI.MODELRUN m {RUN} |> {TENSORGET}"
+BEFORE = "INPUTS 1 imageTensor:{c000007} OUTPUTS 1 processedTensor:{c000007}"
+BETWEEN = "INPUTS 1 processedTensor:{c000007} OUTPUTS 1 classificationTensor:{c000007}"
+AFTER = "INPUTS 1 classificationTensor:{c000007} OUTPUTS 1 answerTensor:{c000007}"
 
-def inference(dialect: str, batch: int) -> Inference:
+
+def legacy(keys: str) -> str:
+    """Return keys as the deprecated commands take them: without counts."""
+    return keys.replace("INPUTS 1", "INPUTS").replace("OUTPUTS 1", "OUTPUTS")
+
+
+#: Form, dialect, what else was asked for, and the commands that are then sent.
+TABLE: list[tuple[str, str, dict[str, Any], list[str]]] = [
+    ("pipeline", "modern", {}, [TENSORSET, f"AI.MODELEXECUTE m {EXECUTE}", TENSORGET]),
+    (
+        "pipeline",
+        "modern",
+        {"timeout_ms": 50},
+        [TENSORSET, f"AI.MODELEXECUTE m {EXECUTE} TIMEOUT 50", TENSORGET],
+    ),
+    ("pipeline", "legacy", {}, [TENSORSET, f"AI.MODELRUN m {RUN}", TENSORGET]),
+    (
+        "pipeline",
+        "legacy",
+        {"timeout_ms": 50},
+        [TENSORSET, f"AI.MODELRUN m TIMEOUT 50 {RUN}", TENSORGET],
+    ),
+    ("execute", "modern", {}, [f"AI.MODELEXECUTE m {EXECUTE}"]),
+    ("execute", "modern", {"timeout_ms": 50}, [f"AI.MODELEXECUTE m {EXECUTE} TIMEOUT 50"]),
+    ("execute", "legacy", {}, [f"AI.MODELRUN m {RUN}"]),
+    ("execute", "legacy", {"timeout_ms": 50}, [f"AI.MODELRUN m TIMEOUT 50 {RUN}"]),
+    ("dag", "modern", {}, ["AI.DAGEXECUTE ROUTING {c000007} " + MODERN]),
+    (
+        "dag",
+        "modern",
+        {"persist": True},
+        ["AI.DAGEXECUTE PERSIST 1 classificationTensor:{c000007} " + MODERN],
+    ),
+    (
+        "dag",
+        "modern",
+        {"persist": True, "timeout_ms": 50},
+        ["AI.DAGEXECUTE PERSIST 1 classificationTensor:{c000007} TIMEOUT 50 " + MODERN],
+    ),
+    ("dag", "legacy", {}, [f"AI.DAGRUN {LEGACY}"]),
+    (
+        "dag",
+        "legacy",
+        {"persist": True},
+        ["AI.DAGRUN PERSIST 1 classificationTensor:{c000007} " + LEGACY],
+    ),
+    ("dag", "legacy", {"timeout_ms": 50}, [f"AI.DAGRUN TIMEOUT 50 {LEGACY}"]),
+    ("dag-ro", "modern", {}, ["AI.DAGEXECUTE_RO ROUTING {c000007} " + MODERN]),
+    (
+        "dag-ro",
+        "modern",
+        {"timeout_ms": 50},
+        ["AI.DAGEXECUTE_RO ROUTING {c000007} TIMEOUT 50 " + MODERN],
+    ),
+    ("dag-ro", "legacy", {}, [f"AI.DAGRUN_RO {LEGACY}"]),
+    (
+        "script",
+        "modern",
+        {"script": StoredScript(key="s", functions=("pre_process", "post_process"))},
+        [
+            (
+                "AI.DAGEXECUTE ROUTING {c000007} "
+                f"|> {TENSORSET} |> AI.SCRIPTEXECUTE s pre_process {BEFORE} "
+                f"|> AI.MODELEXECUTE m {BETWEEN} |> AI.SCRIPTEXECUTE s post_process {AFTER} "
+                "|> AI.TENSORGET answerTensor:{c000007} BLOB"
+            )
+        ],
+    ),
+    (
+        "script",
+        "modern",
+        {"script": StoredScript(key="s", functions=("post_process",)), "persist": True},
+        [
+            (
+                "AI.DAGEXECUTE PERSIST 1 answerTensor:{c000007} "
+                f"|> {TENSORSET} |> AI.MODELEXECUTE m {EXECUTE} "
+                f"|> AI.SCRIPTEXECUTE s post_process {AFTER} "
+                "|> AI.TENSORGET answerTensor:{c000007} BLOB"
+            )
+        ],
+    ),
+    (
+        "script",
+        "legacy",
+        {"script": StoredScript(key="s", functions=("pre_process",)), "timeout_ms": 50},
+        [
+            (
+                f"AI.DAGRUN TIMEOUT 50 |> {TENSORSET} "
+                f"|> AI.SCRIPTRUN s pre_process {legacy(BEFORE)} "
+                f"|> AI.MODELRUN m {legacy(BETWEEN)} |> {TENSORGET}"
+            )
+        ],
+    ),
+]
+
+
+def inference(dialect: str, batch: int, **others: Any) -> Inference:
     """Return an inference whose rows are 8 bytes long and whose answers are 4004."""
     return Inference(
         model_key="m",
         dtype="FLOAT",
         batch=batch,
         shape=(224, 224, 3),
-        row_bytes=8,
+        row_bytes=len(ROW),
         output_bytes=4004 * batch,
         dialect=dialect,
+        **others,
     )
 
 
@@ -39,7 +153,7 @@ def wire(message: Message) -> bytes:
         if isinstance(part, Text):
             out += part.data
         elif isinstance(part, Payload):
-            out += ROWS[1] * part.rows
+            out += ROW * part.rows
         else:
             assert isinstance(part, Field)
             assert part.kind == FIELD_CONNECTION
@@ -47,89 +161,61 @@ def wire(message: Message) -> bytes:
     return out
 
 
-def tensorset(batch: int) -> bytes:
-    """Return AI.TENSORSET's bulk strings, without the array's head."""
-    return (
-        b"$12\r\nAI.TENSORSET\r\n$21\r\nimageTensor:{c000007}\r\n$5\r\nFLOAT\r\n"
-        b"$1\r\n%d\r\n$3\r\n224\r\n$3\r\n224\r\n$1\r\n3\r\n"
-        b"$4\r\nBLOB\r\n$%d\r\n%s\r\n" % (batch, len(ROWS[batch]), ROWS[batch])
+def packed(commands: list[str], batch: int) -> bytes:
+    """Return the bytes of commands whose tensors have ``batch`` rows."""
+    batched = [c.replace("FLOAT 1 ", f"FLOAT {batch} ") for c in commands]
+    rows = (ROW * batch).decode()
+    return b"".join(
+        hiredis.pack_command(tuple(rows if w == ROW.decode() else w for w in command.split()))
+        for command in batched
     )
 
 
-EXECUTE = {
-    "modern": b"$15\r\nAI.MODELEXECUTE\r\n$1\r\nm\r\n"
-    b"$6\r\nINPUTS\r\n$1\r\n1\r\n$21\r\nimageTensor:{c000007}\r\n"
-    b"$7\r\nOUTPUTS\r\n$1\r\n1\r\n$30\r\nclassificationTensor:{c000007}\r\n",
-    "legacy": b"$11\r\nAI.MODELRUN\r\n$1\r\nm\r\n"
-    b"$6\r\nINPUTS\r\n$21\r\nimageTensor:{c000007}\r\n"
-    b"$7\r\nOUTPUTS\r\n$30\r\nclassificationTensor:{c000007}\r\n",
-}
-EXECUTE_ARGUMENTS = {"modern": 8, "legacy": 6}
-TENSORGET = b"$12\r\nAI.TENSORGET\r\n$30\r\nclassificationTensor:{c000007}\r\n$4\r\nBLOB\r\n"
-DAG_HEAD = {
-    "modern": b"*26\r\n$13\r\nAI.DAGEXECUTE\r\n$7\r\nROUTING\r\n$9\r\n{c000007}\r\n",
-    "legacy": b"*22\r\n$9\r\nAI.DAGRUN\r\n",
-}
-THEN = b"$2\r\n|>\r\n"
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(("form", "dialect", "others", "commands"), TABLE)
+def test_commands(
+    form: str, dialect: str, others: dict[str, Any], commands: list[str], batch: int
+) -> None:
+    """Every form in every dialect is the literal commands, in one write, and nothing else."""
+    message = MESSAGES[form](inference(dialect, batch, **others))
 
-both_dialects = pytest.mark.parametrize("dialect", ["modern", "legacy"])
-batches = pytest.mark.parametrize("batch", [1, 3])
+    assert wire(message) == packed(commands, batch)
+    assert message.replies == len(commands)
 
 
-@both_dialects
-@batches
-def test_pipeline(dialect: str, batch: int) -> None:
-    """Three commands in one write; the third reply is the answer, of the length of the batch."""
-    message = MESSAGES["pipeline"](inference(dialect, batch))
-
-    assert wire(message) == (
-        b"*9\r\n"
-        + tensorset(batch)
-        + b"*%d\r\n" % EXECUTE_ARGUMENTS[dialect]
-        + EXECUTE[dialect]
-        + b"*3\r\n"
-        + TENSORGET
-    )
-    assert message.replies == 3
-    assert message.expect == (OK, OK, Expect(b"$", 4004 * batch))
+def test_every_form_is_in_the_table() -> None:
+    """No form can be sent that the table does not have in both dialects."""
+    assert {(form, dialect) for form, dialect, *_ in TABLE} == {
+        (form, dialect) for form in MESSAGES for dialect in ("modern", "legacy")
+    }
 
 
-@both_dialects
-@batches
-def test_dag(dialect: str, batch: int) -> None:
-    """One command of three operations; one array reply whose third element is the answer."""
-    message = MESSAGES["dag"](inference(dialect, batch))
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("dialect", ["modern", "legacy"])
+def test_replies(dialect: str, batch: int) -> None:
+    """Each reply is known by its type, arrays by their length, the answer by its bytes."""
+    answer = Expect(b"$", 4004 * batch)
+    whole = StoredScript(key="s", functions=("pre_process", "post_process"))
+    expected = {
+        "pipeline": (OK, OK, answer),
+        "execute": (OK,),
+        "dag": (Expect(b"*", 3), OK, OK, answer),
+        "dag-ro": (Expect(b"*", 3), OK, OK, answer),
+        "script": (Expect(b"*", 5), OK, OK, OK, OK, answer),
+    }
 
-    operations = (tensorset(batch), EXECUTE[dialect], TENSORGET)
-    assert wire(message) == DAG_HEAD[dialect] + b"".join(THEN + op for op in operations)
-    assert message.replies == 1
-    assert message.expect == (Expect(b"*", 3), OK, OK, Expect(b"$", 4004 * batch))
+    for form, replies in expected.items():
+        others = {"script": whole} if form == "script" else {}
+        assert MESSAGES[form](inference(dialect, batch, **others)).expect == replies
 
 
-@both_dialects
-@batches
-def test_execute(dialect: str, batch: int) -> None:
-    """Only the execution is measured; the tensor is set when the connection is opened."""
-    once = set_once_message(inference(dialect, batch))
-    message = MESSAGES["execute"](inference(dialect, batch))
+@pytest.mark.parametrize("batch", [1, 3])
+def test_tensor_is_set_once(batch: int) -> None:
+    """The form that only executes sets its tensor when the connection is opened."""
+    once = set_once_message(inference("modern", batch))
 
-    assert wire(once) == b"*9\r\n" + tensorset(batch)
-    assert wire(message) == b"*%d\r\n" % EXECUTE_ARGUMENTS[dialect] + EXECUTE[dialect]
+    assert wire(once) == packed([TENSORSET], batch)
     assert (once.replies, once.expect) == (1, (OK,))
-    assert (message.replies, message.expect) == (1, (OK,))
-
-
-def test_array_heads_count_their_elements() -> None:
-    """The literals above are commands: hiredis' reader finds whole arrays and nothing left."""
-    hiredis = pytest.importorskip("hiredis")
-    for form, commands in (("pipeline", 3), ("dag", 1), ("execute", 1)):
-        for dialect in ("modern", "legacy"):
-            reader = hiredis.Reader()
-            reader.feed(wire(MESSAGES[form](inference(dialect, 3))))
-            found = [reader.gets() for _ in range(commands)]
-
-            assert all(isinstance(command, list) for command in found)
-            assert not reader.has_data()
 
 
 def test_texts_are_joined() -> None:

@@ -18,8 +18,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastbench.datasets.base import Dataset
+    from fastbench.results import Verification
 
 ROWS = 6
+
+
+def judged(
+    captures: list[Capture], requested: int | str, dataset: Dataset, batch: int, oracle: Oracle
+) -> Verification:
+    """Compare replies with the oracle's answers to the rows that they name."""
+    expected = verification.Expected(oracle, [dataset], batch)
+    return verification.verify(captures, requested, expected)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +67,7 @@ def test_right_answers(dataset: Dataset, oracle: Oracle, batch: int, dag: bool) 
     rows = range(0, ROWS, batch)
     captures = [capture(row, answer(dataset, row, batch), dag=dag) for row in rows]
 
-    found = verification.verify(captures, 10, [dataset], batch, oracle)
+    found = judged(captures, 10, dataset, batch, oracle)
 
     assert (found.requested, found.checked, found.mismatches) == (10, len(captures), 0)
     assert found.max_abs_difference is not None
@@ -71,7 +80,7 @@ def test_another_rows_answer(dataset: Dataset, oracle: Oracle) -> None:
     captures = [capture(row, answer(dataset, row, 1)) for row in range(ROWS)]
     captures[4] = capture(4, answer(dataset, 5, 1))
 
-    found = verification.verify(captures, ROWS, [dataset], 1, oracle)
+    found = judged(captures, ROWS, dataset, 1, oracle)
 
     assert found.mismatches == 1
     assert found.mismatched_rows == [4]
@@ -83,7 +92,7 @@ def test_every_reply_counts(dataset: Dataset, oracle: Oracle) -> None:
     wrong = capture(3, answer(dataset, 4, 1))
 
     for captures in ([wrong, right, right], [right, wrong, right], [right, right, wrong]):
-        found = verification.verify(captures, 3, [dataset], 1, oracle)
+        found = judged(captures, 3, dataset, 1, oracle)
 
         assert (found.checked, found.mismatches, found.mismatched_rows) == (3, 1, [3])
 
@@ -101,7 +110,7 @@ def test_every_reply_counts(dataset: Dataset, oracle: Oracle) -> None:
 )
 def test_no_answer_at_all(dataset: Dataset, oracle: Oracle, wrong: NDArray[Any]) -> None:
     """Values that are no numbers and tensors of another size are wrong, never skipped."""
-    found = verification.verify([capture(0, wrong)], 1, [dataset], 1, oracle)
+    found = judged([capture(0, wrong)], 1, dataset, 1, oracle)
 
     assert (found.checked, found.mismatches) == (1, 1)
 
@@ -111,7 +120,7 @@ def test_no_answer_at_all(dataset: Dataset, oracle: Oracle, wrong: NDArray[Any])
 )
 def test_reply_without_a_tensor(dataset: Dataset, oracle: Oracle, data: bytes) -> None:
     """A reply in which no tensor can be found is wrong."""
-    found = verification.verify([Capture(0, data, whole=True)], 1, [dataset], 1, oracle)
+    found = judged([Capture(0, data, whole=True)], 1, dataset, 1, oracle)
 
     assert (found.checked, found.mismatches) == (1, 1)
 
@@ -120,7 +129,7 @@ def test_cut_off_captures_are_not_judged(dataset: Dataset, oracle: Oracle) -> No
     """A reply that was not kept whole is neither right nor wrong, and not counted as checked."""
     cut = capture(0, np.zeros(3), whole=False)
 
-    found = verification.verify([cut], 4, [dataset], 1, oracle)
+    found = judged([cut], 4, dataset, 1, oracle)
 
     assert (found.requested, found.checked, found.mismatches) == (4, 0, 0)
     assert found.max_abs_difference is None
@@ -147,3 +156,51 @@ def test_first_answer(dataset: Dataset, oracle: Oracle) -> None:
     for wrong in (right + 0.5, right[:1], right * np.nan):
         with pytest.raises(ModelError, match=r"mean_rgb_224.*differs"):
             verification.check_first(model, oracle, [batch], wrong)
+
+
+def test_all_are_asked_for(dataset: Dataset, oracle: Oracle) -> None:
+    """``all`` is no number: the finding says so by None."""
+    found = judged([capture(0, answer(dataset, 0, 1))], "all", dataset, 1, oracle)
+
+    assert (found.requested, found.checked) == (None, 1)
+
+
+def test_parts_make_one_finding(dataset: Dataset, oracle: Oracle) -> None:
+    """Findings of parts add up: counts, the worst difference, and the wrong rows, each once."""
+    right = capture(0, answer(dataset, 0, 1))
+    wrong = [capture(row, answer(dataset, row, 1) + row) for row in (5, 2)]
+
+    parts = [
+        judged(c, "all", dataset, 1, oracle) for c in ([], [right, wrong[0]], [wrong[1], wrong[0]])
+    ]
+    found = verification.merge(verification.merge(parts[0], parts[1]), parts[2])
+
+    assert (found.checked, found.mismatches) == (4, 3)
+    assert found.mismatched_rows == [2, 5]
+    assert found.max_abs_difference == pytest.approx(5.0, rel=1e-3)
+
+
+def test_expected_answers_are_computed_once() -> None:
+    """An answer is kept for the next reply to its row while there is room, and right without."""
+    asked = []
+    size = verification.KEPT_ANSWERS_BYTES // 8 // 2
+
+    class Doubling:
+        """Stands for an oracle and keeps what it was asked."""
+
+        def run(self, inputs: list[NDArray[Any]]) -> list[NDArray[Any]]:
+            asked.append(float(inputs[0][0][0]))
+            return [inputs[0] * 2]
+
+    class Counted:
+        """Stands for rows: each holds its number, and two answers of their size fit."""
+
+        def array(self) -> NDArray[Any]:
+            return np.repeat(np.arange(4.0), size).reshape(4, size)
+
+    expected = verification.Expected(Doubling(), [Counted()], 1)  # type: ignore[arg-type,list-item]
+
+    answers = [float(expected(row)[0][0]) for row in (1, 2, 3, 1, 2, 3)]
+
+    assert answers == [2, 4, 6, 2, 4, 6]
+    assert asked == [1, 2, 3, 3]

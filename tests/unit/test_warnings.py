@@ -97,6 +97,19 @@ def mismatch() -> Result:
     return with_repetition(verification=check)
 
 
+def unchecked() -> Result:
+    """Return a run that compared fewer replies than it was to."""
+    check = Verification(
+        requested=None,
+        checked=90,
+        mismatches=0,
+        max_abs_difference=0.0,
+        tolerance=1e-4,
+        unchecked=10,
+    )
+    return with_repetition(verification=check)
+
+
 def synthetic() -> Result:
     """Return a run on made-up images."""
     data = DatasetInfo(path="x", rows=8, shape=[2], dtype="float32", synthetic=True)
@@ -135,6 +148,7 @@ CASES: dict[str, tuple[Callable[[], Result], str]] = {
     "unsteady": (lambda: with_rates(9000.0, 9010.0, 9020.0), "unsteady"),
     "clipped": (clipped, "clipped"),
     "wrong": (mismatch, "wrong-answers"),
+    "unchecked": (unchecked, "unchecked-answers"),
     "insecure": (
         lambda: changed(fair(), config={**fair().config, "tls": {"insecure": True}}),
         "tls-insecure",

@@ -165,6 +165,8 @@ def run_config(given: Given, **others: Any) -> RunConfig:
     take_password(given)
     options = {**_fields(given, RunConfig), "tls": _fields(given, TlsConfig, _TLS)}
     options["cpus"] = parse_cpus(options.get("cpus"))
+    if "verify" in options:
+        options["verify"] = parse_verify(options["verify"])
     path = given.values.get("config")
     if path is None:
         return make_config(options | others)
@@ -213,6 +215,17 @@ def parse_cpus(text: str | None) -> tuple[int, ...] | None:
         msg = f"--cpus {text!r}: names no CPU"
         raise UsageError(msg)
     return tuple(cpus)
+
+
+def parse_verify(text: str) -> int | str:
+    """Return how many replies to compare, or ``all``."""
+    if text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        msg = f"--verify {text!r}: must be a number of replies, or all"
+        raise UsageError(msg) from error
 
 
 def check_numeric_host(host: str) -> None:

@@ -73,9 +73,28 @@ class What(Group):
         str,
         Option(
             help="pipeline: TENSORSET, MODELEXECUTE, TENSORGET in one write; dag: one DAG; "
-            "execute: only MODELEXECUTE.",
+            "dag-ro: the read-only DAG; execute: only MODELEXECUTE; script: a DAG with the "
+            "functions of --script around the model.",
         ),
     ] = "pipeline"
+    script: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="TorchScript with the functions pre_process, post_process or both.",
+        ),
+    ] = None
+    persist: Annotated[
+        bool, Option("--persist", help="The DAG also writes the answer to a key (PERSIST).")
+    ] = False
+    server_timeout_ms: Annotated[
+        int,
+        Option(
+            "--server-timeout",
+            help="Milliseconds after which the server gives up what it has not begun (TIMEOUT); "
+            "counted as time-outs. 0: never.",
+        ),
+    ] = 0
     server_batch: Annotated[
         int,
         Option(
@@ -85,6 +104,13 @@ class What(Group):
     ] = 0
     server_min_batch: Annotated[
         int, Option(help="It waits until it has that many (MINBATCHSIZE). 0: it does not.")
+    ] = 0
+    server_min_batch_timeout_ms: Annotated[
+        int,
+        Option(
+            "--server-min-batch-timeout",
+            help="But at most that many milliseconds (MINBATCHTIMEOUT). 0: without end.",
+        ),
     ] = 0
     dialect: Annotated[
         str,
@@ -97,7 +123,14 @@ class Output(options.Output):
 
     PANEL: ClassVar[str] = options.OUTPUT
 
-    verify: Annotated[int, Option(help="Replies per repetition to compare with onnxruntime.")] = 0
+    verify: Annotated[
+        str,
+        Option(
+            metavar="N|all",
+            help="Replies per repetition to compare with onnxruntime. all: every one, as fast as "
+            "this machine can, beside the run.",
+        ),
+    ] = "0"
 
 
 @gathers(What, options.Load, options.Ends, options.Tls, Login, options.Proof, Output)

@@ -39,7 +39,7 @@ class Varied(Group):
         Option(
             help="NAME=VALUES: connections=1,2,4, pipeline=1..64x2 (doubling) or "
             "rate=100..1000+100; may be repeated, for every combination. NAME: rate, connections, "
-            "threads, pipeline, batch, server-batch, server-min-batch."
+            "threads, pipeline, batch, server-batch, server-min-batch, server-min-batch-timeout."
         ),
     ] = None
     cells: Annotated[

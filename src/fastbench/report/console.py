@@ -16,12 +16,12 @@ from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import TextIO
 
     from rich.console import ConsoleOptions, RenderableType
 
-    from fastbench.results import Counts, Evidence, Repetition, Result, StreamResult
+    from fastbench.results import Counts, Evidence, Repetition, Result, StreamResult, Verification
 
 PLAIN_WIDTH = 100
 ALWAYS_SHOWN = {"threads", "headroom"}  # evidence that speaks also when it is ok
@@ -189,10 +189,16 @@ def _verification(result: Result) -> Iterator[RenderableType]:
         differences = [c.max_abs_difference for c in checks if c.max_abs_difference is not None]
         worst = f", largest difference {max(differences):.1e}" if differences else ""
         yield Text(
-            f"\nverified {sum(c.checked for c in checks):,} sampled replies against onnxruntime: "
-            f"{sum(c.mismatches for c in checks):,} wrong{worst} "
+            f"\nverified {sum(c.checked for c in checks):,} replies against onnxruntime: "
+            f"{sum(c.mismatches for c in checks):,} wrong{_wrong_rows(checks)}{worst} "
             f"(allowed {checks[0].tolerance:.1e})"
         )
+
+
+def _wrong_rows(checks: Sequence[Verification]) -> str:
+    """Return which inputs were answered wrongly, as far as they are known."""
+    rows = sorted({row for check in checks for row in check.mismatched_rows})
+    return f" (dataset rows {', '.join(map(str, rows))})" if rows else ""
 
 
 def _unavailable(result: Result) -> Iterator[RenderableType]:

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastbench.errors import ModelError, ServerError, UsageError
-from fastbench.plan import Stream
+from fastbench.plan import Field, Payload, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.data import file_data
 from fastbench.servers.model_keys import numbered, numbers_of
 from fastbench.servers.redis_server import RedisServer
-from fastbench.servers.redisai_messages import MESSAGES, Inference, set_once_message
+from fastbench.servers.redisai_messages import (
+    MESSAGES,
+    NO_SCRIPT,
+    Inference,
+    StoredScript,
+    set_once_message,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +30,9 @@ if TYPE_CHECKING:
     from fastbench.config import RunConfig, TlsConfig
     from fastbench.datasets.rows import Rows
     from fastbench.models.base import Model, TensorSpec
+    from fastbench.models.script import Script
     from fastbench.servers.redisai_messages import Keys
+    from fastbench.servers.resp import Argument
     from fastbench.targets import Target
 
 
@@ -40,7 +48,7 @@ NUMPY_TYPES = {name: numpy_name for numpy_name, name in DTYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in the server: its key, and the output of its first answer.
+    """A model in the server: its key, its first answer, and the script around it.
 
     With ``--models`` the keys are ``key:0`` and so on, and the difference is the largest.
     """
@@ -48,6 +56,7 @@ class Loaded:
     key: str
     output_bytes: int
     max_abs_difference: float | None
+    script: StoredScript = NO_SCRIPT
 
 
 class RedisAI(RedisServer):
@@ -93,6 +102,7 @@ class RedisAI(RedisServer):
 
         ``tag``: kept beside it, empty = none. ``batch``, ``min_batch``, ``min_batch_timeout_ms``:
         BATCHSIZE, MINBATCHSIZE and MINBATCHTIMEOUT; 0 = not.
+        The names of tensors are given for TF only: RedisAI refuses them for the other backends.
         Raises :class:`ModelError` with the server's words when it refuses.
         """
         key = key or f"fastbench:{model.name}"
@@ -110,6 +120,43 @@ class RedisAI(RedisServer):
             msg = f"{self.target.url} refused model {model.name} on {device}: {e}"
             raise ModelError(msg) from e
         return key
+
+    def store_script(self, script: Script, device: str, dialect: str) -> StoredScript:
+        """Store ``script``; the legacy dialect knows no entry points.
+
+        Raises :class:`ModelError` with the server's words when it refuses.
+        """
+        key = f"fastbench:script:{script.name}"
+        points = ("ENTRY_POINTS", len(script.functions), *script.functions)
+        head: tuple[Any, ...] = ("AI.SCRIPTSET", key, device.upper())
+        if dialect != "legacy":
+            head = ("AI.SCRIPTSTORE", key, device.upper(), *points)
+        try:
+            self.execute(*head, "SOURCE", script.source)
+        except ServerError as e:
+            msg = f"{self.target.url} refused script {script.name} on {device}: {e}"
+            raise ModelError(msg) from e
+        return StoredScript(key=key, functions=script.functions)
+
+    def rehearse(self, inference: Inference, inputs: Sequence[NDArray[Any]]) -> int:
+        """Do the operations of an inference one by one; return the bytes of the answer.
+
+        ``inputs``: the batch that is sent, then what the server would already hold.
+        Raises :class:`ModelError` with the server's words when an operation fails.
+        """
+        reply = b""
+        loaded = [_spelt(key, b"") for key in inference.loaded]
+        for key, array in zip(loaded, inputs[1:], strict=True):
+            self.set_tensor(key, array)
+        for operation in inference.operations():
+            words = [_spelt(argument, inputs[0].tobytes()) for argument in operation]
+            try:
+                reply = self.execute(*words)
+            except ServerError as e:
+                msg = f"{self.target.url}: {words[0]} {words[1]} failed: {e}"
+                raise ModelError(msg) from e
+        self.execute("DEL", *loaded, *(_spelt(key, b"") for key in inference.written_keys))
+        return len(reply)
 
     def infer(self, key: str, *inputs: NDArray[Any], outputs: int = 1) -> NDArray[Any]:
         """Run the model once over the control plane; return the first of its ``outputs``."""
@@ -138,16 +185,7 @@ class RedisAI(RedisServer):
 
         ``rows``: sent in turn. ``keys``: under which names an inference has its tensors.
         """
-        inference = Inference(
-            model_key=loaded.key if config.models == 1 else numbered(loaded.key),
-            dtype=DTYPES[rows.dtype],
-            batch=config.batch,
-            shape=rows.row_shape,
-            row_bytes=rows.row_bytes,
-            output_bytes=loaded.output_bytes,
-            dialect=config.dialect,
-            keys=keys,
-        )
+        inference = make_inference(config, rows, loaded, keys)
         set_once = (set_once_message(inference),) if config.form == "execute" else ()
         return Stream(
             addresses=(self.address,),
@@ -171,6 +209,32 @@ class RedisAI(RedisServer):
                     "load redisai.so into it, or choose another target"
                 )
                 raise ServerError(msg) from e
+
+
+def make_inference(config: RunConfig, rows: Rows, loaded: Loaded, keys: Keys) -> Inference:
+    """Return what one inference of a run is."""
+    return Inference(
+        model_key=loaded.key if config.models == 1 else numbered(loaded.key),
+        dtype=DTYPES[rows.dtype],
+        batch=config.batch,
+        shape=rows.row_shape,
+        row_bytes=rows.row_bytes,
+        output_bytes=loaded.output_bytes,
+        dialect=config.dialect,
+        keys=keys,
+        timeout_ms=config.server_timeout_ms,
+        persist=config.persist,
+        script=loaded.script,
+    )
+
+
+def _spelt(argument: Argument, batch: bytes) -> Any:
+    """Return an argument as the control plane sends it: numbers in keys are the word check."""
+    if isinstance(argument, Payload):
+        return batch
+    if isinstance(argument, tuple):
+        return "".join("check" if isinstance(p, Field) else p for p in argument)
+    return argument
 
 
 def check_fit(model: Model, inputs: Sequence[Rows], batch: int, folder: Path) -> None:

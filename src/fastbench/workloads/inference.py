@@ -15,10 +15,11 @@ from fastbench._engine import populate
 from fastbench.errors import UsageError
 from fastbench.job import Job
 from fastbench.models.loading import load_model
+from fastbench.models.script import read_script
 from fastbench.results import DatasetInfo
 from fastbench.servers.connect import check_connections, connect, describe_all
 from fastbench.servers.model_keys import keys_of
-from fastbench.servers.redisai import Loaded, RedisAI, check_fit
+from fastbench.servers.redisai import Loaded, RedisAI, check_fit, make_inference
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
@@ -126,7 +127,9 @@ def _load_and_check(
         answer = _load(server, config, model, key, inputs)
         output_bytes = answer.nbytes
         found.append(verification.check_answer(model, expected, answer))
-    return Loaded(base, output_bytes, max((f for f in found if f is not None), default=None))
+    worst = max((f for f in found if f is not None), default=None)
+    loaded = Loaded(base, output_bytes, worst)
+    return _with_script(server, config, material, inputs, loaded)
 
 
 def _load(
@@ -142,6 +145,7 @@ def _load(
             key=key,
             batch=config.server_batch,
             min_batch=config.server_min_batch,
+            min_batch_timeout_ms=config.server_min_batch_timeout_ms,
         )
     return answer
 
@@ -152,6 +156,24 @@ def _with_keys(loaded: Loaded, models: int) -> dict[str, str]:
         return {}
     first, *_, last = keys_of(loaded.key, models)
     return {"models": f"{models} keys, {first} to {last}, in turn"}
+
+
+def _with_script(
+    server: RedisAI,
+    config: RunConfig,
+    material: Material,
+    inputs: list[NDArray[Any]],
+    loaded: Loaded,
+) -> Loaded:
+    """Store the script around the model and run both once; the answer is the script's then."""
+    if config.script is None:
+        return loaded
+    script = server.store_script(read_script(config.script), config.device, config.dialect)
+    loaded = dataclasses.replace(loaded, script=script)
+    inference = make_inference(config, material.inputs[0], loaded, material.keys)
+    first, *_ = keys_of(loaded.key, config.models)
+    inference = dataclasses.replace(inference, model_key=first)
+    return dataclasses.replace(loaded, output_bytes=server.rehearse(inference, inputs))
 
 
 def describe(about: About, rows: Rows) -> DatasetInfo:
@@ -174,9 +196,6 @@ def _oracle(config: RunConfig, model: Model) -> Oracle | None:
     if config.verify and oracle is None:
         msg = f"--verify: only ONNX models can be verified, {model.name} is {model.backend}"
         raise UsageError(msg)
-    if config.verify and config.form == "execute":
-        msg = "--verify: --form execute reads no answer back; use --form pipeline or dag"
-        raise UsageError(msg)
     return oracle
 
 
@@ -185,9 +204,8 @@ def _verifier(
 ) -> Callable[[list[Capture]], Verification] | None:
     if not config.verify or oracle is None:
         return None
-    return lambda captures: verification.verify(
-        captures, config.verify, material.inputs, config.batch, oracle
-    )
+    expected = verification.Expected(oracle, material.inputs, config.batch)
+    return lambda captures: verification.verify(captures, config.verify, expected)
 
 
 def _identity(material: Material) -> list[tuple[int, int, int]]:
