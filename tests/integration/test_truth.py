@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from fastbench.results import Repetition
 
 #: Of 2,000 requests: where p50, p99 and p99.9 lie each has its own delay.
-DELAYS_MS = (20.0, 100.0, 200.0)
+DELAYS_MS = (50.0, 200.0, 400.0)
 N = 2000
 ATTEMPTS = 6
 
 
 def stepped(request: Request) -> Reply:
-    """Delay 98 % by 20 ms, 1.8 % by 100 ms and 0.2 % by 200 ms."""
+    """Delay 98 % by 50 ms, 1.8 % by 200 ms and 0.2 % by 400 ms."""
     place = request.total % 500
     rank = 2 if place == 137 else 1 if place % 50 == 7 and place != 7 else 0
     return Reply(after_s=DELAYS_MS[rank] / 1e3)
