@@ -244,6 +244,41 @@ static int break_with(fb_conn *c, fb_io *io, int code, const char *text)
     return break_off(c, io);
 }
 
+/* What had timed out is not sent again: its outcome stands already. */
+static void send_again(fb_conn *c)
+{
+    for (; c->used > c->unsent && (slot_at(c, 0)->flags & FB_SLOT_TIMEDOUT); c->used--) {
+        c->head = ring_index(c, 1);
+    }
+    for (uint32_t i = 0; i < c->used - c->unsent; i++) {
+        slot_at(c, i)->flags |= FB_SLOT_SENT;
+        if (slot_at(c, i)->flags & FB_SLOT_CAPTURE) {
+            fb_lane_capture_again(c->lane, slot_at(c, i));
+        }
+    }
+    c->unsent = c->used;
+}
+
+/* The peer closes after this reply, as it may: what it has not read goes out again, over a new
+ * connection, and nothing is lost. (But in a chain, whose steps may not be taken twice.) */
+static void turn(fb_conn *c, uint64_t now_ns)
+{
+    leave_ready(c, now_ns);
+    unblock(c, now_ns);
+    drop_socket(c);
+    c->connect_by_ns = 0;
+    c->deadline_ns = 0; /* at once */
+    if (fb_route_is_on(&c->route)) {
+        lose_sent(c, now_ns);
+        return_unsent(c);
+    } else {
+        send_again(c);
+    }
+    if (closed_loop(c)) {
+        fill_slots(c, now_ns);
+    }
+}
+
 /* ---- sending -------------------------------------------------------------------------------- */
 
 static void stamp_sent(fb_conn *c, uint64_t sent_ns)
@@ -255,7 +290,7 @@ static void stamp_sent(fb_conn *c, uint64_t sent_ns)
         }
         if (fb_route_is_on(&c->route)) {
             fb_route_sent(&c->route, slot, ring_index(c, c->used - c->unsent), sent_ns);
-        } else {
+        } else if (FB_LIKELY(!(slot->flags & FB_SLOT_SENT))) {
             slot->sent_ns = sent_ns;
             fb_lane_sent(c->lane, slot);
         }
@@ -461,6 +496,9 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
     if (FB_UNLIKELY(reply->out_of_step)) {
         return break_with(c, io, FB_E_PROTOCOL, "RedisAI may have replied twice to one command");
     }
+    if (FB_UNLIKELY(reply->last)) {
+        turn(c, io->now_ns);
+    }
     return FB_OK;
 }
 
@@ -546,6 +584,22 @@ static long take_bytes(fb_conn *c, fb_io *io)
                : fb_error_set(&io->err, FB_E_CLOSED, errno, "connection lost: %s", strerror(errno));
 }
 
+/* The peer has closed: that may be how its last reply ends. */
+static int ended(fb_conn *c, fb_io *io)
+{
+    const fb_protocol *protocol = c->lane->stream->protocol;
+    fb_reply reply;
+    const bool clean = io->err.code == FB_E_CLOSED && io->err.sys_errno == 0;
+    if (c->state == FB_CONN_READY && clean && protocol->end &&
+        protocol->end(c->protocol_state, &reply)) {
+        if (capturing(c)) {
+            fb_lane_capture_end(c->lane, slot_at(c, 0));
+        }
+        return replied(c, io, &reply);
+    }
+    return break_off(c, io);
+}
+
 /* Reads until the socket is drained: a short read says so, unless the peer has also closed or TLS
  * holds more. */
 static int receive(fb_conn *c, fb_io *io, bool closing)
@@ -557,7 +611,7 @@ static int receive(fb_conn *c, fb_io *io, bool closing)
         }
         io->now_ns = fb_now_ns();
         if (n < 0) {
-            return break_off(c, io);
+            return ended(c, io);
         }
         c->received_ns = io->now_ns;
         c->lane->bytes_received += (uint64_t)n;
@@ -593,6 +647,9 @@ int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)
     /* TLS may hold bytes that it read with others, or wait for room to answer what it read. */
     if (c->tls || (events & (EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP))) {
         rc = receive(c, io, events & (EPOLLRDHUP | EPOLLERR | EPOLLHUP));
+    }
+    if (rc == FB_OK && c->state == FB_CONN_WAITING && c->deadline_ns == 0) {
+        return fb_conn_open(c, io);
     }
     if (rc != FB_OK || c->fd < 0) {
         return rc;

@@ -6,7 +6,9 @@
  * It holds up to `pipeline` inferences in flight in order of sending, sends what is queued, reads
  * replies and tells the lane how each inference ended. A connection that breaks loses what it had
  * sent, keeps what it had not, and opens again after a pause; before load has begun a break is
- * fatal. Worker only. Functions return 0, or a negative code that ends the run, with io->err. */
+ * fatal. A peer may also say that it closes after a reply (HTTP): then the connection opens again
+ * at once, and what the peer had not read is sent again. Worker only. Functions return 0, or a
+ * negative code that ends the run, with io->err. */
 #ifndef FB_CONN_H
 #define FB_CONN_H
 

@@ -19,7 +19,7 @@
 
 #include <stdbool.h>
 
-enum { FB_PROTOCOL_RESP = 1 };
+enum { FB_PROTOCOL_RESP = 1, FB_PROTOCOL_HTTP = 2 };
 
 enum {
     FB_PART_TEXT = 1,    /* bytes that never change */

@@ -371,6 +371,12 @@ bool fb_lane_take_capture(fb_lane *lane, uint8_t *bytes, fb_capture *out)
     return false;
 }
 
+void fb_lane_capture_end(fb_lane *lane, const fb_slot *slot)
+{
+    fb_capture *capture = &lane->captures[slot->capture];
+    capture->whole = capture->len < lane->config->capture_bytes; /* else it may have been longer */
+}
+
 void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns)
 {
     const uint64_t from = from_ns > lane->measure_ns ? from_ns : lane->measure_ns;

@@ -17,7 +17,7 @@ enum {
     FB_SLOT_MEASURED = 1,
     FB_SLOT_TIMEDOUT = 2,
     FB_SLOT_CAPTURE = 4,
-    FB_SLOT_SENT = 8,    /* in a cluster: its first byte left, perhaps for another node */
+    FB_SLOT_SENT = 8,    /* its first byte left before, on another connection: it is sent again */
     FB_SLOT_ASKING = 16, /* in a cluster: to be sent after ASKING, whose reply is still due */
     FB_SLOT_KEEP = 32,   /* in a chain: the value of its reply is kept for the steps after it */
 };
@@ -125,6 +125,9 @@ void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, s
 
 /* Moves a kept reply to `bytes`; false when there is none. One thread at a time, any. */
 bool fb_lane_take_capture(fb_lane *lane, uint8_t *bytes, fb_capture *out);
+
+/* What was kept so far is the whole reply: its end is that of the connection. */
+void fb_lane_capture_end(fb_lane *lane, const fb_slot *slot);
 
 /* Output waited for room in a socket buffer from then to then. */
 void fb_lane_blocked(fb_lane *lane, uint64_t from_ns, uint64_t to_ns);

@@ -21,10 +21,12 @@ typedef enum fb_outcome {
 typedef struct fb_reply {
     bool done; /* the last byte of the inference's last reply was consumed */
     fb_outcome outcome;
-    const char *error_class; /* first word of the first error, "NA" or "UNEXPECTED"; "" if none */
+    const char *error_class; /* first word of the first error, "NA", "UNEXPECTED" or, of HTTP, e.g.
+                              * "HTTP 404"; "" if none */
     const char *error_text;  /* first line of that error, cut to fit; "" if none */
     bool out_of_step; /* the server may reply once more than it was asked: only a new connection
                        * tells which reply belongs to what */
+    bool last;        /* the peer closes the connection after it, and reads no more */
 } fb_reply;
 
 /* The value of one reply, kept for later: memory of whoever wants it. */

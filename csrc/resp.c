@@ -562,6 +562,7 @@ static inline void end_inference(fb_resp_reader *r, const fb_resp_spec *spec, fb
     reply->error_class = r->error_class;
     reply->error_text = r->error_text;
     reply->out_of_step = r->out_of_step;
+    reply->last = false;
 }
 
 static inline int step(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c)

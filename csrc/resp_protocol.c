@@ -1,6 +1,5 @@
 #include "protocol.h"
 
-#include "fastbench.h"
 #include "resp_body.h"
 
 #include <inttypes.h>
@@ -63,15 +62,10 @@ static const fb_protocol resp_keeping = {
     .keep = keeper_keep,
 };
 
-static const fb_protocol resp_protocol = {
+const fb_protocol fb_resp_protocol = {
     .state_bytes = sizeof(fb_resp_reader),
     .reset = reset,
     .feed = feed,
     .explain = explain,
     .keeping = &resp_keeping,
 };
-
-const fb_protocol *fb_protocol_find(int protocol)
-{
-    return protocol == FB_PROTOCOL_RESP ? &resp_protocol : NULL;
-}

@@ -641,7 +641,8 @@ static void close_books(fb_worker *w)
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_backlog *backlog = &w->backlogs[i];
         for (; backlog->used > 0; backlog->used--) {
-            fb_lane_abandoned(&w->lanes[i], &backlog->ring[backlog->head], false);
+            const fb_slot *slot = &backlog->ring[backlog->head];
+            fb_lane_abandoned(&w->lanes[i], slot, slot->flags & FB_SLOT_SENT);
             backlog->head = (backlog->head + 1) % backlog->capacity;
         }
         if (w->lanes[i].router) {

@@ -1,4 +1,4 @@
-"""The reply reader and the histogram of the engine, for tests to hold against other libraries."""
+"""The reply readers and the histogram of the engine, for tests to hold against other libraries."""
 
 from collections.abc import Iterable
 from typing import Self, final
@@ -25,6 +25,26 @@ class ReplyReader:
         whose text begins with the offset since the first byte fed; inferences that ended within
         the same data are then lost, and so is the reader.
         """
+
+@final
+class HttpReader:
+    """Reads HTTP/1.1 replies as the engine does. ``head``: to requests of the method HEAD.
+
+    What it says of a reply is (offset behind it since the first byte fed, outcome, error class,
+    error text, whether the peer closes the connection after it). Outcomes: 0 ok, 1 error.
+    """
+
+    def __new__(cls, head: bool = False) -> Self: ...
+    def feed(self, data: bytes) -> list[tuple[int, int, str, str, bool]]:
+        """Read all of data and return what is said of each reply that ended.
+
+        Raises :class:`fastbench.errors.ProtocolError`, whose text begins with the offset since
+        the first byte fed; replies that ended within the same data are then lost, and so is the
+        reader.
+        """
+
+    def end(self) -> tuple[int, int, str, str, bool] | None:
+        """Say that the connection ended; return what is said of the reply that this ends."""
 
 @final
 class Histogram:

@@ -1,4 +1,4 @@
-"""The door to csrc/resp and csrc/hist for tests: owns one C struct each, converts, checks."""
+"""The door to csrc/resp, csrc/http and csrc/hist for tests: owns one C struct each, converts, checks."""
 
 import numpy as np
 
@@ -16,6 +16,22 @@ cdef extern from "reply.h" nogil:
         int outcome
         const char *error_class
         const char *error_text
+        bint last
+
+
+cdef extern from "http.h" nogil:
+    ctypedef enum fb_http_method:
+        FB_HTTP_OTHER
+        FB_HTTP_HEAD
+
+    ctypedef struct fb_http_reader:
+        uint64_t offset
+        char error_text[1]  # its real size is C's business
+
+    void fb_http_init(fb_http_reader *r)
+    long fb_http_feed(fb_http_reader *r, fb_http_method method, const uint8_t *bytes, size_t len,
+                      fb_reply *reply)
+    bint fb_http_end(fb_http_reader *r, fb_reply *reply)
 
 
 cdef extern from "resp.h" nogil:
@@ -100,6 +116,47 @@ cdef class ReplyReader:
                 outcomes.append(
                     (reply.outcome, text_of(reply.error_class), text_of(reply.error_text)))
         return outcomes
+
+
+cdef tuple http_reply(const fb_reply *reply, uint64_t offset):
+    return (offset, reply.outcome, text_of(reply.error_class), text_of(reply.error_text),
+            bool(reply.last))
+
+
+@cython.final
+cdef class HttpReader:
+    """A fb_http_reader; the stub says more."""
+
+    cdef fb_http_reader reader
+    cdef fb_http_method method
+
+    def __cinit__(self, bint head=False):
+        self.method = FB_HTTP_HEAD if head else FB_HTTP_OTHER
+        fb_http_init(&self.reader)
+
+    def feed(self, const uint8_t[::1] data not None):
+        """Read every byte of data; the stub says more."""
+        cdef fb_reply reply
+        cdef Py_ssize_t at = 0
+        cdef long n
+        replies = []
+        while at < data.shape[0]:
+            n = fb_http_feed(&self.reader, self.method, &data[at],
+                             <size_t>(data.shape[0] - at), &reply)
+            if n < 0:
+                raise ProtocolError(
+                    f"byte {self.reader.offset}: {text_of(self.reader.error_text)}")
+            at += n
+            if reply.done:
+                replies.append(http_reply(&reply, self.reader.offset))
+        return replies
+
+    def end(self):
+        """The connection has ended; the stub says more."""
+        cdef fb_reply reply
+        if not fb_http_end(&self.reader, &reply):
+            return None
+        return http_reply(&reply, self.reader.offset)
 
 
 @cython.final

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PROTOCOL_RESP = 1
+PROTOCOL_HTTP = 2
 
 #: Kinds of :class:`Field`: what the number is.
 FIELD_CONNECTION = 1  # number of the connection in the run, from 0

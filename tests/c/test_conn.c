@@ -571,6 +571,124 @@ static void test_close_accounts_for_all(void)
     rig_close(&r);
 }
 
+/* ---- a peer that closes after its reply (HTTP) ---------------------------------------------- */
+
+#define HTTP_GET "GET / HTTP\r\n\r\n" /* as long as PING; the test's peer does not look at it */
+#define HTTP_OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+#define HTTP_LAST "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"
+#define HTTP_TO_END "HTTP/1.1 200 OK\r\n\r\nhi"
+
+static bool rig_http(rig *r)
+{
+    if (!rig_init(r)) {
+        return false;
+    }
+    r->load.part = load_text(HTTP_GET);
+    r->load.stream.protocol = FB_PROTOCOL_HTTP;
+    return true;
+}
+
+/* What the peer had not read when it closed goes out again over a new connection, once in the
+ * books; what had timed out does not. */
+static void test_last_reply_opens_again(void)
+{
+    rig r;
+    REQUIRE(rig_http(&r));
+    r.load.stream.pipeline = 3;
+    r.load.config.requests = 4;
+    REQUIRE(rig_run(&r));
+    answer(&r, HTTP_LAST);
+    while (r.conn.fd >= 0 && r.lane.counts.ok == 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(FB_CONN_CONNECTING, r.conn.state);
+    CHECK_EQ(3, r.conn.unsent);
+    REQUIRE(rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    receive(&r, 3 * PING_BYTES);
+    CHECK_EQ(4, r.lane.counts.sent);
+    answer_ok(&r, HTTP_OK HTTP_OK HTTP_OK, 4);
+    CHECK_EQ(0, r.lane.counts.lost);
+    CHECK_EQ(0, r.lane.breaks);
+    CHECK_EQ(1, r.lane.reconnects);
+    CHECK_EQ(0, r.lane.down_since_ns);
+    rig_close(&r);
+}
+
+/* An inference that had timed out is not sent again: its outcome stands. */
+static void test_last_reply_after_a_time_out(void)
+{
+    rig r;
+    REQUIRE(rig_http(&r));
+    r.load.stream.pipeline = 2;
+    r.load.config.requests = 2;
+    REQUIRE(rig_run(&r));
+    r.io.now_ns = fb_now_ns() + r.load.config.timeout_ns + MS;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(2, r.lane.counts.timeouts);
+    answer(&r, HTTP_LAST);
+    while (r.lane.late == 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(0, r.conn.used);
+    CHECK_EQ(0, r.lane.counts.lost);
+    rig_close(&r);
+}
+
+/* A reply that ends with the connection is whole, and kept whole; one that was cut off is lost. */
+static void test_reply_to_the_end_of_the_connection(void)
+{
+    rig r;
+    REQUIRE(rig_http(&r));
+    r.load.config.captures = 1;
+    r.load.config.capture_bytes = sizeof HTTP_TO_END;
+    r.load.config.requests = 2;
+    REQUIRE(rig_run(&r));
+    answer(&r, HTTP_TO_END);
+    CHECK_EQ(FB_OK, step(&r));
+    CHECK_EQ(0, r.lane.counts.ok);
+    rig_hang_up(&r);
+    while (r.lane.counts.ok == 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(1, r.lane.counts.ok);
+    CHECK(r.lane.captures[0].whole);
+    CHECK_EQ(sizeof HTTP_TO_END - 1, r.lane.captures[0].len);
+    REQUIRE(rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    answer(&r, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhi");
+    CHECK_EQ(FB_OK, step(&r));
+    rig_hang_up(&r);
+    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(1, r.lane.counts.lost);
+    CHECK_EQ(1, r.lane.breaks);
+    rig_close(&r);
+}
+
+/* In an open loop what is to be sent again may be taken elsewhere: it stays sent in the books. */
+static void test_sent_again_elsewhere(void)
+{
+    rig r;
+    REQUIRE(rig_http(&r));
+    r.load.stream.pipeline = 2;
+    r.load.stream.schedule = (fb_schedule){.arrivals = FB_ARRIVALS_RECORDED};
+    r.load.stream.max_outstanding = 4;
+    REQUIRE(rig_run(&r));
+    answer(&r, HTTP_LAST);
+    while (r.lane.counts.ok == 0 && step(&r) == FB_OK) {
+    }
+    fb_slot slot;
+    REQUIRE(fb_conn_take_back(&r.conn, &slot));
+    CHECK(slot.flags & FB_SLOT_SENT);
+    REQUIRE(rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    const uint64_t first_sent_ns = slot.sent_ns;
+    fb_conn_take(&r.conn, &slot);
+    CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
+    CHECK_EQ(2, r.lane.counts.sent);
+    CHECK_EQ(first_sent_ns, r.conn.slots[r.conn.head].sent_ns);
+    answer_ok(&r, HTTP_OK, 2);
+    rig_close(&r);
+}
+
 int main(void)
 {
     RUN(test_becomes_ready);
@@ -592,5 +710,9 @@ int main(void)
     RUN(test_full_backlog);
     RUN(test_keeps_reply_bytes);
     RUN(test_close_accounts_for_all);
+    RUN(test_last_reply_opens_again);
+    RUN(test_last_reply_after_a_time_out);
+    RUN(test_reply_to_the_end_of_the_connection);
+    RUN(test_sent_again_elsewhere);
     return check_result();
 }

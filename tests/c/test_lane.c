@@ -6,8 +6,8 @@
 #define BEGIN UINT64_C(1000000000)
 #define MS FB_NS_PER_MS
 
-static const fb_reply ok_reply = {true, FB_OUTCOME_OK, "", "", false};
-static const fb_reply timed_out_reply = {true, FB_OUTCOME_TIMEDOUT, "", "", false};
+static const fb_reply ok_reply = {true, FB_OUTCOME_OK, "", "", false, false};
+static const fb_reply timed_out_reply = {true, FB_OUTCOME_TIMEDOUT, "", "", false, false};
 
 typedef struct rig {
     load load;
@@ -180,7 +180,8 @@ static void test_outcomes(void)
     slot = sent(&r);
     fb_lane_replied(&r.lane, &slot, &timed_out_reply, BEGIN + 5 * MS);
     slot = sent(&r);
-    fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, "ERR", "ERR no", false},
+    fb_lane_replied(&r.lane, &slot,
+                    &(fb_reply){true, FB_OUTCOME_ERROR, "ERR", "ERR no", false, false},
                     BEGIN + 6 * MS);
     slot = sent(&r);
     fb_lane_lost(&r.lane, &slot, BEGIN + 7 * MS);
@@ -293,8 +294,8 @@ static void test_error_classes(void)
         char name[FB_ERROR_CLASS_MAX];
         (void)snprintf(name, sizeof name, "C%d", i % 100);
         const fb_slot slot = sent(&r);
-        fb_lane_replied(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, name, "text", false},
-                        BEGIN);
+        fb_lane_replied(&r.lane, &slot,
+                        &(fb_reply){true, FB_OUTCOME_ERROR, name, "text", false, false}, BEGIN);
     }
     for (int i = 0; i < FB_LANE_ERROR_CLASSES; i++) {
         sum += r.lane.classes[i].count;

@@ -9,7 +9,7 @@
 #define MS FB_NS_PER_MS
 #define NODES 3
 
-static const fb_reply ok_reply = {true, FB_OUTCOME_OK, "", "", false};
+static const fb_reply ok_reply = {true, FB_OUTCOME_OK, "", "", false, false};
 
 typedef struct rig {
     load load;
@@ -211,7 +211,7 @@ static void test_window(void)
     fb_router_refill(r.router, BEGIN + 1);
     CHECK_EQ(12, r.lane.counts.intended);
     fb_router_sent(r.router, from, &slot, BEGIN + 1);
-    const fb_reply moved = {true, FB_OUTCOME_ERROR, "MOVED", "MOVED 1 b:2", false};
+    const fb_reply moved = {true, FB_OUTCOME_ERROR, "MOVED", "MOVED 1 b:2", false, false};
     CHECK(fb_router_replied(r.router, from, &slot, &ticket, &moved));
     fb_router_refill(r.router, BEGIN + 2);
     CHECK_EQ(12, r.lane.counts.intended);
@@ -227,7 +227,7 @@ static void test_window(void)
 /* Sends the first that waits and answers it with text; true when that passed it on. */
 static bool answer(rig *r, const char *word, const char *text, fb_slot *slot, fb_ticket *ticket)
 {
-    const fb_reply reply = {true, FB_OUTCOME_ERROR, word, text, false};
+    const fb_reply reply = {true, FB_OUTCOME_ERROR, word, text, false, false};
     fb_node *from = take(r, slot, ticket);
     fb_router_sent(r->router, from, slot, BEGIN + 5 * MS);
     const bool on = fb_router_replied(r->router, from, slot, ticket, &reply);
