@@ -318,6 +318,22 @@ static int block(fb_conn *c, fb_io *io)
     return c->waits_for_room ? FB_OK : watch_socket(c, io, EPOLL_CTL_MOD, true);
 }
 
+static int receive(fb_conn *c, fb_io *io, bool closing);
+
+/* The peer takes no more. It may have said before that it closes: what came is read first. */
+static int cannot_send(fb_conn *c, fb_io *io)
+{
+    const fb_error why = io->err;
+    if (c->state == FB_CONN_READY && why.code == FB_E_CLOSED && c->lane->stream->protocol->end) {
+        const int rc = receive(c, io, true);
+        if (rc != FB_OK || c->fd < 0) {
+            return rc;
+        }
+        io->err = why;
+    }
+    return break_off(c, io);
+}
+
 int fb_conn_send(fb_conn *c, fb_io *io)
 {
     while (!fb_outq_empty(&c->out)) {
@@ -325,7 +341,7 @@ int fb_conn_send(fb_conn *c, fb_io *io)
         const long n = c->tls ? fb_tls_step(c->tls, &c->out, &io->err)
                               : fb_outq_step(&c->out, c->fd, &io->err);
         if (n < 0) {
-            return break_off(c, io);
+            return cannot_send(c, io);
         }
         if (n == 0) {
             return block(c, io);

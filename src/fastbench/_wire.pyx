@@ -1,4 +1,4 @@
-"""The door to csrc/resp, csrc/http and csrc/hist for tests: owns one C struct each, converts, checks."""
+"""The door to readers and histogram of csrc for tests: owns one C struct each, converts, checks."""
 
 import numpy as np
 

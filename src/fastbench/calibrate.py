@@ -22,7 +22,17 @@ from fastbench import platform_info
 from fastbench._engine import Engine, NullServer
 from fastbench.cache import cache_folder
 from fastbench.errors import FastbenchError, UsageError
-from fastbench.plan import ANY_LENGTH, CLOSED_LOOP, SLOTS, Cluster, Data, Message, Plan, Stream
+from fastbench.plan import (
+    ANY_LENGTH,
+    CLOSED_LOOP,
+    PROTOCOL_RESP,
+    SLOTS,
+    Cluster,
+    Data,
+    Message,
+    Plan,
+    Stream,
+)
 from fastbench.repetition import now_utc
 from fastbench.results import Calibration
 from fastbench.servers.redis_server import RedisServer
@@ -118,12 +128,13 @@ def calibrate(
     ``fresh``: measure anew. ``enough_per_s``: a ceiling below it is measured again, the highest
     of three counts: what else runs on the machine can only make the client look dearer.
     ``address``: of a null server elsewhere; None = one in this process.
-    None where it cannot be measured: over TLS, which the null server does not speak, or where
-    the client had no time to send anything.
+    None where it cannot be measured: over TLS or HTTP, which the null server does not speak,
+    or where the client had no time to send anything.
     Raises :class:`FastbenchError` where the null server cannot be reached.
     """
     steps = [step for stream in plan.streams for step in stream.before]
-    if any(stream.tls for stream in plan.streams) or any(step.tls for step in steps):
+    http = any(stream.protocol != PROTOCOL_RESP for stream in plan.streams)
+    if http or any(stream.tls for stream in plan.streams) or any(step.tls for step in steps):
         return None
     file = _cache_file(plan, replies, address)
     earlier = None if fresh else _read(file)

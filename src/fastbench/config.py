@@ -32,7 +32,12 @@ ARRIVALS = ("constant", "poisson")
 CALIBRATE = ("auto", "always", "never")
 RESP_VERSIONS = (2, 3)
 TLS_VERSIONS = ("1.2", "1.3")
-TLS_SCHEMES = ("rediss://", "redisais://")
+HTTP_SCHEMES = ("rest://", "rests://")
+TLS_SCHEMES = ("rediss://", "redisais://", "rests://")
+BODIES = ("raw", "json", "multipart")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*")  # RFC 9110 5.1 and 5.5
+_SECRET = re.compile(r"auth|cookie|token|secret|key", re.IGNORECASE)
+_FRAMING = ("content-length", "transfer-encoding", "connection", "expect", "upgrade")
 MAX_PATTERN = 100_000
 MAX_FETCHES = 7
 MAX_FETCH_BYTES = 512 * 1024 * 1024
@@ -180,6 +185,8 @@ class RunConfig:
     inference that did not begin within that time (TIMEOUT), counted as a time-out; 0 = never.
     ``script``: TorchScript file with functions around the model, for the form ``script``.
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
+    ``body``: of requests to targets ``rest://``: ``raw`` (the tensor's bytes), ``json`` or
+    ``multipart``; ``headers``: further header fields of these, each as ``Name: value``.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime; ``all`` = each,
     as far as this machine keeps up.
     ``max_errors``: end the run after that many failed inferences; None = never.
@@ -231,6 +238,8 @@ class RunConfig:
     dialect: str = "modern"
     persist: bool = False
     script: Path | None = None
+    body: str = "raw"
+    headers: tuple[str, ...] = ()
     verify: int | Literal["all"] = 0
     max_errors: int | None = None
     fail_fast: bool = False
@@ -270,6 +279,7 @@ class RunConfig:
         _check_choice("workload", self.workload, WORKLOADS)
         _check_choice("form", self.form, FORMS)
         _check_choice("dialect", self.dialect, DIALECTS)
+        _check_choice("body", self.body, BODIES)
         _check_choice("arrivals", self.arrivals, ARRIVALS)
         _check_choice("calibrate", self.calibrate, CALIBRATE)
         if self.backend is not None:
@@ -328,6 +338,27 @@ class RunConfig:
             msg = "--server-batch: fastbench command loads no model, so it cannot set it"
             raise UsageError(msg)
         check_tls(self.tls, self.target)
+        self._check_http()
+
+    def _check_http(self) -> None:
+        for header in self.headers:
+            _check_header(header)
+        is_http = self.target.startswith(HTTP_SCHEMES)
+        if not is_http and (self.headers or self.body != "raw"):
+            msg = f"--body and --header are for targets rest:// and rests://, not {self.target}"
+            raise UsageError(msg)
+        if is_http and self.workload == "command":
+            msg = f"{self.target}: fastbench command sends Redis commands; use fastbench run"
+            raise UsageError(msg)
+        if is_http and (self.server_batch or self.models > 1):
+            msg = "--server-batch and --models: no model is loaded over rest://"
+            raise UsageError(msg)
+        if is_http and (self.form != "pipeline" or self.dialect != "modern"):
+            msg = "--form and --dialect are for RedisAI; for rest:// there is --body"
+            raise UsageError(msg)
+        if is_http and self.server_timeout_ms:
+            msg = "--server-timeout is for RedisAI; for rest:// there is --timeout"
+            raise UsageError(msg)
 
     def _check_fraud(self) -> None:
         if self.reference_from and not self.reference:
@@ -365,8 +396,9 @@ class RunConfig:
         return self.threads if self.connections is None else self.connections
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON data, for ``result.json``, but for ``streams``."""
-        return dataclasses.asdict(self, dict_factory=_plain) | {"streams": []}
+        """As plain JSON data, for ``result.json``, but for ``streams``; secret headers hidden."""
+        told = {"streams": [], "headers": [shown_header(header) for header in self.headers]}
+        return dataclasses.asdict(self, dict_factory=_plain) | told
 
 
 def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -376,7 +408,29 @@ def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 def check_tls(tls: TlsConfig | None, target: str) -> None:
     """Raise :class:`UsageError` where TLS is configured for a target that does not speak it."""
     if tls is not None and not target.startswith(TLS_SCHEMES):
-        msg = "--tls options and a target without TLS: use rediss:// or redisais://"
+        msg = "--tls options and a target without TLS: use rediss://, redisais:// or rests://"
+        raise UsageError(msg)
+
+
+def secret_of(header: str) -> str:
+    """Return the value of a header field that may hold a secret; nothing of any other."""
+    name, _, value = header.partition(":")
+    return value.strip() if _SECRET.search(name) else ""
+
+
+def shown_header(header: str) -> str:
+    """Return a header field for people: ``***`` in place of a value that may be a secret."""
+    name, _, value = header.partition(":")
+    return f"{name}: ***" if secret_of(header) else f"{name}: {value.strip()}"
+
+
+def _check_header(header: str) -> None:
+    name = header.partition(":")[0]
+    if not _HEADER.fullmatch(header):
+        msg = f"--header {name!r}: must be 'Name: value' in printable ASCII"
+        raise UsageError(msg)
+    if name.lower() in _FRAMING:
+        msg = f"--header {name!r}: fastbench sets what frames a request itself; leave it out"
         raise UsageError(msg)
 
 

@@ -121,7 +121,7 @@ def _reply_room(reply_bytes: int, shares: int) -> int:
 
 def _reply_bytes(stream: Stream) -> int:
     """Return room for one reply: its bulk strings and some for the frames around them."""
-    return max(
+    return stream.reply_bytes or max(
         sum(max(e.length, 0) for e in m.expect if e.type == b"$") + 64 * len(m.expect)
         for m in stream.messages
     )

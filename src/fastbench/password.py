@@ -10,6 +10,8 @@ import os
 
 PASSWORD_VARIABLE = "FASTBENCH_PASSWORD"  # noqa: S105 - the variable's name
 
+_SECRETS: set[str] = set()
+
 
 def password() -> str:
     """Return the password; empty = log in without one."""
@@ -21,7 +23,13 @@ def use_password(secret: str) -> None:
     os.environ[PASSWORD_VARIABLE] = secret
 
 
+def hide_too(secret: str) -> None:
+    """Take care that ``secret``, e.g. a token in a header, is not shown either."""
+    _SECRETS.add(secret)
+
+
 def hidden(text: str) -> str:
-    """Return ``text`` with ``***`` in place of the password."""
-    secret = password()
-    return text.replace(secret, "***") if secret else text
+    """Return ``text`` with ``***`` in place of the password and of other secrets."""
+    for secret in sorted({password(), *_SECRETS} - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

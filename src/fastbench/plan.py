@@ -246,7 +246,8 @@ class Stream:
     inferences are under way, wherever they are.
     ``redisai``: "+TIMEDOUT" is a time-out and a nested "+NA" an error.
     ``schedule`` other than closed: at most ``max_outstanding`` due inferences wait per thread;
-    beyond that they count as never sent.
+    beyond that they count as never sent. ``reply_bytes``: room that a kept reply needs, where
+    what is expected does not say.
     """
 
     addresses: tuple[Address, ...]
@@ -264,6 +265,7 @@ class Stream:
     redisai: bool = False
     schedule: Schedule = CLOSED_LOOP
     max_outstanding: int = 0
+    reply_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastbench.config import MAX_IN_FLIGHT, TLS_SCHEMES, RunConfig
+from fastbench.config import HTTP_SCHEMES, MAX_IN_FLIGHT, TLS_SCHEMES, RunConfig
 from fastbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ MAX_STREAMS = 64
 OWN_FIELDS = (
     *("target", "workload", "dataset", "model", "backend", "inputs", "outputs", "device"),
     *("models", "reference", "batch", "form", "dialect", "persist", "script"),
+    *("body", "headers"),
     *("server_timeout_ms", "verify", "command", "tls", "connections", "pipeline"),
     *("rate_per_s", "profile", "arrivals_file", "arrivals", "max_outstanding"),
 )
@@ -177,6 +178,8 @@ def _part(
     values: dict[str, Any] = {"rate_per_s": rate_per_s, "connections": connections}
     values |= {"streams": (), **stream.own}
     target = values.get("target", config.target)
+    if not target.startswith(HTTP_SCHEMES):
+        values = {"headers": (), "body": "raw"} | values
     if "tls" not in values and not target.startswith(TLS_SCHEMES):
         values["tls"] = None
     if "workload" not in values and "command" in values:

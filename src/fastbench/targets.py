@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOOPBACK = ("localhost", "127.", "::1")
-DEFAULT_PORTS = {"redisai": 6379, "redis": 6379}
-SECURE = {"redisais": "redisai", "rediss": "redis"}
+DEFAULT_PORTS = {"redisai": 6379, "redis": 6379, "rest": 80}
+SECURE = {"redisais": "redisai", "rediss": "redis", "rests": "rest"}
+SECURE_PORTS = {"rest": 443}  # where it is another one
+HTTP_KINDS = ("rest",)
 SCHEMES = (
     *("redisai", "redisai+unix", "redisais"),
     *("redis", "redis+unix", "rediss"),
+    *("rest", "rests"),
     "embedded",
 )
 
@@ -28,9 +31,11 @@ class Target:
     """A parsed target URL.
 
     ``kind``: which server kind speaks to it, e.g. ``redisai``. ``host`` and ``port``, or ``path``
-    of a unix socket; for ``embedded`` all are empty until it is started, and ``path`` is ``unix``
-    when a unix socket was asked for. ``tls``: for ``redisais`` and ``rediss``. ``others``: where a
-    URL names several servers, those after the first, which is described here; all have ``url``.
+    of a unix socket; for ``rest`` also ``resource``, the path and query of the requests, as they
+    stand in the URL; for ``embedded`` all are empty until it is started, and ``path`` is ``unix``
+    when a unix socket was asked for. ``tls``: for ``redisais``, ``rediss`` and ``rests``.
+    ``others``: where a URL names several servers, those after the first, which is described here;
+    all have ``url``.
     """
 
     url: str
@@ -38,6 +43,7 @@ class Target:
     host: str = ""
     port: int = 0
     path: str = ""
+    resource: str = ""
     user: str = ""
     tls: bool = False
     others: tuple[Target, ...] = ()
@@ -54,7 +60,8 @@ def parse_target(url: str) -> Target:
     """Parse ``redisai://[user@]host[:port]``, ``redisai+unix:///path`` or ``embedded:[unix]``.
 
     ``redisais://`` is ``redisai://`` over TLS; ``redis://``, ``redis+unix://`` and ``rediss://``
-    are the same for plain commands. Several servers of one kind are written with commas:
+    are the same for plain commands. ``rest://host[:port]/path?query`` is an HTTP/1.1 server,
+    ``rests://`` one over TLS. Several servers of one kind are written with commas:
     ``redis://h1:6379,h2:6380``, ``redis+unix:///a,/b`` (``%2C`` is a comma in a path).
 
     Raises :class:`UsageError` naming what is wrong with it and what would be right; a password in
@@ -72,7 +79,7 @@ def parse_target(url: str) -> Target:
         raise _wrong(
             url,
             "unknown scheme; use redisai://host:port, redisais://host:port for TLS, "
-            "redisai+unix:///path/of/socket or embedded:",
+            "redisai+unix:///path/of/socket, rest://host:port/path or embedded:",
         )
     if parts.password is not None:
         raise _wrong(
@@ -120,23 +127,36 @@ def _unix_target(url: str, parts: SplitResult) -> Target:
 
 
 def _tcp_target(url: str, parts: SplitResult) -> Target:
+    kind, tls = SECURE.get(parts.scheme, parts.scheme), parts.scheme in SECURE
+    usual = (SECURE_PORTS if tls else {}).get(kind, DEFAULT_PORTS[kind])
     try:
         port = parts.port
     except ValueError as e:
         raise _wrong(url, "the port must be a number from 1 to 65535") from e
     if not parts.hostname or port == 0:
-        raise _wrong(url, f"needs a host and a port, e.g. {parts.scheme}://127.0.0.1:6379")
-    kind = SECURE.get(parts.scheme, parts.scheme)
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise _wrong(url, f"needs a host and a port, e.g. {parts.scheme}://127.0.0.1:{usual}")
+    is_http = kind in HTTP_KINDS
+    if not is_http and (parts.path not in {"", "/"} or parts.query or parts.fragment):
         raise _wrong(url, "nothing may follow the port")
     return Target(
         url,
         kind,
         host=parts.hostname,
-        port=port or DEFAULT_PORTS[kind],
+        port=port or usual,
+        resource=_resource(url, parts) if is_http else "",
         user=unquote(parts.username or ""),
-        tls=parts.scheme in SECURE,
+        tls=tls,
     )
+
+
+def _resource(url: str, parts: SplitResult) -> str:
+    """Return what stands in the request line: RFC 9112 3.2.1, the origin-form."""
+    if parts.fragment:
+        raise _wrong(url, "nothing may follow the path and query; write # as %23")
+    resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not re.fullmatch(r"[!-~]+", resource):
+        raise _wrong(url, "the path may hold no blanks and no letters beyond ASCII: write %XX")
+    return resource
 
 
 def _wrong(url: str, why: str) -> UsageError:

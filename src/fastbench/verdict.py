@@ -103,7 +103,7 @@ def _headroom(result: Result) -> Iterator[Evidence]:
             status=ABSENT,
             figure="the client's ceiling was not measured",
             threshold=limit,
-            advice="use --calibrate auto; TLS cannot be calibrated",
+            advice="use --calibrate auto; TLS and HTTP cannot be calibrated",
         )
         return
     value = calibration.ceiling_per_s / rate

@@ -103,15 +103,32 @@ class Expected:
         return answer
 
 
+def redis_tensor(data: bytes) -> NDArray[np.float32]:
+    """Return the tensor in RESP replies: the last bulk string of the last one."""
+    reader = hiredis.Reader()
+    reader.feed(data)
+    replies = []
+    while (reply := reader.gets()) is not False:
+        replies.append(reply)
+    last = replies[-1] if replies else b""
+    blob = last[-1] if isinstance(last, list) else last
+    whole = isinstance(blob, bytes) and len(blob) % 4 == 0
+    return np.frombuffer(blob if whole else b"", dtype=np.float32)
+
+
 def verify(
-    captures: Sequence[Capture], requested: int | str, expected: Callable[[int], NDArray[Any]]
+    captures: Sequence[Capture],
+    requested: int | str,
+    expected: Callable[[int], NDArray[Any]],
+    tensor_of: Callable[[bytes], NDArray[np.float32]] = redis_tensor,
 ) -> Verification:
     """Compare kept replies with what is expected of the inference that begins with a row.
 
-    ``requested``: how many were asked for, or ``all``.
+    ``requested``: how many were asked for, or ``all``. ``tensor_of``: finds the answer in a reply
+    as it came over the wire; empty = it has none.
     """
     whole = [c for c in captures if c.whole]
-    differences = [(c.row, difference(expected(c.row), _output(c))) for c in whole]
+    differences = [(c.row, difference(expected(c.row), tensor_of(c.data))) for c in whole]
     wrong = [row for row, d in differences if not d <= TOLERANCE]
     return Verification(
         requested=None if requested == "all" else int(requested),
@@ -136,16 +153,3 @@ def merge(earlier: Verification, later: Verification) -> Verification:
         tolerance=earlier.tolerance,
         mismatched_rows=sorted(rows)[:NAMED_MISMATCHES],
     )
-
-
-def _output(capture: Capture) -> NDArray[np.float32]:
-    """Return the tensor in a reply: the last bulk string of its last reply."""
-    reader = hiredis.Reader()
-    reader.feed(capture.data)
-    replies = []
-    while (reply := reader.gets()) is not False:
-        replies.append(reply)
-    last = replies[-1] if replies else b""
-    blob = last[-1] if isinstance(last, list) else last
-    whole = isinstance(blob, bytes) and len(blob) % 4 == 0
-    return np.frombuffer(blob if whole else b"", dtype=np.float32)

@@ -86,7 +86,7 @@ def test_devices(device: str) -> None:
         ({"threads": 4, "connections": 3}, "--connections 3 is less than --threads 4"),
         ({"connections": 65536, "pipeline": 65536}, "in flight"),
         ({"cpus": (0,), "pin": False}, "--cpus and --no-pin"),
-        ({"tls": TlsConfig()}, "rediss:// or redisais://"),
+        ({"tls": TlsConfig()}, "redisais:// or rests://"),
     ],
 )
 def test_contradictions(values: dict[str, Any], words: str) -> None:
@@ -140,3 +140,32 @@ def test_option_names() -> None:
     """Fields are named in messages as the command line names them."""
     assert option("duration_s") == "--duration"
     assert option("max_errors") == "--max-errors"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"headers": ("X: y",)}, "rest://"),
+        ({"body": "json"}, "rest://"),
+        ({"target": "rest://h", "body": "xml"}, "--body"),
+        ({"target": "rest://h", "headers": ("no colon",)}, "Name: value"),
+        ({"target": "rest://h", "headers": ("X: a\r\nY: b",)}, "Name: value"),
+        ({"target": "rest://h", "headers": ("Content-length: 3",)}, "frames"),
+        ({"target": "rest://h", "form": "dag"}, "--form"),
+        ({"target": "rest://h", "server_batch": 2}, "--server-batch"),
+    ],
+)
+def test_http_options(values: dict[str, Any], words: str) -> None:
+    """What is not for HTTP, or would break a request, is refused by name."""
+    with pytest.raises(UsageError, match=words):
+        RunConfig(**values)
+
+
+def test_secret_headers_are_hidden() -> None:
+    """The configuration in a result shows no value of a field that may hold a secret."""
+    headers = ("Authorization: Bearer s3cret", "X-API-Key: s3cret", "Cookie:s3cret", "X-Trace: on")
+
+    shown = RunConfig(target="rest://h", headers=headers).to_dict()["headers"]
+
+    assert "s3cret" not in str(shown)
+    assert shown[-1] == "X-Trace: on"

@@ -135,3 +135,33 @@ def test_password_is_refused_and_not_repeated(url: str) -> None:
 
     assert "s3cret" not in str(caught.value)
     assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "resource", "tls"),
+    [
+        ("rest://h", 80, "/", False),
+        ("rests://h", 443, "/", True),
+        ("rest://ann@h:8000/v1/m:predict?a=b%20c", 8000, "/v1/m:predict?a=b%20c", False),
+        ("rest://[::1]:81?x", 81, "/?x", False),
+    ],
+)
+def test_http_targets_have_a_resource(url: str, port: int, resource: str, *, tls: bool) -> None:
+    """Path and query stand in the requests as they stand in the URL; ports are those of the web."""
+    target = parse_target(url)
+
+    assert (target.kind, target.port, target.resource, target.tls) == ("rest", port, resource, tls)
+
+
+def test_several_http_servers_share_the_resource() -> None:
+    """What follows the servers holds for each of them."""
+    places = [(e.host, e.port, e.resource) for e in parse_target("rest://a:1,b/p?q").endpoints]
+
+    assert places == [("a", 1, "/p?q"), ("b", 80, "/p?q")]
+
+
+@pytest.mark.parametrize("url", ["rest://h/a#b", "rest://h/a b", "rest://h/\u00e4", "rest:///x"])
+def test_wrong_http_targets(url: str) -> None:
+    """A fragment, what cannot stand in a request line, or no host is refused."""
+    with pytest.raises(UsageError, match="target"):
+        parse_target(url)

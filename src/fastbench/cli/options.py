@@ -167,6 +167,8 @@ def run_config(given: Given, **others: Any) -> RunConfig:
     options["cpus"] = parse_cpus(options.get("cpus"))
     if "verify" in options:
         options["verify"] = parse_verify(options["verify"])
+    if options.get("headers", ()) is None:  # not given
+        options["headers"] = ()
     path = given.values.get("config")
     if path is None:
         return make_config(options | others)

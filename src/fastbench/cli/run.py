@@ -24,8 +24,8 @@ class What(Group):
     target: Annotated[
         str,
         Argument(
-            help="redisai://\\[user@]host:port, redisais:// for TLS, redisai+unix:///path or "
-            "embedded: (default).",
+            help="redisai://\\[user@]host:port, redisais:// for TLS, redisai+unix:///path, "
+            "rest://host:port/path, rests:// for TLS, or embedded: (default).",
         ),
     ] = "embedded:"
     config: Annotated[
@@ -116,6 +116,14 @@ class What(Group):
         str,
         Option(help="modern, or legacy: AI.MODELRUN and AI.DAGRUN as aibench sends them."),
     ] = "modern"
+    body: Annotated[
+        str,
+        Option(help="Of requests to rest://: raw (the tensor's bytes), json or multipart."),
+    ] = "raw"
+    headers: Annotated[
+        list[str] | None,
+        Option("--header", help="Field of requests to rest://, 'Name: value'; may be repeated."),
+    ] = None
 
 
 class Output(options.Output):

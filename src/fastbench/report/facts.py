@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastbench.config import HTTP_SCHEMES
 from fastbench.report import numbers
 from fastbench.topology import format_list
 
@@ -108,8 +109,15 @@ def _load(result: Result) -> str:
         f"{_loop(config)}, {_plural(threads, 'thread')}",
         _in_flight(config),
         f"batch {config.get('batch', 1)}" if inferring else "",
-        " ".join(str(config[key]) for key in ("dialect", "form") if inferring and config.get(key)),
+        _form(config) if inferring else "",
     )
+
+
+def _form(config: dict[str, Any]) -> str:
+    """Say how an inference is sent: over HTTP its body, else its dialect and form."""
+    if str(config.get("target", "")).startswith(HTTP_SCHEMES):
+        return f"{config.get('body', 'raw')} body"
+    return " ".join(str(config[key]) for key in ("dialect", "form") if config.get(key))
 
 
 def _in_flight(config: dict[str, Any]) -> str:

@@ -66,8 +66,12 @@ class Secured:
 
     def try_on(self, probe: socket.socket) -> None:
         """Shake hands on a connected socket and close it, before anything else is tried."""
-        with self._context.wrap_socket(probe, server_hostname=self.plan.server_name) as wrapped:
+        with self.wrap(probe) as wrapped:
             self.agreed = f"{wrapped.version()}, {(wrapped.cipher() or ('',))[0]}"
+
+    def wrap(self, plain: socket.socket) -> ssl.SSLSocket:
+        """Shake hands on a connected socket, which the result then stands for."""
+        return self._context.wrap_socket(plain, server_hostname=self.plan.server_name)
 
     def explain(self, error: BaseException) -> str | None:
         """Return what TLS says of ``error`` and what to do; None where it is not TLS's."""

@@ -6,11 +6,11 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
-from fastbench.errors import FastbenchError
+from fastbench.errors import FastbenchError, UsageError
 from fastbench.schedules import target_rate
 from fastbench.servers.connect import started
-from fastbench.targets import parse_target
-from fastbench.workloads import command, fraud, vision
+from fastbench.targets import HTTP_KINDS, parse_target
+from fastbench.workloads import command, fraud, rest, vision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -26,6 +26,9 @@ OPEN: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
     "fraud": fraud.open_job,
     "command": command.open_job,
 }
+
+#: The same where the target is an HTTP server.
+OPEN_HTTP: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {"vision": rest.open_job}
 
 
 @contextlib.contextmanager
@@ -44,7 +47,7 @@ def open_jobs(parts: Sequence[Part], spare: Collection[int] = ()) -> Iterator[li
 def _open(part: Part, url: str, stack: contextlib.ExitStack) -> Job:
     config = dataclasses.replace(part.config, target=url)
     try:
-        job = stack.enter_context(OPEN[config.workload](config))
+        job = stack.enter_context(_opener(config)(config))
     except FastbenchError as error:
         if not part.name:
             raise
@@ -52,3 +55,12 @@ def _open(part: Part, url: str, stack: contextlib.ExitStack) -> Job:
         raise type(error)(msg) from error
     rate = target_rate(config)
     return dataclasses.replace(job, name=part.name, batch=config.batch, target_per_s=rate)
+
+
+def _opener(config: RunConfig) -> Callable[[RunConfig], AbstractContextManager[Job]]:
+    if parse_target(config.target).kind not in HTTP_KINDS:
+        return OPEN[config.workload]
+    if config.workload not in OPEN_HTTP:
+        msg = f"{config.target}: --workload {config.workload} is not possible over HTTP yet"
+        raise UsageError(msg)
+    return OPEN_HTTP[config.workload]

@@ -89,7 +89,7 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
         config.model or material.model, config.backend, config.inputs, config.outputs
     )
     check_fit(model, material.inputs, config.batch, material.about.path)
-    oracle = _oracle(config, model)
+    oracle = oracle_of(config, model)
     check_connections(target, config.total_connections)
     with connect(target, config.tls) as servers:
         loaded, *_ = [_load_and_check(s, config, model, material, oracle) for s in servers]
@@ -99,7 +99,7 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
         stored = _with_keys(loaded, config.models)
         info = msgspec.structs.replace(info, details=info.details | stored | prepared)
         told_of = loaded.key if config.models == 1 else None  # AI.INFO tells of one key only
-        before = _identity(material)
+        before = identity(material)
         yield Job(
             stream=dataclasses.replace(
                 server.stream(config, material.inputs[0], loaded, material.keys),
@@ -110,7 +110,7 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
             server_pid=server.local_pid,
             metrics=None if server.is_null_server else lambda: server.metrics(told_of),
             verify=_verifier(config, material, oracle),
-            problem=lambda: _changed(material, before),
+            problem=lambda: changed(material, before),
         )
 
 
@@ -191,7 +191,11 @@ def describe(about: About, rows: Rows) -> DatasetInfo:
     )
 
 
-def _oracle(config: RunConfig, model: Model) -> Oracle | None:
+def oracle_of(config: RunConfig, model: Model) -> Oracle | None:
+    """Return what knows the right answers of ``model``; None where nothing does.
+
+    Raises :class:`UsageError` where answers are to be verified and cannot be.
+    """
     oracle = verification.make_oracle(model)
     if config.verify and oracle is None:
         msg = f"--verify: only ONNX models can be verified, {model.name} is {model.backend}"
@@ -208,7 +212,8 @@ def _verifier(
     return lambda captures: verification.verify(captures, config.verify, expected)
 
 
-def _identity(material: Material) -> list[tuple[int, int, int]]:
+def identity(material: Material) -> list[tuple[int, int, int]]:
+    """Return what changes when somebody else writes to the files of a dataset."""
     return [_identity_of(rows.data_path) for rows in material.inputs]
 
 
@@ -220,8 +225,9 @@ def _identity_of(path: Path) -> tuple[int, int, int]:
     return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
-def _changed(material: Material, before: list[tuple[int, int, int]]) -> str:
-    now = _identity(material)
+def changed(material: Material, before: list[tuple[int, int, int]]) -> str:
+    """Say which file is not what it was ``before``; nothing where all are."""
+    now = identity(material)
     for rows, old, new in zip(material.inputs, before, now, strict=True):
         if old != new:
             return f"the dataset {rows.data_path} changed while it was used: run again"
