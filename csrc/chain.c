@@ -117,7 +117,9 @@ fb_chain *fb_chain_new(fb_lane **lanes, uint32_t n, fb_error *err)
 {
     fb_chain *chain = calloc(1, sizeof *chain);
     if (chain) {
-        memcpy(chain->lanes, lanes, n * sizeof *lanes);
+        for (uint32_t i = 0; i < n; i++) {
+            chain->lanes[i] = lanes[i];
+        }
         chain->lead = lanes[n - 1];
         chain->n_steps = n;
         chain->n_tokens = chain->lead->connections * chain->lead->stream->pipeline;

@@ -318,20 +318,13 @@ static int block(fb_conn *c, fb_io *io)
     return c->waits_for_room ? FB_OK : watch_socket(c, io, EPOLL_CTL_MOD, true);
 }
 
-static int receive(fb_conn *c, fb_io *io, bool closing);
-
-/* The peer takes no more. It may have said before that it closes: what came is read first. */
+/* The peer takes no more. Where a protocol may end a connection in good order, its last reply may
+ * lie there unread: epoll tells of the end too, and what came is read before the break. */
 static int cannot_send(fb_conn *c, fb_io *io)
 {
-    const fb_error why = io->err;
-    if (c->state == FB_CONN_READY && why.code == FB_E_CLOSED && c->lane->stream->protocol->end) {
-        const int rc = receive(c, io, true);
-        if (rc != FB_OK || c->fd < 0) {
-            return rc;
-        }
-        io->err = why;
-    }
-    return break_off(c, io);
+    const bool may_have_ended = c->state == FB_CONN_READY && io->err.code == FB_E_CLOSED &&
+                                c->lane->stream->protocol->end != NULL;
+    return may_have_ended ? FB_OK : break_off(c, io);
 }
 
 int fb_conn_send(fb_conn *c, fb_io *io)

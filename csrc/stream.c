@@ -29,7 +29,7 @@ static int resolve(fb_stream *s, const fb_stream_config *config, fb_error *err)
 
 static int copy_names(fb_stream *s, const fb_stream_config *config)
 {
-    s->names = calloc((size_t)config->n_endpoints + 1, sizeof *s->names);
+    s->names = (char **)calloc((size_t)config->n_endpoints + 1, sizeof *s->names);
     for (uint32_t i = 0; s->names && i < config->n_endpoints; i++) {
         const char *name = config->endpoints[i].name;
         s->names[i] = strdup(name ? name : "");
@@ -306,7 +306,7 @@ void fb_stream_fini(fb_stream *s)
     }
     fb_message_fini(&s->asking);
     fb_tls_free(s->tls);
-    free(s->names);
+    free((void *)s->names);
     free(s->owners);
     free(s->keys);
     free(s->data);
