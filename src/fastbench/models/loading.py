@@ -32,7 +32,7 @@ MAGIC = {"TFLITE": (4, b"TFL3"), "TORCH": (0, b"PK\x03\x04")}
 
 
 def load_model(
-    name_or_path: str,
+    name_or_path: str | Path,
     backend: str | None = None,
     inputs: tuple[str, ...] = (),
     outputs: tuple[str, ...] = (),
@@ -45,6 +45,7 @@ def load_model(
 
     Raises :class:`ModelError`: no such model, unreadable, backend or names missing or wrong.
     """
+    name_or_path = str(name_or_path)  # from Python a Path may be given as well
     path = _path(name_or_path)
     kind = "ONNX" if is_builtin(name_or_path) else backend or _backend_of(path)
     name = name_or_path if is_builtin(name_or_path) else path.stem
