@@ -171,13 +171,14 @@ def _run(probe: NetProbe) -> NetOutcome:
         except FastbenchError as error:
             ended.append(error)
 
-    thread = threading.Thread(target=work, name="fb-net-client")
-    thread.start()
+    thread = threading.Thread(target=work, name="fb-net-client", daemon=True)
     try:
+        thread.start()  # within: Ctrl-C may come while it waits for the thread to begin
         thread.join()
     except BaseException:
         probe.stop()
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
         raise
     outcome = ended[0]
     if isinstance(outcome, FastbenchError):

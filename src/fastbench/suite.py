@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import signal
+import threading
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,7 +27,7 @@ from fastbench.load import allow_connections
 from fastbench.models.inputs import random_inputs
 from fastbench.models.loading import load_model
 from fastbench.plan import Plan
-from fastbench.repetition import now_utc
+from fastbench.repetition import STOPPING, now_utc
 from fastbench.report.folder import ResultFolder
 from fastbench.results import TargetInfo
 from fastbench.servers.embedded import EmbeddedServer
@@ -222,6 +224,27 @@ def _describe(name: str) -> Model:
     return model
 
 
+@contextlib.contextmanager
+def _whole_command() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of a command.
+
+    A server carries out what it has received: a model that was being stored would come after the
+    deletion of its key.
+    """
+    waiting: list[int] = []
+    ours = threading.current_thread() is threading.main_thread()
+    raising = [s for s in STOPPING if ours and signal.getsignal(s) is signal.default_int_handler]
+    try:
+        for number in raising:
+            signal.signal(number, lambda n, _: waiting.append(n))
+        yield
+    finally:
+        for number in raising:
+            signal.signal(number, signal.default_int_handler)
+    if waiting:
+        raise KeyboardInterrupt
+
+
 class _Pass:
     """The steps of one pass, and what they found."""
 
@@ -275,10 +298,12 @@ class _Pass:
         self._keys += [*keys, *takes]
         began = time.monotonic()
         for key in keys:
-            server.load(model, self._config.device, key=key)
+            with _whole_command():
+                server.load(model, self._config.device, key=key)
         load_s = time.monotonic() - began
-        for key, array in zip(takes, inputs, strict=True):
-            server.set_tensor(key, array)
+        with _whole_command():
+            for key, array in zip(takes, inputs, strict=True):
+                server.set_tensor(key, array)
         stored = Stored(f"{PREFIX}{name}", count, tuple(takes), len(model.outputs))
         self._stored[name] = stored
         self.models.append(

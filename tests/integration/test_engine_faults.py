@@ -77,7 +77,7 @@ def sometimes(odd: Reply, every: int) -> Script:
     ("reply", "name", "text"),
     [
         (b"-ERR no such model\r\n", "ERR", "ERR no such model"),
-        (b"-WRONGTYPE not a tensor\r\n", "WRONGTYPE", "WRONGTYPE not a tensor"),
+        (b"-OOM command not allowed\r\n", "OOM", "OOM command not allowed"),
         (b"*2\r\n+OK\r\n-ERR inside\r\n", "ERR", "ERR inside"),
         (b"*1\r\n*1\r\n-LOADING deep\r\n", "LOADING", "LOADING deep"),
         (b"*2\r\n-ERR died\r\n+NA\r\n", "ERR", "ERR died"),
