@@ -37,7 +37,8 @@ from fastbench.cli import main
 from fastbench.monitor.sampler import Usage
 
 class NoMonitor:
-    client_cpu_percent = None
+    client_cpu_percent = server_cpu_percent = None
+    thread_cpu_percents = ()
     def __init__(self, *_): pass
     def __enter__(self): return self
     def __exit__(self, *_): pass
