@@ -272,7 +272,18 @@ class _Pass:
             self._look(f"{keys} x {name} stored and checked")
 
     def measure(self) -> bool:
-        """Run both sessions; True = interrupted."""
+        """Run both sessions; True = interrupted.
+
+        Raises KeyboardInterrupt where no session has ended yet.
+        """
+        try:
+            return self._sessions()
+        except KeyboardInterrupt:  # between two of them: what was measured is not lost for it
+            if not self.sessions:
+                raise
+            return True
+
+    def _sessions(self) -> bool:
         for name in SUITE:
             if self._session("sequential", (name,), clients=1):
                 return True

@@ -153,7 +153,8 @@ def config_for(server: FakeServer, **fields: object) -> RunConfig:
 
 def test_a_run_is_calibrated_once(cache: Path) -> None:
     """The first run measures, the second finds it, a third may leave it out."""
-    with FakeServer(always(Reply(b"+PONG\r\n"))) as server:
+    slow = always(Reply(b"+PONG\r\n", after_s=0.005))  # any client could do more than twice that
+    with FakeServer(slow) as server:
         first, second = (run(config_for(server)) for _ in range(2))
         never = run(config_for(server, calibrate="never"))
 

@@ -11,6 +11,7 @@ from support import redisserver
 from support.cli import fastbench, running
 
 from fastbench import suites
+from fastbench.suite import PREFIX, SuiteConfig, run_suite
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from fastbench.servers.embedded import EmbeddedServer
 
+FIRST_OUTPUT_OF_BERT = f"{PREFIX}bert:out0:000000"
 SMALL = ("--scale", "0.05", "--num_runs_mnist", "7", "--num-runs-inception=3", "--num_runs_bert=2")
 
 
@@ -111,13 +113,17 @@ def test_interrupted(ai_server: EmbeddedServer, tmp_path: Path, moment: str) -> 
     out = tmp_path / "suite"
     runs = ("--num-runs-mnist", 100 if moment == "session" else 1, "--num-runs-bert", 1_000_000)
     arguments = ("onnx-suite", ai_server.url, "--scale", "0.05", *runs, "--num-runs-inception", 1)
-    with running(*arguments, "--num-parallel-clients", 1, "--out", out) as command:
+    with (
+        client_of(ai_server) as client,
+        running(*arguments, "--num-parallel-clients", 1, "--out", out) as command,
+    ):
         command.wait_for("mnist: storing" if moment == "storing" else "sequential: bert")
+        if moment == "session":
+            command.wait_until(lambda: client.exists(FIRST_OUTPUT_OF_BERT) == 1)
         command.signal_group(signal.SIGINT)
         code = command.end().code
-
-    with client_of(ai_server) as client:
         assert client.dbsize() == 0
+
     assert code == 130
     if moment == "session":
         found = suites.from_json((out / "suite.json").read_bytes())
@@ -126,3 +132,21 @@ def test_interrupted(ai_server: EmbeddedServer, tmp_path: Path, moment: str) -> 
         assert found.sessions[-1].counts.intended < 1_000_000
     else:
         assert not out.exists()
+
+
+def test_interrupted_between_sessions(ai_server: EmbeddedServer, tmp_path: Path) -> None:
+    """Ctrl-C as the second session begins: the first one's figures are kept, the keys are gone."""
+
+    def tell(text: str) -> None:
+        if text.startswith("sequential: inception"):
+            raise KeyboardInterrupt
+
+    out = tmp_path / "suite"
+    runs = {f"num_runs_{name}": 2 for name in ("mnist", "inception", "bert")}
+    result = run_suite(SuiteConfig(target=ai_server.url, scale=0.05, out=out, **runs), tell)
+
+    assert result.status == "interrupted"
+    assert [(s.model, s.counts.ok) for s in result.sessions] == [("mnist", 2)]
+    assert suites.from_json((out / "suite.json").read_bytes()) == result
+    with client_of(ai_server) as client:
+        assert client.dbsize() == 0
