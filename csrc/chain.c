@@ -205,15 +205,10 @@ void fb_chain_start(fb_chain *chain, const fb_slot *slot)
     enqueue(chain, 0, token);
 }
 
-static bool closed_loop(const fb_chain *chain)
-{
-    return chain->lead->stream->schedule.arrivals == FB_ARRIVALS_CLOSED;
-}
-
 void fb_chain_refill(fb_chain *chain, uint64_t intended_ns)
 {
     fb_slot slot;
-    while (closed_loop(chain) && fb_chain_has_room(chain) &&
+    while (fb_stream_is_closed_loop(chain->lead->stream) && fb_chain_has_room(chain) &&
            fb_lane_admit(chain->lead, intended_ns, &slot)) {
         fb_chain_start(chain, &slot);
     }
@@ -359,8 +354,7 @@ void fb_chain_lost(fb_chain *chain, uint32_t token, uint64_t now_ns)
 
 void fb_chain_abandoned(fb_chain *chain, uint32_t token)
 {
-    const fb_slot *whole = &chain->tokens[token].slot;
-    fb_lane_abandoned(chain->lead, whole, whole->flags & FB_SLOT_SENT);
+    fb_lane_abandoned(chain->lead, &chain->tokens[token].slot, false);
     release(chain, token);
 }
 
@@ -373,7 +367,7 @@ static void expire_step(fb_chain *chain, uint32_t step, uint64_t now_ns)
         const uint32_t next = chain->tokens[i].next;
         if (fb_chain_is_overdue(chain, i, now_ns)) {
             dequeue(chain, step, before);
-            release(chain, i);
+            fb_chain_lost(chain, i, now_ns); /* no reply to it will come */
         } else {
             before = i;
         }

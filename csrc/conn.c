@@ -146,11 +146,6 @@ static uint64_t oldest_end(const fb_conn *c)
     return c->used > 1 ? slot_at(c, 1)->begin : c->out.pushed;
 }
 
-static bool closed_loop(const fb_conn *c)
-{
-    return c->lane->stream->schedule.arrivals == FB_ARRIVALS_CLOSED;
-}
-
 /* ---- breaking: the one way out ------------------------------------------------------------- */
 
 static void unblock(fb_conn *c, uint64_t now_ns)
@@ -232,7 +227,7 @@ static int break_off(fb_conn *c, fb_io *io)
     }
     c->deadline_ns = io->now_ns + c->pause_ns;
     c->pause_ns = c->pause_ns * 2 < PAUSE_LAST_NS ? c->pause_ns * 2 : PAUSE_LAST_NS;
-    if (closed_loop(c)) {
+    if (fb_stream_is_closed_loop(c->lane->stream)) {
         fill_slots(c, io->now_ns);
     }
     return FB_OK;
@@ -245,9 +240,10 @@ static int break_with(fb_conn *c, fb_io *io, int code, const char *text)
 }
 
 /* What had timed out is not sent again: its outcome stands already. */
-static void send_again(fb_conn *c)
+static void send_again(fb_conn *c, uint64_t now_ns)
 {
     for (; c->used > c->unsent && (slot_at(c, 0)->flags & FB_SLOT_TIMEDOUT); c->used--) {
+        fb_lane_lost(c->lane, slot_at(c, 0), now_ns);
         c->head = ring_index(c, 1);
     }
     for (uint32_t i = 0; i < c->used - c->unsent; i++) {
@@ -272,9 +268,9 @@ static void turn(fb_conn *c, uint64_t now_ns)
         lose_sent(c, now_ns);
         return_unsent(c);
     } else {
-        send_again(c);
+        send_again(c, now_ns);
     }
-    if (closed_loop(c)) {
+    if (fb_stream_is_closed_loop(c->lane->stream)) {
         fill_slots(c, now_ns);
     }
 }
@@ -339,9 +335,11 @@ int fb_conn_send(fb_conn *c, fb_io *io)
         if (n == 0) {
             return block(c, io);
         }
+        /* TLS may have sent the first part of its record when it had to wait. */
+        const uint64_t sent_ns = c->tls && c->blocked_ns != 0 ? c->blocked_ns : io->now_ns;
         unblock(c, io->now_ns);
         if (c->state == FB_CONN_READY) {
-            stamp_sent(c, io->now_ns);
+            stamp_sent(c, sent_ns);
         }
     }
     return FB_OK;
@@ -349,7 +347,7 @@ int fb_conn_send(fb_conn *c, fb_io *io)
 
 bool fb_conn_take_back(fb_conn *c, fb_slot *slot)
 {
-    if (closed_loop(c) || c->state == FB_CONN_READY || c->used == 0) {
+    if (fb_stream_is_closed_loop(c->lane->stream) || c->state == FB_CONN_READY || c->used == 0) {
         return false;
     }
     *slot = *slot_at(c, 0);
@@ -663,7 +661,8 @@ int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)
     if (rc != FB_OK || c->fd < 0) {
         return rc;
     }
-    if (c->state == FB_CONN_READY && c->lane->started && closed_loop(c)) {
+    if (c->state == FB_CONN_READY && c->lane->started &&
+        fb_stream_is_closed_loop(c->lane->stream)) {
         fill_slots(c, io->now_ns);
     }
     return fb_conn_send(c, io);
@@ -671,12 +670,11 @@ int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+/* They keep the instant at which they were first sent, perhaps elsewhere: in no order here. */
 static void time_out_routed(fb_conn *c, uint64_t now_ns)
 {
-    uint32_t i = 0;
-    while (i < c->used - c->unsent &&
-           fb_route_times_out(&c->route, slot_at(c, i), ring_index(c, i), now_ns)) {
-        i++;
+    for (uint32_t i = 0; i < c->used - c->unsent; i++) {
+        fb_route_time_out(&c->route, slot_at(c, i), ring_index(c, i), now_ns);
     }
 }
 

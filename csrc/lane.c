@@ -70,6 +70,7 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     lane->stream = stream;
     lane->config = config;
     lane->shared = shared;
+    const uint64_t captures = stream->comes_before ? 0 : deal(config->captures, index, share);
     lane->quota = stream->comes_before ? 0 : deal(config->requests, index, share);
     lane->group = dealt_before(stream->groups, index, share) % stream->groups;
     lane->connections = (uint32_t)deal(stream->connections, index, share);
@@ -78,7 +79,7 @@ int fb_lane_init(fb_lane *lane, const fb_stream *stream, const fb_engine_config 
     fb_pacer_init(&lane->pacer, &stream->schedule, index, share, seed_of(lane));
     int rc = init_source(lane, index, err);
     rc = rc == FB_OK ? fb_recorder_init(&lane->recorder, err) : rc;
-    rc = rc == FB_OK ? init_captures(lane, deal(config->captures, index, share), err) : rc;
+    rc = rc == FB_OK ? init_captures(lane, captures, err) : rc;
     if (rc != FB_OK) {
         fb_lane_fini(lane);
     }
@@ -189,7 +190,7 @@ void fb_lane_sent(fb_lane *lane, const fb_slot *slot)
 {
     if (slot->flags & FB_SLOT_MEASURED) {
         lane->counts.sent++;
-        if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED) {
+        if (!fb_stream_is_closed_loop(lane->stream)) {
             fb_hist_record(&lane->recorder.active->lag, slot->sent_ns - slot->intended_ns);
         }
     }
@@ -333,10 +334,11 @@ void fb_lane_overflowed(fb_lane *lane, const fb_slot *slot)
 
 void fb_lane_abandoned(fb_lane *lane, const fb_slot *slot, bool sent)
 {
+    const bool ever_sent = sent || (slot->flags & FB_SLOT_SENT);
     end_capture(lane, slot, false);
     if ((slot->flags & FB_SLOT_MEASURED) && !(slot->flags & FB_SLOT_TIMEDOUT)) {
-        lane->counts.unfinished += sent;
-        lane->counts.never_sent += !sent;
+        lane->counts.unfinished += ever_sent;
+        lane->counts.never_sent += !ever_sent;
         lane->open--;
     }
 }

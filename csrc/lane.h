@@ -113,7 +113,8 @@ void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
                      uint64_t received_ns);
 void fb_lane_timed_out(fb_lane *lane, fb_slot *slot, uint64_t now_ns);
 void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns);
-/* The run is over and it is still in flight (or, not sent, still waiting). */
+/* The run is over and it is still in flight: sent, or before, as FB_SLOT_SENT says; else it still
+ * waits. */
 void fb_lane_abandoned(fb_lane *lane, const fb_slot *slot, bool sent);
 
 /* An open-loop inference that was due found the queue full: it counts as failed and never sent. */

@@ -92,18 +92,17 @@ void fb_route_put_back(const fb_route *r, fb_slot *slot, uint32_t i)
     }
 }
 
-bool fb_route_times_out(const fb_route *r, fb_slot *slot, uint32_t i, uint64_t now_ns)
+void fb_route_time_out(const fb_route *r, fb_slot *slot, uint32_t i, uint64_t now_ns)
 {
-    if (r->chain) { /* time counts from the first step on: these are in no order */
+    if (r->chain) { /* time counts from the first step on */
         slot->flags |= fb_chain_is_overdue(r->chain, token(r, i), now_ns) ? FB_SLOT_TIMEDOUT : 0;
-        return true;
+        return;
     }
     const bool over = slot->sent_ns + r->lane->config->timeout_ns <= now_ns;
     if (over && !(slot->flags & FB_SLOT_TIMEDOUT)) {
         fb_router_timed_out(r->node, slot);
         fb_lane_timed_out(r->lane, slot, now_ns);
     }
-    return over;
 }
 
 void fb_route_abandon(const fb_route *r, fb_slot *slot, uint32_t i, bool sent)
@@ -115,5 +114,5 @@ void fb_route_abandon(const fb_route *r, fb_slot *slot, uint32_t i, bool sent)
     if (sent) {
         fb_router_unfinished(r->node, slot);
     }
-    fb_lane_abandoned(r->lane, slot, sent || (slot->flags & FB_SLOT_SENT));
+    fb_lane_abandoned(r->lane, slot, sent);
 }

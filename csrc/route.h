@@ -44,8 +44,8 @@ bool fb_route_replied(const fb_route *r, const fb_slot *slot, uint32_t i, const 
 void fb_route_lost(const fb_route *r, fb_slot *slot, uint32_t i, uint64_t now_ns);
 void fb_route_put_back(const fb_route *r, fb_slot *slot, uint32_t i);
 
-/* Marks it as timed out when its time is over. False: the ones behind it are younger. */
-bool fb_route_times_out(const fb_route *r, fb_slot *slot, uint32_t i, uint64_t now_ns);
+/* Marks it as timed out when its time is over. */
+void fb_route_time_out(const fb_route *r, fb_slot *slot, uint32_t i, uint64_t now_ns);
 
 /* The run is over and it is still here; sent: by this connection. */
 void fb_route_abandon(const fb_route *r, fb_slot *slot, uint32_t i, bool sent);

@@ -7,18 +7,13 @@
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-static bool closed_loop(const fb_router *r)
-{
-    return r->lane->stream->schedule.arrivals == FB_ARRIVALS_CLOSED;
-}
-
 /* Places for all that can be under way: what was in flight returns to a queue, never the reverse
  * without leaving its place free. */
 static uint32_t places(const fb_router *r)
 {
     const fb_stream *s = r->lane->stream;
     const uint32_t window = r->lane->connections * s->pipeline;
-    return closed_loop(r) ? window : window + s->max_outstanding;
+    return fb_stream_is_closed_loop(r->lane->stream) ? window : window + s->max_outstanding;
 }
 
 static int allocate(fb_router *r)
@@ -43,7 +38,7 @@ static void fill(fb_router *r)
 {
     const fb_stream *s = r->lane->stream;
     r->n_nodes = s->n_addresses;
-    r->limit = closed_loop(r) ? places(r) : s->max_outstanding;
+    r->limit = fb_stream_is_closed_loop(r->lane->stream) ? places(r) : s->max_outstanding;
     memcpy(r->owners, s->owners, FB_SLOTS * sizeof *r->owners);
     for (uint32_t i = 0; i < r->n_nodes; i++) {
         r->nodes[i].first = r->nodes[i].last = NONE;
@@ -173,7 +168,7 @@ bool fb_router_intend(fb_router *r, uint64_t intended_ns)
         return false;
     }
     const fb_ticket ticket = {.number = r->numbers[slot.message]++};
-    if (!closed_loop(r) && r->queued >= r->limit) {
+    if (!fb_stream_is_closed_loop(r->lane->stream) && r->queued >= r->limit) {
         fb_lane_overflowed(r->lane, &slot);
         return true;
     }
@@ -296,6 +291,7 @@ static void expire_node(fb_router *r, fb_node *node, uint64_t now_ns)
         if ((slot.flags & FB_SLOT_SENT) && slot.sent_ns + limit <= now_ns) {
             dequeue(r, node, before);
             fb_lane_timed_out(r->lane, &slot, now_ns);
+            fb_lane_lost(r->lane, &slot, now_ns); /* no reply to it will come */
             r->open--;
         } else {
             before = i;
@@ -309,7 +305,7 @@ void fb_router_expire(fb_router *r, uint64_t now_ns)
     for (uint32_t i = 0; r->resent > 0 && i < r->n_nodes; i++) {
         expire_node(r, &r->nodes[i], now_ns);
     }
-    if (r->lane->started && closed_loop(r)) {
+    if (r->lane->started && fb_stream_is_closed_loop(r->lane->stream)) {
         fb_router_refill(r, now_ns);
     }
 }
@@ -345,7 +341,7 @@ void fb_router_close(fb_router *r)
     fb_ticket ticket;
     for (uint32_t i = 0; i < r->n_nodes; i++) {
         while (fb_router_next(r, &r->nodes[i], &slot, &ticket)) {
-            fb_lane_abandoned(r->lane, &slot, slot.flags & FB_SLOT_SENT);
+            fb_lane_abandoned(r->lane, &slot, false);
         }
     }
 }

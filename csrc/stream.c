@@ -240,7 +240,7 @@ static int check(const fb_stream *s, fb_error *err)
                             "a stream needs a protocol, an endpoint, connections, a pipeline and "
                             "1 to 255 messages");
     }
-    if (s->schedule.arrivals != FB_ARRIVALS_CLOSED && s->max_outstanding == 0) {
+    if (!fb_stream_is_closed_loop(s) && s->max_outstanding == 0) {
         return fb_error_set(err, FB_E_INVAL, 0, "an open loop needs a queue");
     }
     int rc = check_cluster(s, err);

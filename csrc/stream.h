@@ -42,6 +42,12 @@ typedef struct fb_stream {
     uint32_t first_before; /* index of the first of them in the run; set by the engine */
 } fb_stream;
 
+/* An inference is intended when one before it ends, not by the clock. */
+static inline bool fb_stream_is_closed_loop(const fb_stream *s)
+{
+    return s->schedule.arrivals == FB_ARRIVALS_CLOSED;
+}
+
 /* Fails with FB_E_INVAL or FB_E_NOMEM; then nothing is held. Before start. */
 int fb_stream_init(fb_stream *s, const fb_stream_config *config, fb_error *err);
 void fb_stream_fini(fb_stream *s);

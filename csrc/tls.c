@@ -101,7 +101,9 @@ static int failed(fb_tls_session *s, fb_error *err)
 {
     const int why = ERR_GET_REASON(ERR_peek_error());
     if (why == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-        return ended(s, 0, err);
+        const int rc = ended(s, 0, err);
+        err->sys_errno = EPROTO; /* it may have been cut off: RFC 9112, 9.8 */
+        return rc;
     }
     s->open = false;
     if (why == SSL_R_CERTIFICATE_VERIFY_FAILED) {

@@ -21,7 +21,7 @@ static int init_backlogs(fb_worker *w)
 {
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         const fb_stream *s = w->lanes[i].stream;
-        if (s->schedule.arrivals != FB_ARRIVALS_CLOSED && !s->owners) {
+        if (!fb_stream_is_closed_loop(s) && !s->owners) {
             w->backlogs[i].capacity = s->max_outstanding;
             w->backlogs[i].ring = calloc(s->max_outstanding, sizeof(fb_slot));
             if (!w->backlogs[i].ring) {
@@ -175,15 +175,35 @@ static void report_ready(fb_worker *w)
     }
 }
 
+/* Usage is taken at the first tick within measure and the first after it; without a warm-up,
+ * before the first inference. */
+static void watch_usage(fb_worker *w)
+{
+    const fb_lane *lane = &w->lanes[0];
+    if (w->usage_from_ns == 0 && w->io.now_ns >= lane->measure_ns) {
+        fb_usage_self(&w->usage_from);
+        w->usage_from_ns = fb_now_ns();
+        w->watch->on = true;
+    }
+    if (w->usage_to_ns == 0 && w->usage_from_ns != 0 &&
+        (w->io.now_ns >= lane->measure_end_ns || w->finished)) {
+        fb_usage_self(&w->usage_to);
+        w->usage_to_ns = fb_now_ns();
+        fb_watch_waits(w->watch, w->usage_to_ns); /* the turn that crosses the end counts too */
+        w->watch->on = false;
+    }
+}
+
 static int begin(fb_worker *w, uint64_t begin_ns)
 {
     w->running = true;
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_lane_begin(&w->lanes[i], begin_ns);
     }
+    watch_usage(w);
     for (uint32_t i = 0; i < w->n_conns; i++) {
         fb_conn *c = &w->conns[i];
-        if (c->lane->stream->schedule.arrivals == FB_ARRIVALS_CLOSED) {
+        if (fb_stream_is_closed_loop(c->lane->stream)) {
             /* The slots are free since then, also when this thread wakes late. */
             const int rc = fb_conn_fill(c, &w->io, begin_ns);
             if (rc != FB_OK) {
@@ -312,7 +332,7 @@ static int dispatch_routed(fb_worker *w, uint32_t i, fb_conn *conns)
             }
         }
     }
-    if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED) {
+    if (!fb_stream_is_closed_loop(lane->stream)) {
         window_is_full(w, &w->backlogs[i], r->queued > 0);
     }
     return FB_OK;
@@ -365,7 +385,7 @@ static int pace(fb_worker *w)
     fb_conn *conns = w->conns;
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         const fb_lane *lane = &w->lanes[i];
-        if (lane->stream->schedule.arrivals != FB_ARRIVALS_CLOSED || lane->dispatched) {
+        if (!fb_stream_is_closed_loop(lane->stream) || lane->dispatched) {
             queue_due(w, i);
             const int rc = dispatch_any(w, i, conns);
             if (rc != FB_OK) {
@@ -389,23 +409,6 @@ static uint64_t next_due(const fb_worker *w)
 
 /* ---- ticks --------------------------------------------------------------------------------------
  */
-
-/* Usage is taken at the first tick within measure and the first after it. */
-static void watch_usage(fb_worker *w)
-{
-    const fb_lane *lane = &w->lanes[0];
-    if (w->usage_from_ns == 0 && w->io.now_ns >= lane->measure_ns) {
-        fb_usage_self(&w->usage_from);
-        w->usage_from_ns = fb_now_ns();
-        w->watch->on = true;
-    }
-    if (w->usage_to_ns == 0 && w->usage_from_ns != 0 &&
-        (w->io.now_ns >= lane->measure_end_ns || w->finished)) {
-        fb_usage_self(&w->usage_to);
-        w->usage_to_ns = fb_now_ns();
-        w->watch->on = false;
-    }
-}
 
 static bool lanes_finished(const fb_worker *w)
 {
@@ -642,7 +645,7 @@ static void close_books(fb_worker *w)
         fb_backlog *backlog = &w->backlogs[i];
         for (; backlog->used > 0; backlog->used--) {
             const fb_slot *slot = &backlog->ring[backlog->head];
-            fb_lane_abandoned(&w->lanes[i], slot, slot->flags & FB_SLOT_SENT);
+            fb_lane_abandoned(&w->lanes[i], slot, false);
             backlog->head = (backlog->head + 1) % backlog->capacity;
         }
         if (w->lanes[i].router) {

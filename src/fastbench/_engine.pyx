@@ -596,12 +596,12 @@ cdef class NullServer:
         check(fb_nullserver_start(self.server, &err), &err)
 
     def stats(self):
-        """Return (busy share, requests, bytes received) per thread since start."""
+        """Return (CPU seconds, requests, bytes received) per thread since start."""
         cdef fb_nullserver_usage u
         found = []
         for i in range(self.threads_):
             fb_nullserver_stats(self.server, i, &u)
-            found.append((u.cpu_ns / max(u.elapsed_ns, 1), u.requests, u.bytes))
+            found.append((u.cpu_ns / 1e9, u.requests, u.bytes))
         return found
 
     def stop(self):

@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastbench.errors import UsageError
 
@@ -99,9 +99,9 @@ def configure(base: RunConfig, settings: Mapping[str, Setting]) -> RunConfig:
 
     Raises :class:`UsageError` naming the cell where they do not fit together.
     """
-    fields = {FIELDS[name]: value for name, value in settings.items()}
+    fields: dict[str, Any] = {FIELDS[name]: value for name, value in settings.items()}
     try:
-        return dataclasses.replace(base, **fields)  # type: ignore[arg-type] # by name
+        return dataclasses.replace(base, **fields)
     except UsageError as error:
         msg = f"cell {cell_name(settings)}: {error}; list the cells that you mean with --cells"
         raise UsageError(msg) from error

@@ -74,7 +74,11 @@ def next_step(trials: list[Trial], goal: Goal) -> Step | Finding:
     if state.held is None or state.failed is None:
         return _bracket(state, goal)
     if state.final[state.failed].outcome == CLIENT_LIMITED:
-        return state.confirm(state.failed, goal) or state.finding(CLIENT_LIMITED)
+        return (
+            state.confirm(state.failed, goal)
+            or state.confirm(state.held, goal)
+            or state.finding(CLIENT_LIMITED)
+        )
     middle = _rounded(math.sqrt(state.held * state.failed))
     if state.failed / state.held - 1 > goal.resolution and state.held < middle < state.failed:
         return Step(middle, 1)

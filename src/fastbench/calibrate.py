@@ -254,7 +254,8 @@ def _measure(
     answered = sum(t.answered for t in totals)
     if not answered or not cpu_ns:
         return []
-    busy = max(share for share, _, _ in server.stats()) if server else 0.0
+    served_s = max(cpu_s for cpu_s, _, _ in server.stats()) if server else 0.0
+    busy = min(1.0, served_s / (WARMUP_S + measured_s))
     found = Calibration(
         ceiling_per_s=plan.threads * answered / (cpu_ns / _NS),
         cpu_us_per_inference=cpu_ns / 1e3 / answered,

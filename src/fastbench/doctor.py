@@ -151,13 +151,13 @@ def _clocksource(platform: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _hypervisor(platform: dict[str, Any]) -> Iterator[Finding]:
-    steal = platform.get("steal_percent_since_boot") or 0.0
+    steal = platform.get("steal_percent_since_boot")
+    others = "" if steal is None else f"; others had {steal:g} % of its CPU time since boot"
     if platform.get("hypervisor"):
         yield Finding(
             code="virtual-machine",
-            severity="high" if steal > STEAL_PERCENT else "info",
-            what=f"a virtual machine ({platform['hypervisor']}); others had {steal:g} % of its "
-            "CPU time since boot",
+            severity="high" if (steal or 0.0) > STEAL_PERCENT else "info",
+            what=f"a virtual machine ({platform['hypervisor']}){others}",
             why="the host may stop its CPUs at any moment, and timers and interrupts cost more",
             fix="use bare metal, or CPUs that are dedicated to this machine",
             gain="tails that are the server's own",

@@ -133,7 +133,7 @@ def _ceiling(load: Load, threads: int, duration_s: float, *, unix: bool) -> Ceil
     with _null_server(threads, unix=unix) as (server, url):
         config = _config(load, threads, duration_s, url)
         r = _repetition(run(config))
-        busy = max(share for share, _, _ in server.stats())
+        served_s = max(cpu_s for cpu_s, _, _ in server.stats())
     cpu_us = r.client.cpu_us_per_inference
     if not cpu_us:
         msg = f"{load.name}: nothing was answered within {duration_s:g} s; use a longer --duration"
@@ -148,7 +148,7 @@ def _ceiling(load: Load, threads: int, duration_s: float, *, unix: bool) -> Ceil
         ceiling_per_s=threads * 1e6 / cpu_us,
         reached_per_s=r.inferences_per_s,
         client_busy=_busiest(r),
-        server_busy=busy,
+        server_busy=min(1.0, served_s / (WARMUP_S + r.measured_s)),
         p50_ms=r.response_ms.p50,
         p99_ms=r.response_ms.p99,
     )
@@ -188,6 +188,11 @@ def _step(load: Load, threads: int, share: float, rate: float, result: Result) -
 
 
 def _repetition(result: Result) -> Repetition:
+    """Return the whole repetition; one that was cut short says nothing of the client."""
+    if result.status == "interrupted":
+        raise KeyboardInterrupt
+    if result.status != "complete":
+        raise FastbenchError(result.error)
     return result.repetitions[0]
 
 

@@ -175,8 +175,10 @@ def _described(
     name: str, step: Step | None, result: Result, objectives: Sequence[Objective]
 ) -> Probe:
     found = figures(result)
-    if step is None and (found is None or result.status != "complete"):
-        msg = f"the closed loop at the beginning failed: {result.error or 'nothing succeeded'}"
+    measured = found is not None and found.inferences_per_s > 0
+    if step is None and (not measured or result.status != "complete"):
+        why = result.error or "nothing came back in time: use a longer --duration, or give --rate"
+        msg = f"the closed loop at the beginning failed: {why}"
         raise FastbenchError(msg)
     outcome, reasons, limits = judge(result, objectives)
     return Probe(

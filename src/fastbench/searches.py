@@ -27,6 +27,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     beyond: bool = False  # the value is a lower bound
+    low_beyond: bool = False
+    high_beyond: bool = False
     few_samples: bool = False  # fewer than 10 samples above the quantile
 
 

@@ -17,6 +17,7 @@ from fastbench import runner
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.report.folder import EXPORTERS, ResultFolder
 from fastbench.report.html import result_page
+from fastbench.streams import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 #: What each of the many runs leaves: not the page of 5 MB, which can be made of it at any time.
 CELL_FILES = tuple(e for e in EXPORTERS if e is not result_page.EXPORTER)
+_MOST_SHOWN = 200  # characters of a value in a message
 
 
 @contextlib.contextmanager
@@ -54,7 +56,7 @@ def opened(path: Path, filename: str) -> Iterator[bytes | None]:
 
 def plan_of(config: RunConfig) -> dict[str, Any]:
     """Return a configuration as a file holds it, without the folder that it writes to."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config.to_dict()))
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(describe(config)))
     return {name: value for name, value in plain.items() if name != "out"}
 
 
@@ -158,4 +160,4 @@ def _same_plan(result: Result, config: RunConfig) -> bool:
 
 def _shown(value: object) -> str:
     text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 200 else f"{text[:200]}..."  # noqa: PLR2004 - one line
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -13,6 +13,7 @@ from fastbench.bisection import CLIENT_LIMITED, FAILED, HELD
 from fastbench.report.limits import shown
 from fastbench.searches import Limit
 from fastbench.summary import median_of
+from fastbench.warnings import WRONG_ANSWERS, answers_are_right
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ ACHIEVED = 0.99
 def judge(result: Result, objectives: Sequence[Objective]) -> tuple[str, list[str], list[Limit]]:
     """Return the outcome (HELD, FAILED or CLIENT_LIMITED), why it did not hold, and the limits."""
     limits = [_limit(result, objective) for objective in objectives]
-    reasons = [*_ended_early(result), *_not_kept(result), *map(_missed, limits)]
+    reasons = [*_ended_early(result), *_wrong(result), *_not_kept(result), *map(_missed, limits)]
     reasons = [reason for reason in reasons if reason]
     if not reasons:
         return HELD, [], limits
@@ -34,19 +35,18 @@ def judge(result: Result, objectives: Sequence[Objective]) -> tuple[str, list[st
 
 
 def is_client_limited(result: Result) -> bool:
-    """Tell whether the client was the bottleneck, by the verdict.
-
-    Where there is none: a thread was busy and the schedule was not kept.
-    """
-    if result.verdict is not None:
-        return result.verdict.verdict == CLIENT_LIMITED
-    codes = {warning.code for warning in result.warnings}
-    return {"thread-busy", "schedule-missed"} <= codes
+    """Tell whether the verdict says that the client was the bottleneck."""
+    return result.verdict is not None and result.verdict.verdict == CLIENT_LIMITED
 
 
 def _ended_early(result: Result) -> Iterator[str]:
     if result.status != "complete":
         yield f"the run is {result.status}: {result.error}"
+
+
+def _wrong(result: Result) -> Iterator[str]:
+    if not answers_are_right(result):
+        yield WRONG_ANSWERS
 
 
 def _not_kept(result: Result) -> Iterator[str]:
@@ -69,15 +69,18 @@ def _limit(result: Result, objective: Objective) -> Limit:
     if result.summary is None:
         return Limit(objective=objective.text, holds=False, value=None, low=None, high=None)
     reading = objective.metric.read(result.summary)
-    each = [objective.metric.read(r).value for r in result.repetitions]
-    known = [value for value in each if value is not None]
+    each = [objective.metric.read(r) for r in result.repetitions]
+    known = sorted((r.beyond, r.value) for r in each if r.value is not None)
+    low, high = (known[0], known[-1]) if known else ((False, None), (False, None))
     return Limit(
         objective=objective.text,
         holds=objective.holds(result.summary),
         value=reading.value,
-        low=min(known, default=None),
-        high=max(known, default=None),
+        low=low[1],
+        high=high[1],
         beyond=reading.beyond,
+        low_beyond=low[0],
+        high_beyond=high[0],
         few_samples=reading.few,
     )
 

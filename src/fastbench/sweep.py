@@ -19,6 +19,7 @@ from fastbench.report import sweep_files
 from fastbench.report.html import sweep_page
 from fastbench.report.studies import SWEEP
 from fastbench.sweeps import SWEEP_SCHEMA_VERSION, Cell, SweepResult
+from fastbench.warnings import WRONG_ANSWERS, answers_are_right
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -138,9 +139,12 @@ def _run(config: RunConfig, cell: Cell, *, show: bool) -> Cell:
 
 def _described(cell: Cell, result: Result) -> Cell:
     found = figures(result)
-    status = result.status if found or result.status == "interrupted" else "failed"
-    error = result.error or ("" if found else "no inference succeeded")
-    return msgspec.structs.replace(cell, status=status, error=error, figures=found)
+    problem = "" if answers_are_right(result) else WRONG_ANSWERS
+    problem = problem if found else "no inference succeeded"
+    status = "failed" if problem and result.status != "interrupted" else result.status
+    return msgspec.structs.replace(
+        cell, status=status, error=result.error or problem, figures=found
+    )
 
 
 def _with(sweep: SweepResult, done: Cell) -> SweepResult:

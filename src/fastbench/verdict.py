@@ -276,7 +276,9 @@ def _blocked(result: Result) -> Iterator[Evidence]:
             threshold=f"<= {LINK_USE:.0%}, else the network or the server takes no more",
             value=max(shares),
             limit=LINK_USE,
-            advice="compare bytes/s with the network's: fastbench net" if max(shares) > 0.8 else "",  # noqa: PLR2004
+            advice="compare bytes/s with the network's: fastbench net"
+            if max(shares) > LINK_USE
+            else "",
         )
 
 

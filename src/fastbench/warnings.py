@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     Part = Repetition | StreamResult
     from fastbench.steadiness import Finding
 
-BUSY = 0.80  # a thread above it may have delayed the replies that it timed
 LATE_MS = 1.0  # a send lag above it at p99, and above a tenth of the service time, is a miss
 LATE_SHARE = 0.1
 SHORT_RUN_S = 5.0
 UNSTABLE = 0.10  # (max - min) / median of the rate over repetitions
 UNSTEADY = 0.25  # of the inferences that could be in flight
-STEAL_PERCENT = 1.0
+WRONG_ANSWERS = "wrong answers: what was sampled differs from what the model computes"
 
 
 def assess(result: Result) -> list[Warning]:
@@ -43,6 +42,12 @@ def _partial(result: Result) -> Iterator[Warning]:
             f"repetitions were begun{': ' if result.error else ''}{result.error}",
             advice="do not compare it with complete runs",
         )
+
+
+def answers_are_right(result: Result) -> bool:
+    """Tell whether all that was to be compared with the model's answers was, and none differed."""
+    checks = [r.verification for r in result.repetitions if r.verification]
+    return all(check.checked and not check.mismatches for check in checks)
 
 
 def _wrong_answers(result: Result) -> Iterator[Warning]:

@@ -614,6 +614,25 @@ static void test_last_reply_opens_again(void)
     rig_close(&r);
 }
 
+/* The run ends before they went out again: they were sent once, and their replies never came. */
+static void test_sent_before_is_unfinished(void)
+{
+    rig r;
+    REQUIRE(rig_http(&r));
+    r.load.stream.pipeline = 3;
+    r.load.config.requests = 4;
+    REQUIRE(rig_run(&r));
+    answer(&r, HTTP_LAST);
+    while (r.conn.fd >= 0 && r.lane.counts.ok == 0 && step(&r) == FB_OK) {
+    }
+    fb_conn_close(&r.conn, fb_now_ns());
+    CHECK_EQ(3, r.lane.counts.sent);
+    CHECK_EQ(2, r.lane.counts.unfinished);
+    CHECK_EQ(1, r.lane.counts.never_sent);
+    CHECK_EQ(4, r.lane.counts.intended);
+    rig_close(&r);
+}
+
 /* An inference that had timed out is not sent again: its outcome stands. */
 static void test_last_reply_after_a_time_out(void)
 {
@@ -711,6 +730,7 @@ int main(void)
     RUN(test_keeps_reply_bytes);
     RUN(test_close_accounts_for_all);
     RUN(test_last_reply_opens_again);
+    RUN(test_sent_before_is_unfinished);
     RUN(test_last_reply_after_a_time_out);
     RUN(test_reply_to_the_end_of_the_connection);
     RUN(test_sent_again_elsewhere);

@@ -326,7 +326,8 @@ static void test_waiting_times_out(void)
     fb_slot slot;
     fb_ticket ticket;
     rig_init(&r);
-    r.load.config.requests = 20;
+    r.load.config.requests = r.load.config.captures = 20;
+    r.load.config.capture_bytes = 8;
     REQUIRE(rig_begin(&r));
     fb_router_refill(r.router, BEGIN);
     CHECK(answer(&r, "ASK", "ASK 77 b:2", &slot, &ticket));
@@ -335,6 +336,11 @@ static void test_waiting_times_out(void)
     fb_router_expire(r.router, BEGIN + 5 * MS + r.load.config.timeout_ns);
     CHECK_EQ(1, r.lane.counts.timeouts);
     CHECK_EQ(13, r.lane.counts.intended); /* its place was free again */
+    uint32_t ended = 0;                   /* places for replies that wait for no more */
+    for (uint32_t i = 0; i < r.lane.capture_room; i++) {
+        ended += atomic_load(&r.lane.capture_states[i]) == FB_CAPTURE_FULL;
+    }
+    CHECK_EQ(1, ended);
     CHECK_EQ(0, r.router->resent);
     rig_close(&r);
 }

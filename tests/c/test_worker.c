@@ -70,6 +70,24 @@ static void run(rig *r)
     CHECK_EQ(0, pthread_join(thread, NULL));
 }
 
+/* Without a warm-up too, what the first inference costs is within what was used. */
+static void test_usage_begins_before_the_first(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.config.requests = 1;
+    r.load.config.warmup_ns = 0;
+    r.load.stream.connections = 1;
+    r.load.stream.pipeline = 1;
+    REQUIRE(rig_make(&r, -1));
+    run(&r);
+    const uint64_t sent_ns = r.lane->last_end_ns - r.lane->recorder.active->service.max_ns;
+    CHECK_EQ(1, r.lane->counts.ok);
+    CHECK(r.worker.usage_from_ns > 0);
+    CHECK(r.worker.usage_from_ns <= sent_ns);
+    rig_close(&r);
+}
+
 /* By requests: exactly so many succeed, over several connections. */
 static void test_runs_its_share(void)
 {
@@ -218,6 +236,7 @@ static void test_too_many_failures(void)
 
 int main(void)
 {
+    RUN(test_usage_begins_before_the_first);
     RUN(test_runs_its_share);
     RUN(test_open_loop_keeps_its_schedule);
     RUN(test_open_loop_beyond_its_queue);

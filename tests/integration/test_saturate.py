@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+
 import pytest
-from support.cli import fastbench
+from support.cli import fastbench, running
 
 from fastbench.saturate import LOADS, SHARES, STEPPED
 from fastbench.saturations import from_json
@@ -36,3 +39,21 @@ def test_bad_threads() -> None:
 
     assert done.code == 2
     assert "--threads '1,two'" in done.line
+
+
+def test_interrupted() -> None:
+    """Ctrl-C in a measurement ends the whole test: what was cut short is no ceiling."""
+    with running("saturate", "--duration", 60, "--threads", 1, "--format", "json") as command:
+        command.wait_for("closed loop")
+        command.wait_until(lambda: worker_runs(command.process.pid))
+        command.signal_group(signal.SIGINT)
+        done = command.end()
+
+    assert done.code == 130
+    assert done.out == ""
+
+
+def worker_runs(pid: int) -> bool:
+    """Tell whether a worker thread of the engine is there."""
+    names = (file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/comm"))
+    return any(name.startswith("fb-w") for name in names)

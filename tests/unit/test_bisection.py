@@ -123,7 +123,12 @@ def test_client_limit_ends_the_search() -> None:
     found, trials = explore(server, 500)
 
     assert found == Finding(CLIENT_LIMITED, 500, None)
-    assert [(t.rate_per_s, t.repetitions) for t in trials] == [(500, 1), (1000, 1), (1000, 3)]
+    assert [(t.rate_per_s, t.repetitions) for t in trials] == [
+        (500, 1),
+        (1000, 1),
+        (1000, 3),
+        (500, 3),
+    ]
 
 
 def test_client_limit_by_noise_is_overruled() -> None:

@@ -173,6 +173,28 @@ def test_censored_quantiles_never_look_faster(failing: str) -> None:
     assert (p99.high is None) == (failing != "base")
 
 
+def test_a_quantile_that_has_become_a_timeout_fails_the_limit() -> None:
+    """Where every resample puts p99 among time-outs, nothing about that is uncertain."""
+    good = result(*(_in_20_intervals(n, timeouts=0) for n in (1, 2, 3)))
+    bad = result(*(_in_20_intervals(n, timeouts=200) for n in (1, 2, 3)))
+
+    candidate = pair(good, bad, "p99>+5%")
+
+    assert within.standard_errors(bad.repetitions[0])["p99"] == 0.0
+    assert of(candidate, "p99").verdict == "slower"
+    assert candidate.limits[0].status == "failed"
+    assert "changed by more than +" in candidate.limits[0].message
+
+
+def _in_20_intervals(number: int, *, timeouts: int) -> Repetition:
+    """Return a repetition whose time-outs, the same in every interval, show in its series."""
+    each = [
+        changed(interval(k, samples_ns(100 * number + k, 200)), timeouts=timeouts // 20)
+        for k in range(20)
+    ]
+    return changed(repetition(number, timeouts=timeouts), timeseries=each)
+
+
 def test_short_timeouts_do_not_make_a_failing_server_faster() -> None:
     """A bound below the base's value says nothing: the truth may be anywhere above."""
     other = run_with([2.0, 2.1, 1.9], beyond=["p99"])

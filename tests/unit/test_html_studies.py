@@ -122,6 +122,19 @@ def test_spread_and_range_of_the_knee_are_drawn() -> None:
     )
 
 
+def test_repetition_without_a_success_has_its_bar() -> None:
+    """The worst case is the one that must be seen: a bar down to 0."""
+    whole = sweep()
+    stopped = changed(
+        whole.cells[0],
+        figures=changed(whole.cells[0].figures, inferences_per_s_spread=Spread(min=0.0, max=420.0)),
+    )
+    page = sweep_page.render(changed(whole, cells=[stopped, *whole.cells[1:]]))
+
+    bars = Page(page.decode()).plots["by-load"]["traces"][0]["error_y"]
+    assert bars["arrayminus"][0] == LOADS[0][1]
+
+
 def test_every_cell_links_to_its_result() -> None:
     """The table has each cell, with the result in its folder."""
     made = Page(sweep_page.render(sweep()).decode())

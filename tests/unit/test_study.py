@@ -11,9 +11,10 @@ from support import sample_result
 from support.journals import HEAD
 
 from fastbench import study
-from fastbench.config import RunConfig
+from fastbench.config import CommandConfig, RunConfig, StreamConfig
 from fastbench.errors import UsageError
 from fastbench.report.folder import ResultFolder
+from fastbench.streams import describe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ FILE = "sweep.json"
 
 def result_of(config: RunConfig, status: str = "complete") -> Result:
     """Return a result as a run of ``config`` would give."""
-    return msgspec.structs.replace(sample_result.result(status=status), config=config.to_dict())
+    return msgspec.structs.replace(sample_result.result(status=status), config=describe(config))
 
 
 def written(config: RunConfig, result: Result) -> None:
@@ -173,3 +174,21 @@ def test_broken_result_makes_room(tmp_path: Path, broken: str) -> None:
 def test_no_result_is_no_result(tmp_path: Path) -> None:
     """A cell that was never begun has none."""
     assert study.earlier_result(RunConfig(out=tmp_path / "cell")) is None
+
+
+def test_streams_are_part_of_the_plan(tmp_path: Path) -> None:
+    """A complete run of several streams is taken up; other streams are another plan."""
+    ping, echo = (CommandConfig(commands=((word,),)) for word in ("PING", "ECHO x"))
+    configs = [
+        RunConfig(
+            target="redis://h",
+            out=tmp_path / "x",
+            streams=tuple(StreamConfig(name=n, own={"command": c}) for n in "ab"),
+        )
+        for c in (ping, echo)
+    ]
+    written(configs[0], result_of(configs[0]))
+
+    assert study.earlier_result(configs[0]) is not None
+    with pytest.raises(UsageError, match="another plan"):
+        study.require_same(tmp_path, *(study.plan_of(config) for config in configs))

@@ -7,10 +7,17 @@ import pytest
 from support import sample_result
 
 from fastbench.bisection import CLIENT_LIMITED, FAILED, HELD
-from fastbench.results import Repetition, Result, Verdict, Warning  # noqa: A004 - the field's word
+from fastbench.results import (
+    Repetition,
+    Result,
+    Verdict,
+    Verification,
+    Warning,  # noqa: A004 - the field's word
+)
 from fastbench.slo import parse_objectives
 from fastbench.summary import summarize
 from fastbench.sustained import judge
+from fastbench.warnings import WRONG_ANSWERS
 
 OBJECTIVES = parse_objectives(["p99<50ms", "errors<0.1%"])
 
@@ -108,24 +115,38 @@ def test_verdict_tells_whose_failure_it_is(verdict: str, outcome: str) -> None:
     assert judge(msgspec.structs.replace(offered(1.0), verdict=judged), OBJECTIVES)[0] == HELD
 
 
-@pytest.mark.parametrize(
-    ("codes", "outcome"),
-    [
-        ([], FAILED),
-        (["schedule-missed"], FAILED),
-        (["thread-busy"], FAILED),
-        (["schedule-missed", "thread-busy"], CLIENT_LIMITED),
-    ],
-)
-def test_without_verdict_a_busy_thread_that_is_late_is_the_client(
-    codes: list[str], outcome: str
-) -> None:
+def test_without_a_verdict_nothing_is_put_down_to_the_client() -> None:
     """A missed schedule alone may be the server's: all connections were waiting for it."""
-    warnings = [Warning(code=code, message="") for code in codes]
+    late = [Warning(code="schedule-missed", message="")]
 
-    result = msgspec.structs.replace(offered(0.5), warnings=warnings)
+    result = msgspec.structs.replace(offered(0.5), warnings=late)
 
-    assert judge(result, OBJECTIVES)[0] == outcome
+    assert judge(result, OBJECTIVES)[0] == FAILED
+
+
+def test_wrong_answers_do_not_hold() -> None:
+    """However fast, a server that answers wrongly sustains nothing."""
+    result = offered(1.0)
+    wrong = Verification(
+        requested=9, checked=9, mismatches=1, max_abs_difference=1.0, tolerance=1e-3
+    )
+    (repetition,) = result.repetitions
+    repetition = msgspec.structs.replace(repetition, verification=wrong)
+    result = msgspec.structs.replace(result, repetitions=[repetition])
+
+    assert judge(result, OBJECTIVES)[:2] == (FAILED, [WRONG_ANSWERS])
+
+
+def test_bounds_are_known_as_bounds() -> None:
+    """Of repetitions with and without time-outs the spread ends at a lower bound, and says so."""
+    repetitions = [_repetition(1, 1.0, 0), _repetition(2, 1.0, 0), _repetition(3, 1.0, 200)]
+    result = sample_result.result(*repetitions)
+    result = msgspec.structs.replace(result, summary=summarize(repetitions), warnings=[])
+
+    (limit,) = judge(result, parse_objectives(["p99<50ms"]))[2]
+
+    assert (limit.low_beyond, limit.high_beyond) == (False, True)
+    assert limit.high == repetitions[2].response_ms.p99
 
 
 def test_nothing_succeeded_holds_nothing() -> None:

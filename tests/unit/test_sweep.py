@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+import pytest
+from support import sample_result
+
 from fastbench import runner, searches, sweeps
 from fastbench.config import CommandConfig, RunConfig
-from fastbench.errors import ConnectError
+from fastbench.errors import ConnectError, FastbenchError
+from fastbench.results import Verification
 from fastbench.search import search
 from fastbench.slo import parse_objectives
+from fastbench.summary import summarize
 from fastbench.sweep import sweep
+from fastbench.warnings import WRONG_ANSWERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+changed = msgspec.structs.replace
 
 
 def interrupt(_: str) -> None:
@@ -68,3 +75,32 @@ def test_cells_are_run_in_the_order_of_the_seed(
 
     assert orders[0] == orders[1] != sorted(orders[0])
     assert sorted(orders[0]) == list(range(1, 21))
+
+
+def test_search_ends_where_nothing_came_back_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed loop whose replies all came after measure gives no rate to begin with."""
+    late = changed(sample_result.repetition(1), inferences_per_s=0.0)
+    result = changed(sample_result.result(late), summary=summarize([late]))
+    monkeypatch.setattr(runner, "run", lambda *_, **__: result)
+
+    with pytest.raises(FastbenchError, match="nothing came back in time"):
+        search(config(tmp_path / "s"), parse_objectives(["p99<5ms"]))
+
+
+def test_cell_with_wrong_answers_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its figures stay, but nobody takes them for a success."""
+    wrong = Verification(
+        requested=9, checked=9, mismatches=2, max_abs_difference=1.0, tolerance=1e-3
+    )
+    result = sample_result.result(changed(sample_result.repetition(1), verification=wrong))
+    monkeypatch.setattr(runner, "run", lambda *_, **__: result)
+
+    found = sweep(config(tmp_path / "s"), [{"pipeline": 1}], {"pipeline": [1]})
+
+    assert found.status == "partial"
+    assert (found.cells[0].status, found.cells[0].error) == ("failed", WRONG_ANSWERS)
+    assert found.cells[0].figures is not None

@@ -11,13 +11,13 @@ from fastbench.verdict import CLIENT_OK
 if TYPE_CHECKING:
     from fastbench.cli.gather import Given
     from fastbench.config import RunConfig
-    from fastbench.results import Result
 
 
 def execute(config: RunConfig, given: Given) -> int:
     """Run, print the result in the format that was asked for, and return the exit code."""
     from fastbench import runner
     from fastbench.report.formats import check_format, print_result
+    from fastbench.warnings import answers_are_right
 
     check_format(given.values["output_format"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it then ends as Ctrl-C does
@@ -26,7 +26,7 @@ def execute(config: RunConfig, given: Given) -> int:
     print_result(result, given.values["output_format"])
     if result.status == "interrupted":
         return EXIT_INTERRUPTED
-    if not _is_good(result):
+    if result.status != "complete" or result.summary is None or not answers_are_right(result):
         return EXIT_RUN
     verdict = result.verdict.verdict if result.verdict else None
     return EXIT_OK if required in {None, verdict} else EXIT_THRESHOLD
@@ -42,10 +42,3 @@ def required_verdict(given: Given) -> str | None:
         msg = f"--require {required!r}: must be {CLIENT_OK}"
         raise UsageError(msg)
     return required
-
-
-def _is_good(result: Result) -> bool:
-    """Tell whether the run was complete, something succeeded and all sampled answers were right."""
-    checks = [r.verification for r in result.repetitions if r.verification]
-    right = all(check.checked and not check.mismatches for check in checks)
-    return result.status == "complete" and result.summary is not None and right

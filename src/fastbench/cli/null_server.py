@@ -37,5 +37,5 @@ def null_server(
         where = f"unix:{path}" if path else f"{host}:{server.port}"
         typer.echo(f"fastbench null-server: ready on {where}")
         signal.sigwait(ends)
-        for index, (busy, requests, received) in enumerate(server.stats()):
-            typer.echo(f"thread {index}: {requests} requests, {received} bytes, {busy:.1%} busy")
+        for index, (cpu_s, requests, received) in enumerate(server.stats()):
+            typer.echo(f"thread {index}: {requests} requests, {received} bytes, {cpu_s:.3f} s CPU")

@@ -145,7 +145,8 @@ def _judged(forbidden: Forbidden, change: Change, other: _Run) -> tuple[str, str
         return c.FAILED, f"nothing succeeded in {other.side.name}"
     shown = change.verdict not in {c.NO_DIFFERENCE, c.CANNOT_TELL}
     if shown and change.change is not None and forbidden.exceeded_by(change.change):
-        return c.FAILED, f"{name} changed by {_percent(change, change.change)}"
+        bound = "more than " if change.other_beyond else ""
+        return c.FAILED, f"{name} changed by {bound}{_percent(change, change.change)}"
     end = change.high if forbidden.limit >= 0 else change.low
     if change.verdict != c.CANNOT_TELL and end is not None and not forbidden.exceeded_by(end):
         return c.KEPT, f"{name} changed by {_percent(change, end)} at most"

@@ -79,8 +79,13 @@ def _bins(intervals: list[Interval]) -> tuple[Floats, Floats]:
 
 
 def _deviation(values: Floats) -> float:
-    """Return the standard deviation of the logarithms; infinite where too many values are."""
+    """Return the standard deviation of the logarithms; infinite where too many values are.
+
+    Where nearly all of them are, the quantile is a bound, and certainly so.
+    """
     known = values[np.isfinite(values) & (values > 0)]
+    if known.size <= _TOLERATED * values.size:
+        return 0.0
     if known.size < (1 - _TOLERATED) * values.size:
         return math.inf
     return float(np.log(known).std(ddof=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import queue
 import subprocess
@@ -132,7 +131,7 @@ def _drive(
 ) -> None:
     """Feed one worker, a batch at a time, and pass on its answers; None when it is done."""
     assert process.stdin is not None  # noqa: S101 - both are pipes
-    assert process.stdout is not None  # noqa: S101
+    assert process.stdout is not None  # noqa: S101 - the same
     encoder = msgspec.json.Encoder()
     decoder = msgspec.json.Decoder(Answer)
     try:
@@ -141,13 +140,11 @@ def _drive(
             process.stdin.write(opening + b"".join(encoder.encode(t) + b"\n" for t in batch))
             process.stdin.flush()
             opening = b""
-            for line in itertools.islice(process.stdout, len(batch)):
-                answers.put(decoder.decode(line))
+            while batch:
+                answers.put(decoder.decode(process.stdout.readline()))  # at its end: DecodeError
                 batch.pop()
-            if batch:
-                raise EOFError  # noqa: TRY301 - handled as a broken pipe is
         answers.put(None)
-    except (OSError, EOFError, ValueError, msgspec.DecodeError):
+    except (OSError, ValueError, msgspec.DecodeError):
         answers.put(DatasetError("a worker process ended early: out of memory, or killed"))
 
 
@@ -163,7 +160,7 @@ def _end(
             thread.join(timeout=0.01)
     for process in processes:
         assert process.stdin is not None  # noqa: S101 - both are pipes
-        assert process.stdout is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101 - the same
         with contextlib.suppress(OSError):  # of a worker that ended before it had read all
             process.stdin.close()
         process.stdout.close()

@@ -143,15 +143,20 @@ def _find(publication: Publication, api: str, **options: Any) -> RemoteFile:
     url = f"{api}/records/{publication.record}"
     content = read_small(url, **options)
     try:
-        files = msgspec.json.decode(content)["files"]
-        entry = next(f for f in files if f["key"] == publication.file)
-        size, md5 = int(entry["size"]), _MD5.fullmatch(entry["checksum"])
-        link = str(entry["links"]["self"])
-        if md5 is None or size <= 0 or urlsplit(link).scheme not in {"http", "https"}:
-            raise ValueError(entry)  # noqa: TRY301 - said below like the others
+        return _file_in(content, publication)
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, StopIteration) as error:
         msg = f"{url}: does not describe {publication.file} as zenodo's records do"
         raise ModelError(msg) from error
+
+
+def _file_in(content: bytes, publication: Publication) -> RemoteFile:
+    """Return the file that the record names; any of many errors where it does not."""
+    files = msgspec.json.decode(content)["files"]
+    entry = next(f for f in files if f["key"] == publication.file)
+    size, md5 = int(entry["size"]), _MD5.fullmatch(entry["checksum"])
+    link = str(entry["links"]["self"])
+    if md5 is None or size <= 0 or urlsplit(link).scheme not in {"http", "https"}:
+        raise ValueError(entry)
     return RemoteFile(link, size, md5[1], f"{publication.record}-{publication.file}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ def read_number(path: Path) -> int | None:
 
 def read_fields(path: Path) -> dict[str, int]:
     """Return the ``name number`` lines of a file such as cpu.stat; empty where it is not there."""
-    pairs = (line.split() for line in (read_text(path) or "").splitlines())
-    found = {pair[0]: number(pair[1]) for pair in pairs if len(pair) == 2}  # noqa: PLR2004
-    return {name: value for name, value in found.items() if value is not None}
+    pairs = re.findall(r"^(\S+) (-?\d+)$", read_text(path) or "", re.MULTILINE)
+    return {name: int(value) for name, value in pairs}
 
 
 def number(text: str) -> int | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastbench.searches import Limit, Probe, SearchResult
+    from fastbench.sweeps import Figures
 
 CSV_FIELDS = (
     "probe",
@@ -28,6 +29,8 @@ CSV_FIELDS = (
     "offered_per_s",
     "response_p50_ms",
     "response_p99_ms",
+    "beyond",
+    "few_samples",
     "verdict",
     "reasons",
 )
@@ -116,23 +119,27 @@ def _limit(limit: Limit | None, repetitions: int) -> str:
         return "-"
     if repetitions == 1 or limit.low is None or limit.high is None:
         return shown(limit)
-    low, high = (shown(_at(limit, value)) for value in (limit.low, limit.high))
+    low = shown(_at(limit, limit.low, beyond=limit.low_beyond))
+    high = shown(_at(limit, limit.high, beyond=limit.high_beyond))
     return f"{shown(limit)} ({low.split()[0]}..{high.split()[0]})"
 
 
-def _at(limit: Limit, value: float) -> Limit:
-    return msgspec.structs.replace(limit, value=value, beyond=False, few_samples=False)
+def _at(limit: Limit, value: float, *, beyond: bool) -> Limit:
+    return msgspec.structs.replace(limit, value=value, beyond=beyond, few_samples=False)
 
 
 def _csv_row(probe: Probe) -> list[object]:
     f = probe.figures
-    figures = (
-        (f.inferences_per_s, f.offered_per_s, f.response_ms.p50, f.response_ms.p99, f.verdict)
-        if f
-        else (None,) * 5
-    )
     fields = (probe.name, probe.rate_per_s, probe.repetitions, probe.outcome)
-    return [*fields, *figures, "; ".join(probe.reasons)]
+    return [*fields, *(_figures(f) if f else (None,) * 7), "; ".join(probe.reasons)]
+
+
+def _figures(f: Figures) -> tuple[object, ...]:
+    latency = f.response_ms
+    return (
+        *(f.inferences_per_s, f.offered_per_s, latency.p50, latency.p99),
+        *(" ".join(latency.beyond), " ".join(latency.few_samples), f.verdict),
+    )
 
 
 def _markdown_table(heads: list[str], rows: list[list[str]]) -> str:

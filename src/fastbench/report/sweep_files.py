@@ -169,13 +169,20 @@ def _curve_text(sweep: SweepResult, curve: Curve) -> str:
             [
                 f"{point.load:g}",
                 numbers.rate(f.inferences_per_s if f else None),
-                numbers.milliseconds(f.mean_response_ms if f else None, 3),
+                _mean(f) if f else "-",
                 "#" * round(BAR * share) + knee,
             ]
         )
     heads = [curve.axis, "inferences/s", "mean ms", "inferences/s per mean s, to scale"]
     table = text_table(heads, rows, left=3)
     return f"{curve_name(curve)}{curve.finding}\n{table}"
+
+
+def _mean(figures: Figures) -> str:
+    """Return the mean; where some had no answer, theirs are bounds, and so is it."""
+    return numbers.milliseconds(
+        figures.mean_response_ms, 3, beyond="max" in figures.response_ms.beyond
+    )
 
 
 def remarks_on(sweep: SweepResult) -> list[str]:

@@ -212,7 +212,7 @@ def info(_state: State, session: Session, request: Request) -> Reply:
         msg = "ERR cannot find run info for key"
         raise CommandError(msg)
     stats = found.stats
-    if len(request) > 2 and upper(request[2]) == "RESETSTAT":  # noqa: PLR2004
+    if request[2:] and upper(request[2]) == "RESETSTAT":
         for name in Stats.__slots__:
             setattr(stats, name, 0)
         return OK

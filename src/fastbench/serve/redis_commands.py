@@ -41,7 +41,7 @@ def hello(state: State, session: Session, request: Request) -> Reply:
         msg = "NOPROTO unsupported protocol version"
         raise CommandError(msg)
     while len(words):
-        if words.keyword() == "AUTH" and len(words) > 2:  # noqa: PLR2004
+        if words.keyword() == "AUTH" and len(words) > 2:  # noqa: PLR2004 - a user and a password follow
             words.take()
             _authenticate(state, session, words.take(), words.take())
         elif words.keyword() == "SETNAME" and len(words) > 1:
@@ -88,7 +88,7 @@ def auth(state: State, session: Session, request: Request) -> Reply:
             " Are you sure your configuration is correct?"
         )
         raise CommandError(msg)
-    user = request[1] if len(request) > 2 else b"default"  # noqa: PLR2004
+    user = request[1] if request[2:] else b"default"
     _authenticate(state, session, user, request[-1])
     return OK
 
@@ -154,7 +154,7 @@ def command(_state: State, _session: Session, request: Request) -> Reply:
 
 def set_(_state: State, session: Session, request: Request) -> Reply:
     """``SET key value``, without options."""
-    if len(request) > 3:  # noqa: PLR2004
+    if request[3:]:
         msg = "ERR syntax error"
         raise CommandError(msg)
     session.keys[bytes(request[1])] = bytes(request[2])

@@ -119,14 +119,14 @@ def _tcp_sockets(file: Path) -> Iterator[tuple[str, str, int]]:
     """Yield local address, inode and user of each listening socket."""
     for line in _lines(file):
         words = line.split()
-        if len(words) > 9 and words[3] == _LISTENS:  # noqa: PLR2004 - see proc(5)
+        if words[9:] and words[3] == _LISTENS:
             yield words[1], words[9], int(words[7])
 
 
 def _unix_sockets(file: Path, path: str) -> Iterator[tuple[str, None]]:
     for line in _lines(file):
         words = line.split(maxsplit=7)
-        if len(words) > 7 and words[3] == _ACCEPTS and words[7] == path:  # noqa: PLR2004
+        if words[7:] == [path] and words[3] == _ACCEPTS:
             yield words[6], None
 
 

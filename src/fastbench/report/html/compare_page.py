@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from fastbench.comparison import CANNOT_TELL, NO_DIFFERENCE
 from fastbench.report import comparing
 from fastbench.report.html.elements import element, join, table
 from fastbench.report.html.page import page
@@ -64,7 +65,8 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
     names = [comparing.label(c) for c in known]
     groups = {
         "more than chance": [c for c in known if c.verdict in SHOWN],
-        "no difference shown": [c for c in known if c.verdict not in SHOWN],
+        NO_DIFFERENCE: [c for c in known if c.verdict == NO_DIFFERENCE],
+        CANNOT_TELL: [c for c in known if c.verdict == CANNOT_TELL],
     }
     traces = []
     for style, (name, changes) in enumerate(groups.items()):
@@ -83,7 +85,8 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
         title=f"Changes, {candidate.side.name}",
         reading="Each metric's change against the base with its 95 % interval; one that does not "
         "reach across 0 is more than chance. For latencies left is faster, for the rate right.",
-        doubt="a mark without bars: its interval is not known.",
+        doubt="a mark without bars: its interval is not known. Where inferences had no answer, the "
+        "table marks what is only a bound.",
         traces=traces,
         layout={
             "xaxis": axis("change, %"),
@@ -91,8 +94,8 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
             "shapes": [_zero()],
             "hovermode": "closest",
         },
-        columns=("metric", "change", "low", "high", "verdict"),
-        rows=[(comparing.label(c), c.change, c.low, c.high, c.verdict) for c in known],
+        columns=("metric", *comparing.HEADER[3:5], "verdict"),
+        rows=[(comparing.label(c), *comparing.row(c)[3:]) for c in known],
     )
 
 
@@ -114,11 +117,10 @@ def _zero() -> Json:
 
 def _overlay(comparison: Comparison, results: Sequence[Result]) -> Section:
     sides = [comparison.base, *(one.side for one in comparison.candidates)]
+    roles = ["base", *(f"other {k}" for k in range(1, len(results)))]
     parts = {
-        f"{'base' if k == 0 else 'other' if len(sides) == 2 else f'other {k}'}: {side.name}": [  # noqa: PLR2004
-            r.response_ms for r in result.repetitions
-        ]
-        for k, (side, result) in enumerate(zip(sides, results, strict=True))
+        f"{role}: {side.name}": [r.response_ms for r in result.repetitions]
+        for role, side, result in zip(roles, sides, results, strict=True)
     }
     plot = plot_of(
         parts, shown=list(parts), name="overlay", title="Response times over one another"

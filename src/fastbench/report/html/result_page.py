@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastbench.report.base import Exporter
-from fastbench.report.facts import facts
+from fastbench.report.console import early
+from fastbench.report.facts import facts, workload_of
 from fastbench.report.html.about import (
     about_section,
     errors_section,
@@ -50,7 +51,7 @@ def render(result: Result) -> bytes:
 
 
 def _title(result: Result) -> str:
-    return f"{result.config.get('workload', 'run')} on {result.target.url}"
+    return f"{workload_of(result)} on {result.target.url}"
 
 
 def _head(result: Result) -> Html:
@@ -58,7 +59,9 @@ def _head(result: Result) -> Html:
     started = result.started_at[:19].replace("T", " ")
     status = "" if result.status == "complete" else f", {result.status.upper()}"
     when = element("p", f"fastbench {result.fastbench_version}, {started} UTC{status}")
-    error = element("p", element("strong", f"ended early: {result.error}")) if result.error else ""
+    error = (
+        element("p", element("strong", f"{early(result)}: {result.error}")) if result.error else ""
+    )
     return join((when, error, fact_list(facts(result))))
 
 

@@ -160,8 +160,8 @@ def _spread(figures: Sequence[Figures]) -> Json:
     return {
         "type": "data",
         "symmetric": False,
-        "array": [(s.max or rate) - rate for rate, s in spreads],
-        "arrayminus": [rate - (s.min or rate) for rate, s in spreads],
+        "array": [(rate if s.max is None else s.max) - rate for rate, s in spreads],
+        "arrayminus": [rate - (rate if s.min is None else s.min) for rate, s in spreads],
     }
 
 

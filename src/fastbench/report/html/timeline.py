@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from fastbench.report.html.plots import Json, Plot, differ_widely, dots
@@ -74,8 +75,8 @@ def _failed_per_s(interval: Interval) -> float:
 
 
 def _latency(strip: Strip, repetitions: Sequence[Repetition]) -> Plot:
-    curves = [_curve(name, repetitions, _field(field)) for name, field in LATENCY_LINES.items()]
-    counts = [_curve(name, repetitions, _field(name)) for name in OUTCOMES]
+    curves = [_curve(name, repetitions, attrgetter(field)) for name, field in LATENCY_LINES.items()]
+    counts = [_curve(name, repetitions, attrgetter(name)) for name in OUTCOMES]
     plot = strip_plot(
         strip,
         curves,
@@ -123,10 +124,3 @@ def _curve(
     name: str, repetitions: Sequence[Repetition], value: Callable[[Interval], float | None]
 ) -> Curve:
     return Curve(name, [[value(i) for i in r.timeseries] for r in repetitions])
-
-
-def _field(name: str) -> Callable[[Interval], float | None]:
-    def value(interval: Interval) -> float | None:
-        return getattr(interval, name)  # type: ignore[no-any-return]
-
-    return value

@@ -11,7 +11,7 @@ from fastbench.report import numbers
 from fastbench.report.html.elements import Html, element, join, table, without_empty
 from fastbench.report.html.plots import Plot, Section
 from fastbench.report.html.strip import Curve, Strip, level, strip_plot
-from fastbench.warnings import BUSY
+from fastbench.verdict import BUSY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -29,7 +29,7 @@ def verdict_section(result: Result) -> Section:
     if verdict is not None:
         parts.append(_evidence(verdict))
     if result.calibration is not None:
-        parts.append(_calibration(result.calibration, result))
+        parts.append(_calibration(result.calibration))
     return Section("verdict", "Was the client the bottleneck?", join(parts))
 
 
@@ -54,14 +54,8 @@ def _status(status: str) -> Html:
     return element("span", text, class_=f"status {known.replace(' ', '-')}")
 
 
-def _calibration(calibration: Calibration, result: Result) -> Html:
+def _calibration(calibration: Calibration) -> Html:
     at_least = "at least " if calibration.raw_is_bound else ""
-    achieved = result.summary.inferences_per_s if result.summary else 0.0
-    headroom = (
-        f"That is {calibration.ceiling_per_s / achieved:,.2f} times what was achieved here. "
-        if achieved
-        else ""
-    )
     return element(
         "p",
         "The client's ceiling for this plan, from its CPU time per inference against the null "
@@ -71,7 +65,7 @@ def _calibration(calibration: Calibration, result: Result) -> Html:
             calibration.ceiling_per_s,
             numbers.rate(calibration.ceiling_per_s),
         ),
-        f" inferences/s. {headroom}Reached there: {at_least}",
+        f" inferences/s. Reached there: {at_least}",
         figure_of(
             "calibration.raw_per_s", calibration.raw_per_s, numbers.rate(calibration.raw_per_s)
         ),
