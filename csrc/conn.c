@@ -107,14 +107,20 @@ bool fb_conn_has_room(const fb_conn *c)
     return c->state == FB_CONN_READY && c->used < pipeline(c);
 }
 
-void fb_conn_take(fb_conn *c, const fb_slot *slot)
+/* The first free slot has been filled. */
+static void took(fb_conn *c)
 {
-    *slot_at(c, c->used) = *slot;
     c->used++;
     c->unsent++;
     if (c->state == FB_CONN_READY) {
         push(c, c->used - 1);
     }
+}
+
+void fb_conn_take(fb_conn *c, const fb_slot *slot)
+{
+    *slot_at(c, c->used) = *slot;
+    took(c);
 }
 
 void fb_conn_pull(fb_conn *c)
@@ -134,9 +140,10 @@ static void fill_slots(fb_conn *c, uint64_t intended_ns)
         fb_route_refill(&c->route, intended_ns);
         return;
     }
-    fb_slot slot;
-    while (c->used < pipeline(c) && fb_lane_admit(c->lane, intended_ns, &slot)) {
-        fb_conn_take(c, &slot);
+    /* Filled in place: 16 bytes read at once, just after they were written in pieces, wait for it.
+     */
+    while (c->used < pipeline(c) && fb_lane_admit(c->lane, intended_ns, slot_at(c, c->used))) {
+        took(c);
     }
 }
 
@@ -482,13 +489,14 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
         slot_at(c, 0)->flags &= (uint8_t)~FB_SLOT_ASKING; /* the command's own reply follows */
         return FB_OK;
     }
+    static const fb_reply premature = {.done = true,
+                                       .outcome = FB_OUTCOME_ERROR,
+                                       .error_class = "EARLY",
+                                       .error_text = "answered before the request was sent whole"};
     const bool whole = oldest_end(c) <= c->out.sent;
-    const fb_reply premature = {.done = true,
-                                .outcome = FB_OUTCOME_ERROR,
-                                .error_class = "EARLY",
-                                .error_text = "answered before the request was sent whole"};
-    const bool hollow = !whole && reply->outcome == FB_OUTCOME_OK;
-    reply = hollow ? &premature : reply;
+    if (FB_UNLIKELY(!whole) && reply->outcome == FB_OUTCOME_OK) {
+        reply = &premature;
+    }
     if (!fb_route_is_on(&c->route) ||
         !fb_route_replied(&c->route, slot_at(c, 0), c->head, reply, io->now_ns)) {
         fb_lane_replied(c->lane, slot_at(c, 0), reply, io->now_ns);

@@ -20,6 +20,8 @@ enum finding { FOUND_NOTHING, FOUND_UNEXPECTED, FOUND_TIMEDOUT, FOUND_ERROR };
 /* What a reading step returns besides FB_E_PROTOCOL. */
 enum progress { GO_ON, COMPLETE };
 
+#define OK_BYTES 5 /* of "+OK" with its line end */
+
 /* Length of an element that has none on the wire. */
 #define NO_LENGTH INT64_MIN
 
@@ -478,13 +480,13 @@ static int read_whole_line(fb_resp_reader *r, const fb_resp_spec *spec, cursor *
 
 static inline bool is_ok(const cursor *c)
 {
-    return c->end - c->at >= 5 && memcmp(c->at, "+OK\r", 4) == 0 && c->at[4] == '\n';
+    return c->end - c->at >= OK_BYTES && memcmp(c->at, "+OK\r", 4) == 0 && c->at[4] == '\n';
 }
 
 static inline int read_head(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c)
 {
     if (is_ok(c)) {
-        c->at += 5;
+        c->at += OK_BYTES;
         return scalar(r, spec, '+');
     }
     const uint8_t type = *c->at;
@@ -582,11 +584,24 @@ static inline int step(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c)
     }
 }
 
+/* The whole reply that most commands have, where it is as good as any: nothing to remember. */
+static inline bool is_all_ok(const fb_resp_reader *r, const fb_resp_spec *spec, const cursor *c)
+{
+    const bool expected = spec->expects == 0 || (spec->expects == 1 && spec->expect[0].type == '+');
+    return r->fresh && r->state == STATE_HEAD && spec->replies == 1 && expected && is_ok(c);
+}
+
 long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *bytes, size_t len,
                   fb_reply *reply)
 {
     assert(len > 0 && spec->replies > 0);
     cursor c = {.at = bytes, .end = bytes + len, .begin = bytes};
+    if (is_all_ok(r, spec, &c)) {
+        *reply =
+            (fb_reply){.done = true, .outcome = FB_OUTCOME_OK, .error_class = "", .error_text = ""};
+        r->offset += OK_BYTES;
+        return OK_BYTES;
+    }
     reply->done = false;
     if (r->fresh)
         begin_inference(r);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from fastbench.machine import route
 from fastbench.results import Placement
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fastbench.config import RunConfig
@@ -39,6 +40,22 @@ def client_cpus(
         msg = f"--cpus: CPU {missing[0]} is not among those this process may use: {allowed}"
         raise UsageError(msg)
     return tuple(wanted[i % len(wanted)] for i in range(config.threads))
+
+
+@contextlib.contextmanager
+def off_the_workers(workers: Collection[int]) -> Iterator[None]:
+    """Keep this thread, and those that it starts, off the workers' CPUs where there are others.
+
+    Whatever watches the run would make a worker late that wakes while it runs on its CPU.
+    """
+    allowed = os.sched_getaffinity(0)
+    others = allowed.difference(workers)
+    try:
+        if workers and others:
+            os.sched_setaffinity(0, others)
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def preference(

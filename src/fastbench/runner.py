@@ -62,7 +62,7 @@ def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EX
         plan = make_plan(config, streams, tuple(placed.client_cpus))
         head = _head(config, jobs, placed)
         journal = folder.open_journal(head) if folder else None
-        with Live(quiet=not show) as display:
+        with placement.off_the_workers(plan.cpus), Live(quiet=not show) as display:
             repetitions, outcome = _repeat(config, jobs, plan, journal, display)
         result = _result(head, jobs, repetitions, outcome)
         result = _proven(config, plan, result)

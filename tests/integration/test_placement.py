@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.cli import running as start
 from support.redisserver import port_of, programs, running
 
 from fastbench import runner
+from fastbench._engine import NullServer
 from fastbench.config import CommandConfig, RunConfig
+from fastbench.placement import off_the_workers
 from fastbench.servers.embedded import EmbeddedServer
 from fastbench.servers.redisai import RedisAI
 from fastbench.targets import parse_target
@@ -67,6 +71,35 @@ def test_embedded_server_and_client_are_apart(sample: Path, tiny_model: Path) ->
     assert result.verdict is not None
     (evidence,) = [e for e in result.verdict.evidence if e.name == "placement"]
     assert "different CPUs" in evidence.figure
+
+
+def test_nothing_else_of_the_client_runs_on_a_workers_cpu() -> None:
+    """Monitor, display and main thread would make a worker late; afterwards all is as before."""
+    cpu = ALLOWED[0]
+    with NullServer() as server:
+        url = f"redis://127.0.0.1:{server.port}"
+        with start("command", url, "--cpus", cpu, "--duration", 60, "--", "PING") as command:
+            command.wait_until(lambda: len(masks(command.process.pid, "fb-w")) == 1)
+            command.wait_until(lambda: masks(command.process.pid, "fb-w") == [{cpu}])
+            main = os.sched_getaffinity(command.process.pid)
+            every = masks(command.process.pid, "")
+            command.signal_group(signal.SIGINT)
+            assert command.end().code == 130
+    assert cpu not in main
+    assert every.count(main) >= 2  # with what it started: numpy's idle threads are older
+
+    with off_the_workers([cpu]):
+        assert cpu not in os.sched_getaffinity(0)
+    with off_the_workers(ALLOWED):
+        assert sorted(os.sched_getaffinity(0)) == ALLOWED
+    assert sorted(os.sched_getaffinity(0)) == ALLOWED
+
+
+def masks(pid: int, name: str) -> list[set[int]]:
+    """Return the CPUs of each thread whose name begins so."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    found = [int(task.name) for task in tasks if (task / "comm").read_text().startswith(name)]
+    return [os.sched_getaffinity(tid) for tid in found]
 
 
 def test_client_that_needs_every_cpu(sample: Path, tiny_model: Path) -> None:

@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -30,24 +31,6 @@ if TYPE_CHECKING:
 
 FASTBENCH = str(Path(sys.executable).with_name("fastbench"))
 SERVER_CPU, CLIENT_CPU = 0, 1
-#: fastbench without what watches a run: for what watching costs.
-UNWATCHED = """
-import fastbench.runner
-from fastbench.cli import main
-from fastbench.monitor.sampler import Usage
-
-class NoMonitor:
-    client_cpu_percent = server_cpu_percent = None
-    thread_cpu_percents = ()
-    def __init__(self, *_): pass
-    def __enter__(self): return self
-    def __exit__(self, *_): pass
-    def stop(self): return Usage()
-
-fastbench.runner.Monitor = NoMonitor
-main()
-"""
-PROGRAMS = {"fastbench": [FASTBENCH], "unwatched": [sys.executable, "-c", UNWATCHED]}
 SMALL = ("AI.MODELEXECUTE", "m", "INPUTS", "1", "a", "OUTPUTS", "1", "b")
 TENSOR_BYTES = 602_112
 
@@ -88,7 +71,7 @@ def small_cells() -> list[Cell]:
         ("unix", {1: 0.42, 4: 0.42, 16: 0.42, 64: 0.42}),
     ):
         for depth, goal in goals.items():
-            n = 200_000 * min(depth, 24)
+            n = 400_000 * depth  # so many that the start of a program is no noise
             rate = {"tcp": 1.5, "unix": 2.0}[socket] if depth == 64 else None
             name = f"86-byte command, {socket}, depth {depth}"
             memtier = {16: 0.35, 64: 0.20}.get(depth)
@@ -169,12 +152,12 @@ def command_line(program: str, cell: Cell, where: str, requests: int) -> list[st
     """Return the arguments with which ``program`` does the cell."""
     unix = cell.socket == "unix"
     tensor = cell.command[0] == "SET"
-    if program in PROGRAMS:
+    if program == "fastbench":
         target = f"redis+unix://{where}" if unix else f"redis://127.0.0.1:{where}"
         load = ["-c", str(cell.connections), "-P", str(cell.depth), "-n", str(requests)]
         fixed = ["--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet", "--format", "json"]
         fixed += ["--calibrate", "never"]  # it would be part of the difference
-        return [*PROGRAMS[program], "command", target, *load, *fixed, "--", *cell.command]
+        return [FASTBENCH, "command", target, *load, *fixed, "--", *cell.command]
     at = ["-s", where] if unix else ["-p", where]
     if program == "memtier_benchmark":
         at = ["-S", where] if unix else ["-s", "127.0.0.1", "-p", where]
@@ -193,8 +176,6 @@ def command_line(program: str, cell: Cell, where: str, requests: int) -> list[st
 
 def run_pinned(command: list[str]) -> tuple[float, float]:
     """Run on the client's CPU; return CPU seconds (user + system) and elapsed seconds."""
-    import time
-
     pinned = ["taskset", "-c", str(CLIENT_CPU), *command]
     began = time.monotonic()
     process = subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -301,14 +282,44 @@ def report_user_time(where: str, seconds: float) -> list[dict[str, object]]:
     return rows
 
 
-def monitoring_cells() -> list[Cell]:
-    """Return the cells that show what watching a run costs; a real server is asked for INFO."""
-    set_tensor = ("SET", "k", f"{{data:{TENSOR_BYTES}}}")
-    return [
-        Cell("monitoring: PING, tcp, depth 16", "redis", "tcp", ("PING",), 50, 16, 2_000_000),
-        Cell("monitoring: 86-byte command, tcp, depth 1", "null", "tcp", SMALL, 50, 1, 400_000),
-        Cell(f"monitoring: SET {TENSOR_BYTES:,} B, tcp", "null", "tcp", set_tensor, 4, 1, 16_000),
-    ]
+def report_monitoring(where: dict[tuple[str, str], str], seconds: float) -> list[dict[str, object]]:
+    """Print what monitoring costs, over the CPU time of the worker; main gathers the results.
+
+    By the kernel's account of each thread in the middle of the run: the difference between two
+    runs, one without them, would drown in what a machine does from one run to the next.
+    """
+    say("threads beside the worker, of its CPU time: the one that monitors (goal 1 %), and main")
+    rows = []
+    for server, depth in (("null", 1), ("null", 16), ("redis", 16)):
+        port = where.get((server, "tcp"))
+        if port is None:
+            continue
+        fixed = ["--warmup", "0", "--repetitions", "1", "--cpus", str(CLIENT_CPU), "--quiet"]
+        load = ["-c", "50", "-P", str(depth), "--duration", str(3 * seconds)]
+        how = ["--calibrate", "never", "--format", "json", "--", "PING"]
+        line = [FASTBENCH, "command", f"redis://127.0.0.1:{port}", *load, *fixed, *how]
+        with subprocess.Popen(line, stdout=subprocess.DEVNULL) as process:
+            time.sleep(seconds)
+            before = thread_times(process.pid)
+            time.sleep(seconds)
+            after = thread_times(process.pid)
+        used = {name: after[name] - before[name] for name in before}
+        worker, main = used.pop("fb-w0"), used.pop(str(process.pid))
+        shares = {"monitor": sum(used.values()) / worker, "main": main / worker}
+        text = ", ".join(f"{name} thread {share:.2%}" for name, share in shares.items())
+        say(f"{f'monitoring: PING, {server} server, depth {depth}':44} {text}")
+        rows.append({"cell": f"monitoring {server} {depth}", **shares})
+    return rows
+
+
+def thread_times(pid: int) -> dict[str, int]:
+    """Return the nanoseconds that each thread has run; a name that is not its own has the id."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        name = name if name.startswith("fb-") else task.name
+        found[name] = int((task / "schedstat").read_text().split()[0])
+    return found
 
 
 def report_pacing(where: str, seconds: float) -> list[dict[str, object]]:
@@ -337,18 +348,6 @@ def report_pacing(where: str, seconds: float) -> list[dict[str, object]]:
         )
         rows.append(row)
     return rows
-
-
-def report_monitoring(cell: Cell, costs: dict[str, Cost]) -> dict[str, object]:
-    """Print client CPU per request with and without the monitor; the goal is 1 % at most."""
-    watched, unwatched = costs["fastbench"], costs["unwatched"]
-    ratio, low, high = paired(watched.us, unwatched.us)
-    say(
-        f"{cell.name:44} {statistics.median(watched.us):8.3f} us"
-        f" {statistics.median(unwatched.us):9.3f} us without   "
-        f" {ratio - 1:+.2%} [{low - 1:+.2%} .. {high - 1:+.2%}] goal +1%"
-    )
-    return {"cell": cell.name, "ratio": ratio, "ratio_min": low, "ratio_max": high}
 
 
 def report_pair(pair: Pair, rounds: int) -> dict[str, object]:
@@ -421,7 +420,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--only", default="", help='cells whose name contains this, "user time" or "pacing"'
+        "--only",
+        default="",
+        help='cells whose name contains this, "user time", "pacing", "monitoring"',
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each user-time cell")
     parser.add_argument("--json", type=Path, default=None, help="file to write")
@@ -435,11 +436,8 @@ def main() -> None:
             rows += report_user_time(servers.where["null", "tcp"], asked.seconds)
         if asked.only in "pacing":
             rows += report_pacing(servers.where["null", "tcp"], asked.seconds)
-        for cell in monitoring_cells():
-            where = servers.where.get((cell.server, cell.socket))
-            if asked.only in cell.name and where is not None:
-                costs = run_cell(cell, where, list(PROGRAMS), asked.rounds)
-                rows.append(report_monitoring(cell, costs))
+        if asked.only in "monitoring":
+            rows += report_monitoring(servers.where, asked.seconds)
         for cell in small_cells():
             where = servers.where.get((cell.server, cell.socket))
             if asked.only not in cell.name or where is None:
