@@ -17,21 +17,6 @@
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-static int init_backlogs(fb_worker *w)
-{
-    for (uint32_t i = 0; i < w->n_lanes; i++) {
-        const fb_stream *s = w->lanes[i].stream;
-        if (!fb_stream_is_closed_loop(s) && !s->owners) {
-            w->backlogs[i].capacity = s->max_outstanding;
-            w->backlogs[i].ring = calloc(s->max_outstanding, sizeof(fb_slot));
-            if (!w->backlogs[i].ring) {
-                return FB_E_NOMEM;
-            }
-        }
-    }
-    return FB_OK;
-}
-
 static int init_routers(fb_worker *w, fb_error *err)
 {
     for (uint32_t i = 0; i < w->n_lanes; i++) {
@@ -64,12 +49,15 @@ static int init_conns(fb_worker *w, fb_error *err)
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_lane *lane = &w->lanes[i];
         for (uint32_t k = 0; k < lane->connections; k++) {
-            const int rc = fb_conn_init(&w->conns[n], lane, lane->first_connection + k, err);
+            const int rc = fb_conn_init(&w->conns[n + k], lane, lane->first_connection + k, err);
             if (rc != FB_OK) {
                 return rc;
             }
-            n++;
         }
+        if (fb_dispatch_init(&w->dispatches[i], lane, &w->conns[n]) != FB_OK) {
+            return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for what waits to be sent");
+        }
+        n += lane->connections;
     }
     return FB_OK;
 }
@@ -80,8 +68,7 @@ int fb_worker_init(fb_worker *w, fb_error *err)
         w->n_conns += w->lanes[i].connections;
     }
     w->conns = calloc((size_t)w->n_conns + 1, sizeof *w->conns);
-    w->backlogs = calloc(w->n_lanes, sizeof *w->backlogs);
-    w->cursors = calloc(w->n_lanes, sizeof *w->cursors);
+    w->dispatches = calloc(w->n_lanes, sizeof *w->dispatches);
     w->io.buffer_len = RECEIVE_BYTES;
     w->io.buffer = malloc(RECEIVE_BYTES);
     w->io.watch = w->watch = calloc(1, sizeof *w->watch);
@@ -89,8 +76,7 @@ int fb_worker_init(fb_worker *w, fb_error *err)
     if (w->io.epoll_fd < 0) {
         return fb_error_set(err, FB_E_SYS, errno, "epoll_create1: %s", strerror(errno));
     }
-    if (!w->conns || !w->backlogs || !w->cursors || !w->io.buffer || !w->watch ||
-        init_backlogs(w) != FB_OK) {
+    if (!w->conns || !w->dispatches || !w->io.buffer || !w->watch) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u connections", w->n_conns);
     }
     int rc = init_routers(w, err);
@@ -103,8 +89,8 @@ void fb_worker_fini(fb_worker *w)
     for (uint32_t i = 0; w->conns && i < w->n_conns; i++) {
         fb_conn_fini(&w->conns[i]);
     }
-    for (uint32_t i = 0; w->backlogs && i < w->n_lanes; i++) {
-        free(w->backlogs[i].ring);
+    for (uint32_t i = 0; w->dispatches && i < w->n_lanes; i++) {
+        fb_dispatch_fini(&w->dispatches[i]);
     }
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         fb_router_free(w->lanes[i].router);
@@ -114,13 +100,11 @@ void fb_worker_fini(fb_worker *w)
         (void)close(w->io.epoll_fd);
     }
     free(w->conns);
-    free(w->backlogs);
-    free(w->cursors);
+    free(w->dispatches);
     free(w->io.buffer);
     free(w->watch);
     w->conns = NULL;
-    w->backlogs = NULL;
-    w->cursors = NULL;
+    w->dispatches = NULL;
     w->io.buffer = NULL;
     w->io.watch = w->watch = NULL;
 }
@@ -228,185 +212,6 @@ static int advance_start(fb_worker *w)
     return w->io.now_ns >= at ? begin(w, at) : FB_OK;
 }
 
-/* ---- open loop --------------------------------------------------------------------------------
- */
-
-static void queue_due(fb_worker *w, uint32_t i)
-{
-    fb_lane *lane = &w->lanes[i];
-    fb_backlog *backlog = &w->backlogs[i];
-    uint64_t due = fb_pacer_due(&lane->pacer);
-    for (; due <= w->io.now_ns; due = fb_pacer_due(&lane->pacer)) {
-        fb_pacer_advance(&lane->pacer);
-        fb_slot slot;
-        if (FB_UNLIKELY(lane->router != NULL)) {
-            (void)fb_router_intend(lane->router, due);
-            continue;
-        }
-        if (!fb_lane_admit(lane, due, &slot)) {
-            continue;
-        }
-        if (backlog->used == backlog->capacity) {
-            fb_lane_overflowed(lane, &slot);
-            continue;
-        }
-        backlog->ring[(backlog->head + backlog->used++) % backlog->capacity] = slot;
-    }
-}
-
-static fb_conn *find_room(fb_worker *w, uint32_t i, fb_conn *conns)
-{
-    fb_lane *lane = &w->lanes[i];
-    for (uint32_t tried = 0; lane->has_room && tried < lane->connections; tried++) {
-        fb_conn *c = &conns[w->cursors[i]];
-        w->cursors[i] = (w->cursors[i] + 1) % lane->connections;
-        if (fb_conn_has_room(c)) {
-            return c;
-        }
-    }
-    lane->has_room = false; /* until a reply or a new connection says otherwise */
-    return NULL;
-}
-
-static void window_is_full(fb_worker *w, fb_backlog *backlog, bool full)
-{
-    if (FB_LIKELY(!full && backlog->full_since_ns == 0)) {
-        return;
-    }
-    if (backlog->full_since_ns != 0 && w->watch->on) {
-        w->watch->window_full_ns += w->io.now_ns - backlog->full_since_ns;
-    }
-    backlog->full_since_ns = full ? w->io.now_ns : 0;
-}
-
-static int dispatch(fb_worker *w, uint32_t i, fb_conn *conns)
-{
-    fb_backlog *backlog = &w->backlogs[i];
-    while (backlog->used > 0) {
-        fb_conn *c = find_room(w, i, conns);
-        if (!c) {
-            window_is_full(w, backlog, true);
-            return FB_OK;
-        }
-        fb_conn_take(c, &backlog->ring[backlog->head]);
-        backlog->head = (backlog->head + 1) % backlog->capacity;
-        backlog->used--;
-        const int rc = fb_conn_send(c, &w->io);
-        if (rc != FB_OK) {
-            return rc;
-        }
-    }
-    window_is_full(w, backlog, false);
-    return FB_OK;
-}
-
-/* In a cluster: a connection of the n-th node that has room; they are every n_nodes-th one. */
-static fb_conn *find_room_at(const fb_lane *lane, uint32_t n, fb_conn *conns)
-{
-    fb_node *node = &lane->router->nodes[n];
-    const uint32_t nodes = lane->router->n_nodes;
-    const uint32_t from = (uint32_t)((n + nodes - lane->first_connection % nodes) % nodes);
-    const uint32_t share = (lane->connections - from + nodes - 1) / nodes;
-    for (uint32_t tried = 0; node->has_room && tried < share; tried++) {
-        fb_conn *c = &conns[from + node->cursor * nodes];
-        node->cursor = node->cursor + 1 < share ? node->cursor + 1 : 0;
-        if (fb_conn_has_room(c)) {
-            return c;
-        }
-    }
-    node->has_room = false; /* until a reply or a new connection says otherwise */
-    return NULL;
-}
-
-static int dispatch_routed(fb_worker *w, uint32_t i, fb_conn *conns)
-{
-    const fb_lane *lane = &w->lanes[i];
-    const fb_router *r = lane->router;
-    for (uint32_t n = 0; r->queued > 0 && n < r->n_nodes; n++) {
-        fb_conn *c;
-        while (fb_router_waits(&r->nodes[n]) && (c = find_room_at(lane, n, conns)) != NULL) {
-            fb_conn_pull(c);
-            const int rc = fb_conn_send(c, &w->io);
-            if (rc != FB_OK) {
-                return rc;
-            }
-        }
-    }
-    if (!fb_stream_is_closed_loop(lane->stream)) {
-        window_is_full(w, &w->backlogs[i], r->queued > 0);
-    }
-    return FB_OK;
-}
-
-/* In a chain: what waits for one step, to its connections that have room. */
-static int dispatch_step(fb_worker *w, uint32_t i, fb_conn *conns)
-{
-    const fb_lane *lane = &w->lanes[i];
-    fb_conn *c;
-    while (fb_chain_waits(lane->chain, lane->step) && (c = find_room(w, i, conns)) != NULL) {
-        fb_conn_pull(c);
-        const int rc = fb_conn_send(c, &w->io);
-        if (rc != FB_OK) {
-            return rc;
-        }
-    }
-    return FB_OK;
-}
-
-/* Open loop: what is due begins as far as there is room in the chain. */
-static void begin_chains(fb_worker *w, uint32_t i)
-{
-    fb_backlog *backlog = &w->backlogs[i];
-    fb_chain *chain = w->lanes[i].chain;
-    while (backlog->used > 0 && fb_chain_has_room(chain)) {
-        fb_chain_start(chain, &backlog->ring[backlog->head]);
-        backlog->head = (backlog->head + 1) % backlog->capacity;
-        backlog->used--;
-    }
-    window_is_full(w, backlog, backlog->used > 0);
-}
-
-static int dispatch_any(fb_worker *w, uint32_t i, fb_conn *conns)
-{
-    const fb_lane *lane = &w->lanes[i];
-    if (!lane->chain) {
-        return lane->router ? dispatch_routed(w, i, conns) : dispatch(w, i, conns);
-    }
-    if (lane == lane->chain->lead) {
-        begin_chains(w, i);
-    }
-    return dispatch_step(w, i, conns);
-}
-
-/* The lane that leads a chain comes before those of its first steps, so that what it begins is
- * sent in the same turn. */
-static int pace(fb_worker *w)
-{
-    fb_conn *conns = w->conns;
-    for (uint32_t i = 0; i < w->n_lanes; i++) {
-        const fb_lane *lane = &w->lanes[i];
-        if (!fb_stream_is_closed_loop(lane->stream) || lane->dispatched) {
-            queue_due(w, i);
-            const int rc = dispatch_any(w, i, conns);
-            if (rc != FB_OK) {
-                return rc;
-            }
-        }
-        conns += w->lanes[i].connections;
-    }
-    return FB_OK;
-}
-
-static uint64_t next_due(const fb_worker *w)
-{
-    uint64_t due = w->tick_ns;
-    for (uint32_t i = 0; w->running && i < w->n_lanes; i++) {
-        const uint64_t lane_due = fb_pacer_due(&w->lanes[i].pacer);
-        due = lane_due < due ? lane_due : due;
-    }
-    return due;
-}
-
 /* ---- ticks --------------------------------------------------------------------------------------
  */
 
@@ -470,23 +275,12 @@ static int give_up(fb_worker *w)
     return FB_OK;
 }
 
-/* Open loop: what a broken connection had not sent waits for the next one that has room. */
-static void reclaim(fb_worker *w, fb_conn *c)
-{
-    const uint32_t i = (uint32_t)(c->lane - w->lanes);
-    fb_backlog *backlog = &w->backlogs[i];
-    fb_slot slot;
-    while (backlog->used < backlog->capacity && fb_conn_take_back(c, &slot)) {
-        backlog->ring[(backlog->head + backlog->used++) % backlog->capacity] = slot;
-    }
-}
-
 static int tick_connections(fb_worker *w)
 {
     for (uint32_t i = 0; i < w->n_conns; i++) {
         const int rc = fb_conn_tick(&w->conns[i], &w->io);
         if (w->conns[i].state != FB_CONN_READY) {
-            reclaim(w, &w->conns[i]);
+            fb_dispatch_reclaim(&w->dispatches[w->conns[i].lane - w->lanes], &w->conns[i]);
         }
         if (rc != FB_OK) {
             return rc;
@@ -587,6 +381,16 @@ static int spin_until(fb_worker *w, struct epoll_event *events, uint64_t due_ns)
     return n;
 }
 
+static uint64_t next_due(const fb_worker *w)
+{
+    uint64_t due = w->tick_ns;
+    for (uint32_t i = 0; w->running && i < w->n_lanes; i++) {
+        const uint64_t lane_due = fb_dispatch_due(&w->dispatches[i]);
+        due = lane_due < due ? lane_due : due;
+    }
+    return due;
+}
+
 /* Waits for events until the next instant at which something is due. */
 static int wait_events(fb_worker *w, struct epoll_event *events)
 {
@@ -617,6 +421,19 @@ static int handle_events(fb_worker *w, const struct epoll_event *events, int n)
     return FB_OK;
 }
 
+/* The lane that leads a chain comes before those of its first steps, so that what it begins is
+ * sent in the same turn. */
+static int dispatch_all(fb_worker *w)
+{
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        const int rc = fb_dispatch_run(&w->dispatches[i], &w->io);
+        if (rc != FB_OK) {
+            return rc;
+        }
+    }
+    return FB_OK;
+}
+
 static int run(fb_worker *w)
 {
     struct epoll_event events[EVENTS];
@@ -628,7 +445,7 @@ static int run(fb_worker *w)
             rc = tick(w);
         }
         if (rc == FB_OK && w->running) {
-            rc = pace(w);
+            rc = dispatch_all(w);
         }
     }
     return rc;
@@ -642,12 +459,7 @@ static void close_books(fb_worker *w)
         fb_conn_close(&w->conns[i], w->ended_ns);
     }
     for (uint32_t i = 0; i < w->n_lanes; i++) {
-        fb_backlog *backlog = &w->backlogs[i];
-        for (; backlog->used > 0; backlog->used--) {
-            const fb_slot *slot = &backlog->ring[backlog->head];
-            fb_lane_abandoned(&w->lanes[i], slot, false);
-            backlog->head = (backlog->head + 1) % backlog->capacity;
-        }
+        fb_dispatch_close(&w->dispatches[i]);
         if (w->lanes[i].router) {
             fb_router_close(w->lanes[i].router);
         }

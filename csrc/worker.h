@@ -5,17 +5,10 @@
 #ifndef FB_WORKER_H
 #define FB_WORKER_H
 
-#include "conn.h"
 #include "cpu.h"
+#include "dispatch.h"
 
 #include <pthread.h>
-
-/* Due inferences of an open loop that found no free slot yet. */
-typedef struct fb_backlog {
-    fb_slot *ring;
-    uint32_t capacity, head, used;
-    uint64_t full_since_ns; /* the oldest has waited for a slot since then; 0 = none waits */
-} fb_backlog;
 
 typedef struct fb_worker {
     const fb_engine_config *config;
@@ -26,8 +19,7 @@ typedef struct fb_worker {
     uint32_t n_lanes;
     fb_conn *conns; /* of all lanes, lane by lane */
     uint32_t n_conns;
-    fb_backlog *backlogs; /* one per lane; unused in a closed loop and in a cluster */
-    uint32_t *cursors;    /* one per lane: connection to try next */
+    fb_dispatch *dispatches; /* one per lane */
     fb_io io;
     fb_watch *watch;
     uint64_t tick_ns;  /* next one */

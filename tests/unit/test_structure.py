@@ -64,7 +64,7 @@ FLOORS: list[set[str]] = [
 ]
 
 #: C files that another's test program shows at work.
-COVERED_BY = {"netserve": "netprobe", "route": "chain"}
+COVERED_BY = {"dispatch": "worker", "netserve": "netprobe", "route": "chain"}
 
 #: Functions of csrc that may allocate or free: their names say that they set up or tear down.
 SETS_UP = re.compile(
