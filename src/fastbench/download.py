@@ -71,6 +71,7 @@ def download(
         folder.mkdir(parents=True, exist_ok=True)
         with partial.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # another process may be at it: wait, then look again
+            file.seek(0, os.SEEK_END)
             if not _is_whole(path, remote):
                 _check_space(folder, remote.size_bytes - file.tell())
                 _receive_all(remote, file, progress or _no_progress, wait)
@@ -198,7 +199,7 @@ def _check_length(response: HTTPResponse, content: bytes) -> None:
 
 def _refused(remote: RemoteFile, error: urllib.error.HTTPError, file: IO[bytes]) -> Exception:
     if error.code == _RANGE_NOT_SATISFIABLE:  # another file, or no ranges: from the start
-        file.truncate(0)
+        _empty(file)
         return _BrokenOffError(f"HTTP {error.code}")
     if error.code in _TRY_AGAIN:
         return _BrokenOffError(f"HTTP {error.code} {error.reason}")
@@ -214,10 +215,15 @@ def _check_answer(remote: RemoteFile, response: HTTPResponse, file: IO[bytes]) -
             msg = f"{remote.url}: answered with the wrong range ({first!r})"
             raise DownloadError(msg)
     elif file.tell():  # all of it, though only the rest was asked for
-        file.truncate(0)
+        _empty(file)
     if size not in (None, "*", str(remote.size_bytes)):
         msg = f"{remote.url}: holds {size} bytes, must be {remote.size_bytes}: another file"
         raise DownloadError(msg)
+
+
+def _empty(file: IO[bytes]) -> None:
+    file.truncate(0)
+    file.seek(0)  # truncating does not move the position
 
 
 def _read(response: HTTPResponse, most: int = _CHUNK_BYTES) -> bytes:

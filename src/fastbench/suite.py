@@ -109,6 +109,9 @@ class SuiteConfig:
         if not 0.001 <= self.scale <= 1:  # noqa: PLR2004 - as the names of models have it
             msg = f"--scale {self.scale:g}: must be from 0.001 to 1"
             raise UsageError(msg)
+        if round(self.scale, 3) != self.scale:
+            msg = f"--scale {self.scale}: must have at most three decimals, e.g. 0.125"
+            raise UsageError(msg)
 
     def runs(self, name: str) -> int:
         """Return the inferences per client of a model."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from support.httpserver import Server, serving
@@ -90,6 +91,57 @@ def test_server_without_ranges(server: Server, tmp_path: Path, waits: list[float
     path = download(remote(server), tmp_path, wait=waits.append)
 
     assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("fault", "asked"),
+    [(("status", 416), ["bytes=1500-", None]), (("ignore range", 0), ["bytes=1500-"])],
+)
+def test_from_the_start_again(
+    server: Server,
+    tmp_path: Path,
+    waits: list[float],
+    fault: tuple[str, int],
+    asked: list[str | None],
+) -> None:
+    """A server that cannot give the rest is asked for all of it, which replaces the leftover."""
+    server.content = CONTENT[:5000]
+    md5 = hashlib.md5(server.content, usedforsecurity=False).hexdigest()
+    (tmp_path / "f.part").write_bytes(b"old" * 500)
+    server.faults = [fault]
+    path = download(RemoteFile(f"{server.url}/f", 5000, md5), tmp_path, wait=waits.append)
+
+    assert path.read_bytes() == server.content
+    assert server.ranges == asked
+
+
+def test_leftover_longer_than_what_is_served(
+    server: Server, tmp_path: Path, waits: list[float]
+) -> None:
+    """Where the file became shorter than the leftover, the second answer says that at once."""
+    (tmp_path / "photos.zip.part").write_bytes(CONTENT[:70_000])
+    server.content = CONTENT[:1000]
+    with pytest.raises(DownloadError, match="holds 1000 bytes, must be 1048576"):
+        download(remote(server), tmp_path, wait=waits.append)
+
+    assert server.ranges == ["bytes=70000-", None]
+
+
+def test_goes_on_after_another_process(
+    server: Server, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process received until it gave the file free is not asked for again."""
+    part, lock = tmp_path / "photos.zip.part", fcntl.flock
+
+    def late(file: IO[bytes], operation: int) -> None:
+        part.write_bytes(CONTENT[:70_000])
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    path = download(remote(server), tmp_path, wait=waits.append)
+
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ["bytes=70000-"]
 
 
 def test_no_length_named(server: Server, tmp_path: Path, waits: list[float]) -> None:

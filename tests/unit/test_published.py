@@ -92,10 +92,15 @@ def test_fetched_once(server: Server) -> None:
     ]
 
 
-def test_damaged_in_the_cache(server: Server) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", CONTENT[: len(CONTENT) // 2], tiny.identity().SerializeToString()],
+    ids=["empty", "half", "another"],
+)
+def test_damaged_in_the_cache(server: Server, content: bytes) -> None:
     """A file that is no longer what was fetched is fetched again."""
     model, facts = fetch_model(OPSET8, api=server.url)
-    model.path.write_bytes(tiny.identity().SerializeToString())
+    model.path.write_bytes(content)
 
     assert fetch_model(OPSET8, api=server.url)[1].sha256 == facts.sha256
     assert model.path.read_bytes() == CONTENT

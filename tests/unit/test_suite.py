@@ -97,6 +97,8 @@ def test_format_is_checked() -> None:
         ("num_threads", 300, "--num-threads 300: must be from 1 to 256"),
         ("scale", 0.0, "--scale 0: must be from 0.001 to 1"),
         ("scale", float("nan"), "--scale nan"),
+        ("scale", 0.0015, "--scale 0.0015: must have at most three decimals"),
+        ("scale", 0.9996, "--scale 0.9996: must have at most three decimals"),
     ],
 )
 def test_limits(name: str, value: float, words: str) -> None:
@@ -113,6 +115,8 @@ def test_models() -> None:
         *("mnist_cnn@0.25", "inception_v2_224@0.25", "my.onnx"),
     ]
     assert SuiteConfig().model("bert") == "bert_base_cased"
+    assert SuiteConfig(scale=0.999).model("bert") == "bert_base_cased@0.999"
+    assert SuiteConfig(scale=0.001).model("bert") == "bert_base_cased@0.001"
     assert config.to_dict()["bert"] == "my.onnx"
 
 

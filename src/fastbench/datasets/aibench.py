@@ -49,6 +49,7 @@ def import_aibench(file: Path, out: Path, progress: Progress | None = None) -> D
     """
     rows = _count_rows(file)
     with PartialDataset(out) as partial:
+        partial.clear()
         partial.reserve(rows, ROW_BYTES)
         try:
             with file.open("rb") as source, partial.data_path.open("r+b") as data:

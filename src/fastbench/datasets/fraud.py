@@ -122,6 +122,7 @@ def build_fraud(config: FraudConfig, progress: Progress | None = None) -> FraudD
     check_absent(config.out)
     source = _source(config)
     with PartialDataset(config.out) as partial:
+        partial.clear()
         blocks = _blocks(source, config.seed)
         arrays = write_fraud(partial, source.rows, blocks, labelled=True, progress=progress)
         origin, description = _origin(config, source.rows)

@@ -63,6 +63,7 @@ def import_fraud_aibench(file: Path, out: Path, progress: Progress | None = None
     """
     rows = _count_rows(file)
     with PartialDataset(out) as partial:
+        partial.clear()
         arrays = write_fraud(partial, rows, _blocks(file, rows), labelled=False, progress=progress)
         publish_fraud(
             partial,

@@ -29,7 +29,8 @@ class PartialDataset:
 
     Its data files have room for all rows from the start; JOURNAL_FILE says which are done.
     Leaving the context by an error removes it, unless ``keep`` is set: then a later run can go
-    on where this one stopped. What an earlier run left is kept whatever happens.
+    on where this one stopped. What an earlier run left is kept whatever happens, until
+    :meth:`clear`.
     """
 
     def __init__(self, out: Path) -> None:
@@ -79,6 +80,21 @@ class PartialDataset:
         if error is not None and not self.keep:
             shutil.rmtree(self.path, ignore_errors=True)
         self._journal.close()
+
+    def clear(self, *but: str) -> None:
+        """Remove what an earlier run left, apart from the names ``but``: it is of no use here.
+
+        Raises :class:`DatasetError` where that fails.
+        """
+        try:
+            self._journal.truncate(0)
+            for path in self.path.iterdir():
+                if path.name not in {JOURNAL_FILE, *but}:
+                    _remove(path)
+        except OSError as error:
+            msg = f"{self.path}: cannot be emptied: {error.strerror}; choose another --out"
+            raise DatasetError(msg) from error
+        self.keep = False
 
     def read_journal(self) -> list[bytes]:
         """Lines written so far; one cut short by a kill is left out."""
@@ -141,6 +157,13 @@ def check_absent(out: Path) -> None:
     if out.exists() or out.is_symlink():
         msg = f"{out}: exists already; remove it or choose another --out"
         raise UsageError(msg)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _check_space(path: Path, needed: int, out: Path) -> None:

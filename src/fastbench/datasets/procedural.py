@@ -37,7 +37,9 @@ def file_name(index: int) -> str:
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Write the first ``count`` JPEGs into ``folder``; the same bytes each time.
+    """Write the first ``count`` JPEGs into ``folder``, which then holds nothing else.
+
+    They have the same bytes each time; those that are there already are kept.
 
     Raises :class:`DatasetError` where that fails.
     """
@@ -46,6 +48,8 @@ def write_images(folder: Path, count: int) -> None:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
             for _ in threads.map(lambda index: _write(folder, index), range(count)):
                 pass
+        for surplus in {path.name for path in folder.iterdir()} - set(map(file_name, range(count))):
+            (folder / surplus).unlink()
     except OSError as error:
         msg = f"{folder}: synthetic images cannot be written: {error.strerror or error}"
         raise DatasetError(msg) from error

@@ -183,6 +183,8 @@ def _resume(config: VisionConfig, partial: PartialDataset, found: Survey) -> dic
             for answer in _journalled(lines[1:], len(found.names), config.reuse):
                 if _is_there(answer, data.fileno(), config.reuse):
                     answers[answer.index] = answer
+    else:
+        partial.clear(DATA_FILE, *([SAMPLE_FOLDER] if config.sample is not None else []))
     encoded = [msgspec.json.encode(answer) + b"\n" for answer in answers.values()]
     partial.restart_journal([head, *encoded])
     return answers

@@ -7,6 +7,7 @@ and the MD5 of each file of a record; the SHA-256 of what was fetched is kept be
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tarfile
 import zlib
@@ -104,9 +105,7 @@ def fetch_model(
     path = folder / f"{name}{publication.suffix}"
     known = _kept(path)
     if known is not None:
-        model = _load(path, publication)
-        if model.sha256 == known.sha256:
-            return model, known
+        return _load(path, publication), known
     remote = _find(publication, api, **({} if wait is None else {"wait": wait}))
     received = download(remote, folder, progress, **({} if wait is None else {"wait": wait}))
     model, checked = _taken(received, path, publication)
@@ -127,15 +126,14 @@ def _facts_path(path: Path) -> Path:
 
 
 def _kept(path: Path) -> Facts | None:
-    """Return what is known of a model that was fetched before; None = fetch it."""
+    """Return what is known of a model that is still as it was fetched; None = fetch it."""
     try:
-        return (
-            msgspec.json.decode(_facts_path(path).read_bytes(), type=Facts)
-            if path.is_file()
-            else None
-        )
-    except (OSError, msgspec.MsgspecError):
+        facts = msgspec.json.decode(_facts_path(path).read_bytes(), type=Facts)
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
+    return facts if found == facts.sha256 else None
 
 
 def _find(publication: Publication, api: str, **options: Any) -> RemoteFile:
