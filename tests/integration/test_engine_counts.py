@@ -18,6 +18,8 @@ from fastbench.plan import Message, Plan, Text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.fakeserver import Seen
+
 FINE = 20 * MS  # an interval: short, so that many are handed over
 HELLO = Message((Text(b"*1\r\n$5\r\nHELLO\r\n"),), replies=1)
 
@@ -71,9 +73,14 @@ def test_warm_up_is_sent_and_not_counted(connections: int) -> None:
     assert len(late) >= 500
 
 
+def of_connection(server: FakeServer, connection: int) -> list[Seen]:
+    """Return the requests of one connection, in order of arrival."""
+    return [s for s in server.requests if s.connection == connection]
+
+
 def test_slow_warm_up_leaves_no_trace() -> None:
     """A server that is slow at first only: the slow replies are in no histogram and no count."""
-    slow_s = 0.15
+    slow_s = 1.0
 
     def script(request: Request) -> Reply:
         return Reply(after_s=slow_s if request.number < 2 else 0.0)
@@ -81,14 +88,15 @@ def test_slow_warm_up_leaves_no_trace() -> None:
     with FakeServer(script) as server:
         load = stream_of(server.address, 4, 1, PING)
         ran = drive(
-            Plan(streams=(load,), threads=2, warmup_ns=600 * MS, requests=400, interval_ns=FINE)
+            Plan(streams=(load,), threads=2, warmup_ns=4 * S, requests=100, interval_ns=FINE)
         )
 
     t = ran.totals
-    slow = [s for s in server.requests if s.answered_ns - s.arrived_ns >= slow_s * S]
-    assert len(slow) >= 8
+    slow = [s for c in range(4) for s in of_connection(server, c)[:2]]
+    assert len(slow) == 8
+    assert all(s.answered_ns - s.arrived_ns >= slow_s * S for s in slow)
     assert t.begin_ns > max(s.answered_ns for s in slow)
-    assert t.ok == 400
+    assert t.ok == 100
     # Each connection has one in flight, so what was recorded fits into measure; the slow replies
     # alone would not.
     assert ran.sum_ns("response") <= 4 * (t.end_ns - t.begin_ns) < len(slow) * slow_s * S
@@ -96,7 +104,7 @@ def test_slow_warm_up_leaves_no_trace() -> None:
 
 def test_load_is_kept_up_until_the_last_measured_reply() -> None:
     """In drain the other connections go on sending, unrecorded, so the tail meets a busy server."""
-    held_s = 1.0
+    held_s = 4.0
     holding: list[float] = []
 
     def script(request: Request) -> Reply:
@@ -114,7 +122,7 @@ def test_load_is_kept_up_until_the_last_measured_reply() -> None:
     with FakeServer(script) as server:
         load = stream_of(server.address, 4, 1, PING)
         plan = Plan(
-            streams=(load,), threads=1, warmup_ns=100 * MS, duration_ns=400 * MS, interval_ns=FINE
+            streams=(load,), threads=1, warmup_ns=100 * MS, duration_ns=2 * S, interval_ns=FINE
         )
         ran = drive(plan, watch=learn_begin)
 
@@ -123,11 +131,11 @@ def test_load_is_kept_up_until_the_last_measured_reply() -> None:
     answer = max(s.answered_ns for s in server.requests if s.connection == 0)
     assert answer > t.end_ns
     assert t.unfinished == t.never_sent == 0
-    # The drain lasted for hundreds of milliseconds, and load went on all the while.
+    # The drain lasted for a second or two, and load went on all the while.
     others = [s.arrived_ns for s in server.requests if s.connection != 0]
     for part in range(1, 8):
         at = t.end_ns + (answer - t.end_ns) * part // 8
-        assert any(abs(a - at) < 150 * MS for a in others), f"no load {part}/8 into drain"
+        assert any(abs(a - at) < 500 * MS for a in others), f"no load {part}/8 into drain"
     in_drain = [s for s in server.requests if s.arrived_ns >= t.end_ns]
     assert len(in_drain) > 0
     assert t.ok < len(server.answered())
@@ -225,7 +233,7 @@ def test_phases_follow_one_another() -> None:
 
     with FakeServer(always(Reply(after_s=0.2))) as server:
         load = stream_of(server.address, 2, 1, PING, opening=(HELLO,))
-        plan = Plan(streams=(load,), threads=1, warmup_ns=300 * MS, duration_ns=300 * MS)
+        plan = Plan(streams=(load,), threads=1, warmup_ns=2 * S, duration_ns=2 * S)
         drive(plan, watch=note)
 
     assert seen == sorted(seen, key=order.index)

@@ -329,18 +329,18 @@ def test_connection_reset_in_the_middle_of_its_opening() -> None:
 
 def test_late_replies_are_not_ok() -> None:
     """A reply after its time-out is late; the replies behind it go to their own inferences."""
-    slow = Reply(b"+OK\r\n", after_s=0.45)
+    slow = Reply(b"+OK\r\n", after_s=1.5)
     expected = Message(PING.parts, replies=1, expect=(Expect(b"+"),))
-    with FakeServer(sometimes(slow, 10)) as server:
-        ran = run(server, 45, message=expected, connections=1, timeout_ns=300 * MS)
+    with FakeServer(sometimes(slow, 15)) as server:
+        ran = run(server, 50, message=expected, connections=1, timeout_ns=1 * S)
 
     t = ran.totals
     assert ran.error is None
-    assert t.timeouts >= 4
-    assert t.ok + t.timeouts == 45
+    assert t.timeouts >= 3
+    assert t.ok + t.timeouts == 50
     assert t.late == t.timeouts
     assert (t.errors, t.lost, t.breaks) == (0, 0, 0)
-    assert max(i.service.max_ns for i in ran.intervals) < 450 * MS
+    assert max(i.service.max_ns for i in ran.intervals) < 1.5 * S
 
 
 def test_connection_stays_in_step_after_a_timeout() -> None:
@@ -349,15 +349,17 @@ def test_connection_stays_in_step_after_a_timeout() -> None:
     expected = Message(ask.parts, replies=2, expect=(Expect(b"+"), Expect(b"$", 2)))
 
     def script(request: Request) -> Reply:
-        delay = 0.5 if request.number in {11, 31} else 0.0
+        delay = 1.5 if request.number in {11, 31} else 0.0
         return Reply(b"$2\r\nhi\r\n" if request.words[0] == b"ASKB" else OK, after_s=delay)
 
     with FakeServer(script) as server:
-        ran = run(server, 100, message=expected, connections=1, pipeline=5, timeout_ns=200 * MS)
+        ran = run(server, 100, message=expected, connections=1, pipeline=5, timeout_ns=1 * S)
 
-    assert ran.totals.timeouts >= 2
-    assert ran.totals.ok + ran.totals.timeouts == 100
-    assert (ran.totals.errors, ran.totals.lost) == (0, 0)
+    t = ran.totals
+    assert t.timeouts >= 2
+    assert t.late == t.timeouts
+    assert t.ok + t.timeouts == 100
+    assert (t.errors, t.lost, t.breaks) == (0, 0, 0)
 
 
 def test_silent_server_is_given_up() -> None:

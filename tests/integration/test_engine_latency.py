@@ -46,6 +46,11 @@ def true_ns(requests: list[Seen]) -> np.ndarray:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_known_delays_are_found_again(delays_ms: list[float], threads: int) -> None:
     """Rank by rank, no recorded latency is below the server's, and in the middle not far above."""
+    assert any(finds_again(delays_ms, threads) for _ in range(TRIES))
+
+
+def finds_again(delays_ms: list[float], threads: int) -> bool:
+    """Return whether quantiles were near the server's; assert what no busy machine excuses."""
     replies = [Reply(after_s=ms / 1e3) for ms in delays_ms]
     with FakeServer(in_turn(replies)) as server:
         load = stream_of(server.address, 4)
@@ -55,11 +60,12 @@ def test_known_delays_are_found_again(delays_ms: list[float], threads: int) -> N
     assert len(recorded) == len(true) == 400
     assert (recorded >= true).all()
     assert true[0] >= min(delays_ms) * MS
-    for q in (0.5, 0.9):
-        assert ran.quantile_ns("service", q) <= 1.05 * true[int(q * 399)] + 25 * MS
     # 400 latencies: the sum is what the mean is made of, and histograms must not bend it.
     assert ran.sum_ns("service") >= true.sum()
     assert abs(ran.sum_ns("service") - recorded.sum()) <= 0.001 * recorded.sum() + 400 * 64
+    return all(
+        ran.quantile_ns("service", q) <= 1.05 * true[int(q * 399)] + 25 * MS for q in (0.5, 0.9)
+    )
 
 
 def test_response_time_begins_when_the_slot_came_free() -> None:
