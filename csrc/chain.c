@@ -287,6 +287,7 @@ static void end(fb_chain *chain, uint32_t token, const fb_reply *reply, uint64_t
         record_steps(chain, token);
     }
     fb_lane_replied(chain->lead, whole, reply, received_ns);
+    fb_lane_settle(chain->lead); /* whose connections may not be the ones that are read */
     release(chain, token);
 }
 

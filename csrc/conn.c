@@ -610,7 +610,9 @@ static int ended(fb_conn *c, fb_io *io)
         if (capturing(c)) {
             fb_lane_capture_end(c->lane, slot_at(c, 0));
         }
-        return replied(c, io, &reply);
+        const int rc = replied(c, io, &reply);
+        fb_lane_settle(c->lane);
+        return rc;
     }
     return break_off(c, io);
 }
@@ -631,6 +633,7 @@ static int receive(fb_conn *c, fb_io *io, bool closing)
         c->received_ns = io->now_ns;
         c->lane->bytes_received += (uint64_t)n;
         const int rc = digest(c, io, (size_t)n);
+        fb_lane_settle(c->lane);
         if (rc != FB_OK || c->fd < 0 || ((size_t)n < io->buffer_len && !closing && !c->tls)) {
             return rc;
         }

@@ -40,18 +40,24 @@ static inline uint32_t fb_hist_index(uint64_t value_ns)
     return (bucket << 10) + sub;
 }
 
-/* Records one value. Worker only. */
-static inline void fb_hist_record(fb_hist *h, uint64_t value_ns)
+/* Records the same value n times. Worker only. */
+static inline void fb_hist_record_n(fb_hist *h, uint64_t value_ns, uint64_t n)
 {
     h->max_ns = value_ns > h->max_ns ? value_ns : h->max_ns;
     if (FB_UNLIKELY(value_ns > FB_HIST_HIGHEST_NS)) {
-        h->clipped++;
+        h->clipped += n;
         return;
     }
     h->min_ns = value_ns < h->min_ns ? value_ns : h->min_ns;
-    h->sum_ns += (double)value_ns;
-    h->total++;
-    h->counts[fb_hist_index(value_ns)]++;
+    h->sum_ns += (double)value_ns * (double)n;
+    h->total += n;
+    h->counts[fb_hist_index(value_ns)] += n;
+}
+
+/* Records one value. Worker only. */
+static inline void fb_hist_record(fb_hist *h, uint64_t value_ns)
+{
+    fb_hist_record_n(h, value_ns, 1);
 }
 
 /* Adds every value of `from` to `into`. */

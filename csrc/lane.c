@@ -197,15 +197,15 @@ void fb_lane_sent(fb_lane *lane, const fb_slot *slot)
 }
 
 /* Single writer: a plain add that a reader may watch. */
-static void bump(_Atomic uint64_t *counter)
+static void bump(_Atomic uint64_t *counter, uint64_t n)
 {
     const uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, value + n, memory_order_relaxed);
 }
 
 static void count_failure(fb_lane *lane)
 {
-    bump(&lane->failed);
+    bump(&lane->failed, 1);
     atomic_fetch_add_explicit(&lane->shared->failures, 1, memory_order_relaxed);
 }
 
@@ -239,19 +239,10 @@ static void end_capture(fb_lane *lane, const fb_slot *slot, bool ok)
     }
 }
 
-static void close_measured(fb_lane *lane, uint64_t now_ns)
+static void close_measured(fb_lane *lane, uint64_t now_ns, uint64_t n)
 {
-    lane->open--;
+    lane->open -= n;
     lane->last_end_ns = now_ns > lane->last_end_ns ? now_ns : lane->last_end_ns;
-}
-
-static void record_success(fb_lane *lane, const fb_slot *slot, uint64_t received_ns)
-{
-    fb_interval *now = lane->recorder.active;
-    fb_hist_record(&now->response, received_ns - slot->intended_ns);
-    fb_hist_record(&now->service, received_ns - slot->sent_ns);
-    now->ok++;
-    lane->counts.ok++;
 }
 
 static void record_failure(fb_lane *lane, const fb_reply *reply)
@@ -269,35 +260,59 @@ static void record_failure(fb_lane *lane, const fb_reply *reply)
 
 /* Throughput is what came back during measure, whenever it was intended: an inference in flight
  * when measure begins stands for the one in flight when it ends. */
-static void count_in_window(fb_lane *lane, bool ok, uint64_t received_ns)
+static void count_in_window(fb_lane *lane, bool ok, uint64_t received_ns, uint64_t n)
 {
-    const bool inside = received_ns >= lane->measure_ns && received_ns < lane->measure_end_ns;
-    lane->answered_in_window += inside;
-    lane->completed_in_window += inside && ok;
-    lane->recorder.active->completed += inside && ok;
+    if (received_ns >= lane->measure_ns && received_ns < lane->measure_end_ns) {
+        lane->answered_in_window += n;
+        lane->completed_in_window += ok ? n : 0;
+        lane->recorder.active->completed += ok ? n : 0;
+    }
 }
 
-void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
-                     uint64_t received_ns)
+void fb_lane_settle(fb_lane *lane)
 {
-    const bool ok = FB_LIKELY(reply->outcome == FB_OUTCOME_OK);
-    count_in_window(lane, ok && !(slot->flags & FB_SLOT_TIMEDOUT), received_ns);
-    end_capture(lane, slot, ok && !(slot->flags & FB_SLOT_TIMEDOUT));
+    const fb_run run = lane->run;
+    if (run.n == 0) {
+        return;
+    }
+    fb_interval *now = lane->recorder.active;
+    count_in_window(lane, true, run.received_ns, run.n);
+    bump(&lane->completed, run.n);
+    close_measured(lane, run.received_ns, run.n);
+    fb_hist_record_n(&now->response, run.received_ns - run.intended_ns, run.n);
+    fb_hist_record_n(&now->service, run.received_ns - run.sent_ns, run.n);
+    now->ok += run.n;
+    lane->counts.ok += run.n;
+    lane->run.n = 0;
+}
+
+static void begin_run(fb_lane *lane, const fb_slot *slot, uint64_t received_ns)
+{
+    fb_lane_settle(lane);
+    lane->run = (fb_run){slot->intended_ns, slot->sent_ns, received_ns, 1};
+}
+
+void fb_lane_replied_apart(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
+                           uint64_t received_ns)
+{
+    const bool ok = reply->outcome == FB_OUTCOME_OK && !(slot->flags & FB_SLOT_TIMEDOUT);
+    end_capture(lane, slot, ok);
+    if (FB_LIKELY(ok && (slot->flags & FB_SLOT_MEASURED))) {
+        begin_run(lane, slot, received_ns);
+        return;
+    }
+    count_in_window(lane, ok, received_ns, 1);
     if (FB_UNLIKELY(slot->flags & FB_SLOT_TIMEDOUT)) {
         lane->late++;
         return;
     }
-    bump(&lane->completed);
+    bump(&lane->completed, 1);
     if (!ok) {
         count_failure(lane);
     }
     if (slot->flags & FB_SLOT_MEASURED) {
-        close_measured(lane, received_ns);
-        if (ok) {
-            record_success(lane, slot, received_ns);
-        } else {
-            record_failure(lane, reply);
-        }
+        close_measured(lane, received_ns, 1);
+        record_failure(lane, reply);
     }
 }
 
@@ -308,7 +323,7 @@ void fb_lane_timed_out(fb_lane *lane, fb_slot *slot, uint64_t now_ns)
     if (slot->flags & FB_SLOT_MEASURED) {
         lane->counts.timeouts++;
         lane->recorder.active->timeouts++;
-        close_measured(lane, now_ns);
+        close_measured(lane, now_ns, 1);
     }
 }
 
@@ -322,7 +337,7 @@ void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns)
     if (slot->flags & FB_SLOT_MEASURED) {
         lane->counts.lost++;
         lane->recorder.active->lost++;
-        close_measured(lane, now_ns);
+        close_measured(lane, now_ns, 1);
     }
 }
 

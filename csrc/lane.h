@@ -50,6 +50,12 @@ typedef struct fb_shared {
  * thread that takes it, until it is FREE. */
 enum { FB_CAPTURE_FREE, FB_CAPTURE_FILLING, FB_CAPTURE_FULL };
 
+/* Successes with the same instants, to be recorded at once: in a pipeline most are alike. */
+typedef struct fb_run {
+    uint64_t intended_ns, sent_ns, received_ns;
+    uint64_t n;
+} fb_run;
+
 #define FB_LANE_ERROR_CLASSES 32
 #define FB_LANE_OTHER_ERRORS "(other)" /* the class of errors that found no place of their own */
 
@@ -74,6 +80,7 @@ typedef struct fb_lane {
     fb_error last_break;    /* why a connection was last lost */
     bool started;           /* load has begun */
     bool has_room;          /* open loop: a connection may have a free slot */
+    fb_run run;             /* not yet recorded */
     uint64_t open;          /* measured, admitted and not ended */
     uint64_t last_end_ns;
     fb_counts counts;
@@ -108,9 +115,27 @@ bool fb_lane_admit(fb_lane *lane, uint64_t intended_ns, fb_slot *slot);
 /* Its first byte left at slot->sent_ns. */
 void fb_lane_sent(fb_lane *lane, const fb_slot *slot);
 
-/* How it ended. A reply to a timed-out inference is counted as late and nothing else. */
-void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
-                     uint64_t received_ns);
+/* Records the successes that wait to be. After what was received has been read. */
+void fb_lane_settle(fb_lane *lane);
+
+/* It differs from the one before. */
+void fb_lane_replied_apart(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
+                           uint64_t received_ns);
+
+/* How it ended: it is in the books by the next fb_lane_settle. A reply to a timed-out inference is
+ * counted as late and nothing else. */
+static inline void fb_lane_replied(fb_lane *lane, const fb_slot *slot, const fb_reply *reply,
+                                   uint64_t received_ns)
+{
+    fb_run *run = &lane->run;
+    if (run->n > 0 && reply->outcome == FB_OUTCOME_OK && slot->flags == FB_SLOT_MEASURED &&
+        slot->sent_ns == run->sent_ns && slot->intended_ns == run->intended_ns &&
+        received_ns == run->received_ns) {
+        run->n++;
+    } else {
+        fb_lane_replied_apart(lane, slot, reply, received_ns);
+    }
+}
 void fb_lane_timed_out(fb_lane *lane, fb_slot *slot, uint64_t now_ns);
 void fb_lane_lost(fb_lane *lane, const fb_slot *slot, uint64_t now_ns);
 /* The run is over and it is still in flight: sent, or before, as FB_SLOT_SENT says; else it still

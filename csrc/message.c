@@ -342,14 +342,12 @@ static void push_varying(const fb_message *m, uint8_t *text, fb_source *source, 
     (void)fb_outq_push_mem(out, from, (size_t)(to - from));
 }
 
-void fb_message_push(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,
-                     uint64_t row, fb_outq *out)
+void fb_message_complete(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,
+                         uint64_t row, fb_outq *out)
 {
     if (m->varies) {
         push_varying(m, text, source, connection, row, out);
-    } else if (m->draws || m->payloads > 0) {
-        push_fixed(m, text, source, connection, row, out);
     } else {
-        (void)fb_outq_push_mem(out, text, m->text_max);
+        push_fixed(m, text, source, connection, row, out);
     }
 }

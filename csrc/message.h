@@ -52,9 +52,20 @@ void fb_message_fini(fb_message *m);
 /* Writes what never changes on that connection into the text of one slot. */
 void fb_message_prepare(const fb_message *m, uint8_t *text, uint64_t connection);
 
-/* Queues the message: completes the text, then pushes text and payload. */
-void fb_message_push(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,
-                     uint64_t row, fb_outq *out);
+/* Completes the text of a message that is not always the same, and queues it with its payload. */
+void fb_message_complete(const fb_message *m, uint8_t *text, fb_source *source, uint64_t connection,
+                         uint64_t row, fb_outq *out);
+
+/* Queues the message whose text is prepared. */
+static inline void fb_message_push(const fb_message *m, uint8_t *text, fb_source *source,
+                                   uint64_t connection, uint64_t row, fb_outq *out)
+{
+    if (FB_LIKELY(!m->varies && !m->draws && m->payloads == 0)) {
+        (void)fb_outq_push_mem(out, text, m->text_max);
+    } else {
+        fb_message_complete(m, text, source, connection, row, out);
+    }
+}
 
 /* Draws one inference as fb_message_push does, and writes its key, at most key_max bytes.
  * Returns the key's length. */

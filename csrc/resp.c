@@ -591,17 +591,11 @@ static inline bool is_all_ok(const fb_resp_reader *r, const fb_resp_spec *spec, 
     return r->fresh && r->state == STATE_HEAD && spec->replies == 1 && expected && is_ok(c);
 }
 
-long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *bytes, size_t len,
-                  fb_reply *reply)
+/* Apart from fb_resp_feed, which then needs no more than a few registers. */
+__attribute__((noinline)) static long read_on(fb_resp_reader *r, const fb_resp_spec *spec,
+                                              const uint8_t *bytes, size_t len, fb_reply *reply)
 {
-    assert(len > 0 && spec->replies > 0);
     cursor c = {.at = bytes, .end = bytes + len, .begin = bytes};
-    if (is_all_ok(r, spec, &c)) {
-        *reply =
-            (fb_reply){.done = true, .outcome = FB_OUTCOME_OK, .error_class = "", .error_text = ""};
-        r->offset += OK_BYTES;
-        return OK_BYTES;
-    }
     reply->done = false;
     if (r->fresh)
         begin_inference(r);
@@ -615,6 +609,22 @@ long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *by
     if (progress == COMPLETE)
         end_inference(r, spec, reply);
     return consumed;
+}
+
+long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *bytes, size_t len,
+                  fb_reply *reply)
+{
+    assert(len > 0 && spec->replies > 0);
+    const cursor c = {.at = bytes, .end = bytes + len, .begin = bytes};
+    if (!is_all_ok(r, spec, &c))
+        return read_on(r, spec, bytes, len, reply);
+    r->error_class[0] = r->error_text[0] = '\0';
+    *reply = (fb_reply){.done = true,
+                        .outcome = FB_OUTCOME_OK,
+                        .error_class = r->error_class,
+                        .error_text = r->error_text};
+    r->offset += OK_BYTES;
+    return OK_BYTES;
 }
 
 int64_t fb_resp_body_left(const fb_resp_reader *r)

@@ -16,6 +16,13 @@ typedef struct rig {
     fb_lane lane;
 } rig;
 
+/* Answers it, and has that recorded at once. */
+static void answered(fb_lane *lane, const fb_slot *slot, const fb_reply *reply, uint64_t now_ns)
+{
+    fb_lane_replied(lane, slot, reply, now_ns);
+    fb_lane_settle(lane);
+}
+
 /* One lane of `share` whose load begins at BEGIN; settings come from the caller's rig. */
 static bool rig_begin(rig *r, uint32_t index, uint32_t share)
 {
@@ -173,16 +180,15 @@ static void test_outcomes(void)
     REQUIRE(rig_begin(&r, 0, 1));
     const fb_interval *now = r.lane.recorder.active;
     fb_slot slot = sent(&r);
-    fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 4 * MS);
+    answered(&r.lane, &slot, &ok_reply, BEGIN + 4 * MS);
     CHECK_EQ(4 * MS, now->response.max_ns);
     CHECK_EQ(3 * MS, now->service.max_ns);
     CHECK_EQ(0, now->lag.total);
     slot = sent(&r);
-    fb_lane_replied(&r.lane, &slot, &timed_out_reply, BEGIN + 5 * MS);
+    answered(&r.lane, &slot, &timed_out_reply, BEGIN + 5 * MS);
     slot = sent(&r);
-    fb_lane_replied(&r.lane, &slot,
-                    &(fb_reply){true, FB_OUTCOME_ERROR, "ERR", "ERR no", false, false},
-                    BEGIN + 6 * MS);
+    answered(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, "ERR", "ERR no", false, false},
+             BEGIN + 6 * MS);
     slot = sent(&r);
     fb_lane_lost(&r.lane, &slot, BEGIN + 7 * MS);
     slot = sent(&r);
@@ -222,7 +228,7 @@ static void test_after_a_timeout(void)
         fb_slot slot = sent(&r);
         fb_lane_timed_out(&r.lane, &slot, BEGIN + 2 * MS);
         if (i == 0) {
-            fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 3 * MS);
+            answered(&r.lane, &slot, &ok_reply, BEGIN + 3 * MS);
         } else if (i == 1) {
             fb_lane_lost(&r.lane, &slot, BEGIN + 3 * MS);
         } else {
@@ -248,7 +254,7 @@ static void test_warm_up_leaves_no_trace(void)
     for (int i = 0; i < 4; i++) {
         fb_slot slot = sent(&r);
         if (i == 0) {
-            fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 50 * MS);
+            answered(&r.lane, &slot, &ok_reply, BEGIN + 50 * MS);
         } else if (i == 1) {
             fb_lane_lost(&r.lane, &slot, BEGIN + 50 * MS);
         } else if (i == 2) {
@@ -276,9 +282,38 @@ static void test_lag(void)
     r.load.stream.max_outstanding = 10;
     REQUIRE(rig_begin(&r, 0, 1));
     const fb_slot slot = sent(&r);
-    fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 4 * MS);
+    answered(&r.lane, &slot, &ok_reply, BEGIN + 4 * MS);
     CHECK_EQ(MS, r.lane.recorder.active->lag.max_ns);
     CHECK_EQ(4 * MS, r.lane.recorder.active->response.max_ns);
+    rig_close(&r);
+}
+
+/* Successes alike are recorded together, each as often as it was; one that differs is kept apart.
+ */
+static void test_runs(void)
+{
+    rig r;
+    rig_init(&r);
+    REQUIRE(rig_begin(&r, 0, 1));
+    const fb_interval *now = r.lane.recorder.active;
+    const uint64_t received[] = {4, 4, 4, 5, 5, 4};
+    for (int i = 0; i < 6; i++) {
+        const fb_slot slot = sent(&r);
+        fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + received[i] * MS);
+    }
+    CHECK_EQ(5, r.lane.counts.ok);
+    fb_lane_settle(&r.lane);
+    fb_lane_settle(&r.lane); /* nothing twice */
+    CHECK_EQ(6, r.lane.counts.ok);
+    CHECK_EQ(6, now->ok);
+    CHECK_EQ(6, atomic_load(&r.lane.completed));
+    CHECK_EQ(0, r.lane.open);
+    CHECK_EQ(6, now->response.total);
+    CHECK_EQ(4, now->response.counts[fb_hist_index(4 * MS)]);
+    CHECK_EQ(2, now->response.counts[fb_hist_index(5 * MS)]);
+    CHECK(now->response.sum_ns == 26.0 * (double)MS);
+    CHECK_EQ(6, now->service.total);
+    CHECK_EQ(BEGIN + 5 * MS, r.lane.last_end_ns);
     rig_close(&r);
 }
 
@@ -294,8 +329,8 @@ static void test_error_classes(void)
         char name[FB_ERROR_CLASS_MAX];
         (void)snprintf(name, sizeof name, "C%d", i % 100);
         const fb_slot slot = sent(&r);
-        fb_lane_replied(&r.lane, &slot,
-                        &(fb_reply){true, FB_OUTCOME_ERROR, name, "text", false, false}, BEGIN);
+        answered(&r.lane, &slot, &(fb_reply){true, FB_OUTCOME_ERROR, name, "text", false, false},
+                 BEGIN);
     }
     for (int i = 0; i < FB_LANE_ERROR_CLASSES; i++) {
         sum += r.lane.classes[i].count;
@@ -462,7 +497,7 @@ static void test_captures_of_all(void)
     }
     CHECK(!fb_lane_take_capture(&r.lane, bytes, &taken)); /* none has ended */
     fb_lane_capture(&r.lane, &slots[1], (const uint8_t *)"abcd", 4, true);
-    fb_lane_replied(&r.lane, &slots[1], &ok_reply, BEGIN);
+    answered(&r.lane, &slots[1], &ok_reply, BEGIN);
     fb_lane_lost(&r.lane, &slots[2], BEGIN);
     REQUIRE(fb_lane_take_capture(&r.lane, bytes, &taken));
     CHECK(taken.whole);
@@ -548,6 +583,7 @@ int main(void)
     RUN(test_after_a_timeout);
     RUN(test_warm_up_leaves_no_trace);
     RUN(test_lag);
+    RUN(test_runs);
     RUN(test_error_classes);
     RUN(test_rows);
     RUN(test_pattern);

@@ -23,6 +23,13 @@ typedef struct rig {
     fb_router *router;
 } rig;
 
+/* Answers it, and has that recorded at once. */
+static void answered(fb_lane *lane, const fb_slot *slot, const fb_reply *reply, uint64_t now_ns)
+{
+    fb_lane_replied(lane, slot, reply, now_ns);
+    fb_lane_settle(lane);
+}
+
 /* "GET k<n>.": three nodes that share the slots evenly, six connections of two. */
 static void rig_init(rig *r)
 {
@@ -142,7 +149,7 @@ static void test_routes_by_key(void)
             CHECK_EQ(n, r.owners[slot_of_text(once)]);
             fb_router_sent(r.router, node(&r, n), &slot, BEGIN);
             CHECK(!fb_router_replied(r.router, node(&r, n), &slot, &ticket, &ok_reply));
-            fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 1);
+            answered(&r.lane, &slot, &ok_reply, BEGIN + 1);
             seen[n]++;
         }
     }
@@ -232,7 +239,7 @@ static bool answer(rig *r, const char *word, const char *text, fb_slot *slot, fb
     fb_router_sent(r->router, from, slot, BEGIN + 5 * MS);
     const bool on = fb_router_replied(r->router, from, slot, ticket, &reply);
     if (!on) {
-        fb_lane_replied(&r->lane, slot, &reply, BEGIN + 6 * MS);
+        answered(&r->lane, slot, &reply, BEGIN + 6 * MS);
     }
     return on;
 }
@@ -256,7 +263,7 @@ static void test_moved(void)
     CHECK_EQ(BEGIN, slot.intended_ns);
     CHECK_EQ(BEGIN + 5 * MS, slot.sent_ns);
     CHECK(!fb_router_replied(r.router, node(&r, 2), &slot, &ticket, &ok_reply));
-    fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 10 * MS);
+    answered(&r.lane, &slot, &ok_reply, BEGIN + 10 * MS);
     CHECK_EQ(1, r.lane.counts.sent);
     CHECK_EQ(1, r.lane.counts.ok);
     CHECK_EQ(0, r.lane.counts.errors);
@@ -365,7 +372,7 @@ static void test_open_loop_queue(void)
         fb_node *at = take(&r, &slot, &ticket);
         fb_router_sent(r.router, at, &slot, BEGIN);
         CHECK(!fb_router_replied(r.router, at, &slot, &ticket, &ok_reply));
-        fb_lane_replied(&r.lane, &slot, &ok_reply, BEGIN + 1);
+        answered(&r.lane, &slot, &ok_reply, BEGIN + 1);
         CHECK(fb_router_intend(r.router, BEGIN));
     }
     CHECK_EQ(4, r.router->queued);
