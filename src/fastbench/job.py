@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastbench.measured import Capture
-    from fastbench.monitor.metrics import MetricsSource
+    from fastbench.monitor.watched import Watched
     from fastbench.plan import Stream
     from fastbench.results import DatasetInfo, TargetInfo, Verification
 
@@ -24,9 +24,9 @@ class Job:
 
     ``name``: of the stream, where there are several. ``batch``: samples in one inference.
     ``target_per_s``: the mean rate that is asked for; None = closed loop.
-    ``server_pid``: where it runs on this machine. ``metrics``: makes what asks the server about
-    itself during one repetition, where it can be asked. ``verify``: compares some kept replies
-    with an oracle; called from a thread of its own, a few at a time, while the engine runs.
+    ``servers``: all that an inference goes to, the stream's own first. ``verify``: compares some
+    kept replies with an oracle; called from a thread of its own, a few at a time, while the engine
+    runs.
     ``problem``: asked when all is over; says in one line why the result cannot be trusted, e.g.
     that the dataset changed meanwhile, or nothing.
     """
@@ -37,7 +37,6 @@ class Job:
     batch: int = 1
     target_per_s: float | None = None
     dataset: DatasetInfo | None = None
-    server_pid: int | None = None
-    metrics: Callable[[], MetricsSource] | None = None
+    servers: tuple[Watched, ...] = ()
     verify: Callable[[list[Capture]], Verification] | None = None
     problem: Callable[[], str] = _nothing

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastbench._engine import Engine
 from fastbench.books import Books, all_of
@@ -94,12 +94,11 @@ def run_repetition(
             measured_s=measured.measured_s,
             status=outcome.status,
             client=_client(engine, measured.totals, usage),
-            server=usage.server,
-            server_metrics=usage.server_metrics,
             gpus=usage.gpus,
             nodes=_nodes(engine, plan),
             steps=step_results(engine, plan, jobs, measured.streams),
             error=str(outcome.error or ""),
+            **_servers(usage),
             **measured.fields,
         )
     return repetition, outcome
@@ -127,6 +126,14 @@ def _nodes(engine: Engine, plan: Plan) -> list[NodeCounts]:
             for field, count in dataclasses.asdict(node).items():
                 sums[field] = sums.get(field, 0) + count
     return [NodeCounts(address=name, **sums) for name, sums in found.items()]
+
+
+def _servers(usage: Usage) -> dict[str, Any]:
+    """Return the fields of what was watched of the server, or of several."""
+    if len(usage.servers) != 1:
+        return {"servers": usage.servers}
+    (alone,) = usage.servers
+    return {"server": alone.process, "server_metrics": alone.metrics}
 
 
 def _measured_anything(engine: Engine, plan: Plan) -> bool:

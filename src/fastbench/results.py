@@ -260,6 +260,14 @@ class ServerMetrics(_Data, frozen=True, kw_only=True):
     unavailable: str = ""
 
 
+class ServerUsage(_Data, frozen=True, kw_only=True):
+    """One of several servers over one repetition; fields as in :class:`Repetition`."""
+
+    url: str  # of the first endpoint or stream that led there, without password
+    process: ProcessUsage | None = None  # where it runs on this machine
+    metrics: ServerMetrics | None = None
+
+
 class StreamResult(_Data, frozen=True, kw_only=True):
     """One of several streams of a repetition; fields as in :class:`Repetition`."""
 
@@ -327,7 +335,11 @@ class Repetition(_Data, frozen=True, kw_only=True):
     #: Open loop: inferences due per second of measure, and what was asked for.
     offered_per_s: float | None = None
     target_per_s: float | None = None
+    #: The server's process, where it runs on this machine, and its own figures; None of several.
     server: ProcessUsage | None = None
+    server_metrics: ServerMetrics | None = None
+    #: Each server, where inferences go to several.
+    servers: list[ServerUsage] = []
     verification: Verification | None = None
     #: Each stream, where there are several; the fields above are then all of them together.
     streams: list[StreamResult] = []
@@ -335,7 +347,6 @@ class Repetition(_Data, frozen=True, kw_only=True):
     nodes: list[NodeCounts] = []
     #: Each step, in order, where an inference is a chain of several.
     steps: list[StepResult] = []
-    server_metrics: ServerMetrics | None = None
     gpus: list[GpuUsage] = []
     error: str = ""  # why it ended early, where it did
 

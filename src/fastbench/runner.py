@@ -14,6 +14,7 @@ from fastbench.errors import FastbenchError
 from fastbench.journal import Head
 from fastbench.load import allow_connections, connections_of, make_plan
 from fastbench.monitor.sampler import Monitor
+from fastbench.monitor.watched import distinct
 from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import EXPORTERS, ResultFolder
 from fastbench.report.live import Live
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fastbench.config import RunConfig
     from fastbench.job import Job
     from fastbench.journal import Journal
+    from fastbench.monitor.watched import Watched
     from fastbench.plan import Plan
     from fastbench.report.base import Exporter
     from fastbench.results import Placement, Repetition
@@ -57,7 +59,7 @@ def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EX
         find_null_server(config.null_server)  # better now than after the run
     with _result_folder(config) as folder, open_jobs(parts, spare) as jobs:
         streams = [(p.config, job.stream) for p, job in zip(parts, jobs, strict=True)]
-        pids = [job.server_pid for job in jobs]
+        pids = [server.pid for server in _servers(jobs)]
         placed = placement.place(config, pids, streams[0][1].addresses[0])
         plan = make_plan(config, streams, tuple(placed.client_cpus))
         head = _head(config, jobs, placed)
@@ -103,7 +105,7 @@ def _repeat(
                 plan,
                 index,
                 jobs,
-                make_monitor=lambda ids: Monitor(jobs[0].server_pid, ids, jobs[0].metrics),
+                make_monitor=lambda ids: Monitor(_servers(jobs), ids),
                 display=display,
                 journal=journal,
             )
@@ -120,6 +122,10 @@ def _repeat(
                 raise
             outcome = Outcome("interrupted")
     return repetitions, outcome
+
+
+def _servers(jobs: list[Job]) -> list[Watched]:
+    return distinct(server for job in jobs for server in job.servers)
 
 
 def _proven(config: RunConfig, plan: Plan, result: Result) -> Result:

@@ -443,7 +443,7 @@ def _placement(result: Result) -> Iterator[Evidence]:
             advice=f"use --threads {max(1, int(cpus))} or fewer with more --connections, or more "
             "--cpus",
         )
-    elif any(_are_local(result)) or any(r.server for r in result.repetitions):
+    elif any(_are_local(result)) or any(_watched_here(r) for r in result.repetitions):
         yield Evidence(
             name="placement",
             status=NOTE,
@@ -451,6 +451,11 @@ def _placement(result: Result) -> Iterator[Evidence]:
             threshold="machines of their own",
             advice="they share caches, memory and the kernel: fine to compare, not to publish",
         )
+
+
+def _watched_here(repetition: Repetition) -> bool:
+    """Tell whether a server's process was found on this machine."""
+    return bool(repetition.server or any(server.process for server in repetition.servers))
 
 
 def _apart(placed: Placement | None) -> str:

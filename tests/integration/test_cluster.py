@@ -108,6 +108,24 @@ def test_every_key_ends_where_redis_says(nodes: Nodes) -> None:
     ]
 
 
+def test_each_node_is_watched(nodes: Nodes) -> None:
+    """Every master has its process and its own account, and the report a line."""
+    arguments = ("-c", 6, "-n", 3000, "--no-pin", nodes.url, "--", "INCR", "{key:seq}")
+    repetition = _run(*arguments)
+    shown = _call("--cluster", "--repetitions", 1, "--quiet", *arguments)
+
+    assert shown.returncode == 0, shown.stderr
+    assert len(repetition.servers) == NODES
+    own = {client.info()["process_id"] for client in nodes.clients}
+    assert {s.process.pid for s in repetition.servers if s.process} == own
+    for server in repetition.servers:
+        (node,) = [n for n in repetition.nodes if server.url == f"redis://{n.address}"]
+        assert server.metrics is not None
+        assert server.metrics.unavailable == ""
+        assert server.metrics.deltas["total_commands_processed"] >= node.ok
+        assert any(line.split()[:2] == [server.url, "CPU"] for line in shown.stdout.splitlines())
+
+
 @pytest.mark.parametrize("keys", ["{key}", "{key:zipf}", "{key:gauss}", "x{int:10-99}y{key:zipf}"])
 def test_each_inference_is_done_once(nodes: Nodes, keys: str) -> None:
     """However keys are drawn, no node sends one on, and the counters add up to the requests."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 REDIS = next(iter(redisserver.programs()), None)
 SHORT = ("--repetitions", "1", "--quiet", "--no-pin")
@@ -79,6 +79,56 @@ def test_result_names_each_server(servers: tuple[redis.Redis, redis.Redis]) -> N
     target = from_json(done.out.encode()).target
     assert target.url == url
     assert all(e.url in target.details["endpoints"] for e in parse_target(url).endpoints)
+
+
+@needs_redis
+def test_each_server_is_watched(servers: tuple[redis.Redis, redis.Redis]) -> None:
+    """Both processes, and what each counted: its own share and a few questions."""
+    url = places(servers, unix=False)
+    done = fastbench(
+        *("command", url, *SHORT, "--format", "json", "-c", 4, "-P", 1, "-n", 1000),
+        *("--warmup", 0, "--", "PING"),
+    )
+
+    assert done.code == 0, done.err
+    (repetition,) = from_json(done.out.encode()).repetitions
+    assert [s.url for s in repetition.servers] == [e.url for e in parse_target(url).endpoints]
+    assert (repetition.server, repetition.server_metrics) == (None, None)
+    pids = [s.process.pid for s in repetition.servers if s.process]
+    assert pids == [client.info()["process_id"] for client in servers]
+    metrics = [s.metrics for s in repetition.servers if s.metrics]
+    counted = [m.deltas["total_commands_processed"] for m in metrics]
+    pings = [calls(client, "ping") for client in servers]
+    assert sum(counted) >= 1000
+    assert all(count <= known + 40 for count, known in zip(counted, pings, strict=True))
+
+
+@needs_redis
+def test_server_named_twice_is_watched_once(servers: tuple[redis.Redis, redis.Redis]) -> None:
+    """TCP and unix socket of one server, from two streams and a chain, are one server."""
+    first, second = servers
+    stream = '[[stream]]\nname = "{}"\ntarget = "{}"\ncommand.commands = ["PING"]\n'
+    tcp = f"redis://127.0.0.1:{redisserver.port_of(first)}"
+    unix = f"redis+unix://{first.connection_pool.connection_kwargs['path']}"
+    text = 'pin = false\nrequests = 50\nwarmup_s = 0\nrepetitions = 1\ncalibrate = "never"\n'
+    text += stream.format("tcp", tcp) + stream.format("unix", unix)
+    chain = '[[stream]]\nname = "chain"\ntarget = "redis://127.0.0.1:{}"\n'
+    text += chain.format(redisserver.port_of(second))
+    text += 'command.commands = ["SET k {fetched}"]\n'
+    text += f'command.fetches = [["{unix}", "GET", "k"]]\n'
+    first.set("k", "value")
+    folder = Path(first.connection_pool.connection_kwargs["path"]).parent
+    (folder / "run.toml").write_text(text)
+    done = fastbench("run", "--config", folder / "run.toml", "--quiet", "--format", "json")
+
+    assert done.code == 0, done.err
+    (repetition,) = from_json(done.out.encode()).repetitions
+    assert [s.url for s in repetition.servers] == [
+        tcp,
+        f"redis://127.0.0.1:{redisserver.port_of(second)}",
+    ]
+    pids = [s.process.pid for s in repetition.servers if s.process]
+    assert pids == [client.info()["process_id"] for client in servers]
 
 
 def test_fewer_connections_than_servers() -> None:

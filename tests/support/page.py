@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from fastbench.report.html import result_page
+
+if TYPE_CHECKING:
+    from fastbench.results import Result
 
 VOID = {"meta", "br", "wbr"}
 
@@ -84,6 +89,11 @@ class Page(HTMLParser):
     def table_with(self, *columns: str) -> list[list[str]]:
         """Return the rows below the head of the first table that has these columns."""
         return next(t[1:] for t in self.tables if t and set(columns) <= set(t[0]))
+
+
+def page(result: Result) -> Page:
+    """Return the page of a result."""
+    return Page(result_page.render(result).decode())
 
 
 def at(document: Any, path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from fastbench.errors import ServerError
 from fastbench.monitor import metrics
 from fastbench.monitor.metrics import MetricsPoller, MetricsSeries, Reading
 from fastbench.monitor.sampler import Monitor
+from fastbench.monitor.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,11 @@ class Source:
     def close(self) -> None:
         """Note it."""
         self.closed.set()
+
+
+def watched(source: Source) -> Watched:
+    """Return a server that can be asked by ``source``."""
+    return Watched(url="redis://a:1", address=("a", 1), ask=lambda _: source)
 
 
 def series_of(*calls: float, gauge: str = "g") -> MetricsSeries:
@@ -86,13 +93,15 @@ def test_both_ends_are_asked() -> None:
     """However short the run, the difference covers all of it, and the source is closed."""
     answers = count(5)
     source = Source(lambda: Reading(counters={"c": float(next(answers))}, gauges={}))
-    with Monitor(metrics=lambda: source) as monitor:
+    with Monitor([watched(source)]) as monitor:
         pass
     usage = monitor.stop()
 
-    assert usage.server_metrics is not None
-    assert len(usage.server_metrics.samples) == 2
-    assert usage.server_metrics.deltas == {"c": 1}
+    (server,) = usage.servers
+    assert server.process is None
+    assert server.metrics is not None
+    assert len(server.metrics.samples) == 2
+    assert server.metrics.deltas == {"c": 1}
     assert source.closed.is_set()
     assert monitor.stop() == usage
 
@@ -124,14 +133,15 @@ def test_server_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> N
         return Reading(counters={}, gauges={})
 
     source = Source(hang)
-    with Monitor(metrics=lambda: source) as monitor:
+    with Monitor([watched(source)]) as monitor:
         pass
     usage = monitor.stop()
     release.set()
 
-    assert usage.server_metrics is not None
-    assert usage.server_metrics.samples == []
-    assert "does not answer" in usage.server_metrics.unavailable
+    (server,) = usage.servers
+    assert server.metrics is not None
+    assert server.metrics.samples == []
+    assert "does not answer" in server.metrics.unavailable
     assert usage.client is not None
     assert source.closed.wait(60)
 
@@ -145,9 +155,34 @@ def test_what_lacks_is_said_once() -> None:
     assert poller.stop().unavailable == "INFO: NOPERM"
 
 
-def test_no_metrics_wanted() -> None:
-    """A target that offers none has none."""
+def test_servers_that_hang_hold_up_nobody_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The patience is for all servers at once, and one that answers is heard all the same."""
+    monkeypatch.setattr(metrics, "PATIENCE_S", 2.0)
+    release = threading.Event()
+
+    def hang() -> Reading:
+        release.wait()
+        return Reading(counters={}, gauges={})
+
+    sources = [Source(hang) for _ in range(20)]
+    well = Source(lambda: Reading(counters={"c": 1.0}, gauges={}))
+    begun = time.monotonic()
+    with Monitor([watched(source) for source in (*sources, well)]) as monitor:
+        pass
+    *hung, told = monitor.stop().servers
+    elapsed_s = time.monotonic() - begun
+    release.set()
+
+    assert elapsed_s < 20 * 2.0  # one after the other they would take twice that
+    assert told.metrics is not None
+    assert told.metrics.deltas == {"c": 0}
+    assert all(s.metrics is not None and s.metrics.unavailable for s in hung)
+    assert all(source.closed.wait(60) for source in sources)
+
+
+def test_no_server_wanted() -> None:
+    """Where there is none, none is watched."""
     monitor = Monitor()
     monitor.start()
 
-    assert monitor.stop().server_metrics is None
+    assert monitor.stop().servers == []

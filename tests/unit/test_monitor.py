@@ -19,6 +19,7 @@ from fastbench.monitor.host import HostProbe
 from fastbench.monitor.process import ProcessProbe
 from fastbench.monitor.sampler import INTERVAL_S, Monitor
 from fastbench.monitor.threads import ThreadsProbe
+from fastbench.monitor.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,13 +88,37 @@ def test_cpu_time_agrees_with_the_kernels_account(busy: subprocess.Popen[bytes])
 
 def test_idle_process_costs_nothing(idle: subprocess.Popen[bytes]) -> None:
     """A waiting process shows no CPU use, but its memory."""
-    with Monitor(idle.pid) as monitor:
+    with Monitor([watched(idle)]) as monitor:
         wait_for_samples(monitor, 2)
-    server = monitor.stop().server
+    (server,) = monitor.stop().servers
 
-    assert server is not None
-    assert server.cpu_percent_mean == 0
-    assert server.rss_max_bytes > 0
+    assert server.process is not None
+    assert server.process.cpu_percent_mean == 0
+    assert server.process.rss_max_bytes > 0
+    assert server.metrics is None
+
+
+def watched(process: subprocess.Popen[bytes]) -> Watched:
+    """Return a process as a server that is watched."""
+    return Watched(url=f"redis://{process.pid}", address=str(process.pid), pid=process.pid)
+
+
+def test_each_of_several_servers_has_its_own_samples(
+    idle: subprocess.Popen[bytes], busy: subprocess.Popen[bytes]
+) -> None:
+    """Processes are not mixed up, and what is shown of now is their sum."""
+    with Monitor([watched(idle), watched(busy)]) as monitor:
+        wait_for_samples(monitor, 3)
+        wait_for_cpu(busy.pid, 0.1)
+        wait_for_samples(monitor, 6)
+        assert monitor.server_cpu_percent is not None
+    first, second = monitor.stop().servers
+
+    assert (first.url, second.url) == (f"redis://{idle.pid}", f"redis://{busy.pid}")
+    assert first.process is not None
+    assert second.process is not None
+    assert (first.process.pid, second.process.pid) == (idle.pid, busy.pid)
+    assert first.process.cpu_percent_mean == 0 < second.process.cpu_percent_mean
 
 
 def wait_for_samples(monitor: Monitor, count: int) -> None:
@@ -121,7 +146,7 @@ def test_samples_carry_rising_instants_since_the_start() -> None:
     assert usage.host is not None
     assert 0 <= usage.host.cpu_percent_mean <= 100
     assert usage.host.available_min_bytes > 0
-    assert usage.server is None
+    assert usage.servers == []
 
 
 def test_short_run_has_a_sample() -> None:
@@ -137,15 +162,16 @@ def test_short_run_has_a_sample() -> None:
 
 def test_vanished_server_ends_its_series_only(idle: subprocess.Popen[bytes]) -> None:
     """A server that is killed leaves its samples, and the others go on."""
-    with Monitor(idle.pid) as monitor:
+    with Monitor([watched(idle)]) as monitor:
         wait_for_samples(monitor, 2)
         ended(idle)
         wait_for_samples(monitor, 5)
     usage = monitor.stop()
 
-    assert usage.server is not None
+    (server,) = usage.servers
+    assert server.process is not None
     assert usage.client is not None
-    assert 1 <= len(usage.server.samples) < len(usage.client.samples)
+    assert 1 <= len(server.process.samples) < len(usage.client.samples)
 
 
 def test_zombie_counts_as_gone() -> None:

@@ -43,10 +43,11 @@ class Client:
         """Do nothing: replies here are raw already."""
 
     def execute_command(self, *words: str) -> Any:
-        """Return the reply to the command, AI.INFO without its key."""
+        """Return the reply to the command, AI.INFO's of its key or, without that, of all."""
         name = "AIINFO" if words[0] == "AI.INFO" else " ".join(words)
         self.asked.append(name)
-        reply = self.replies[name]
+        own = words[0] == "AI.INFO" and words[1] in self.replies
+        reply = self.replies[words[1] if own else name]
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -55,9 +56,9 @@ class Client:
         """There is nothing to close."""
 
 
-def source(client: Client, model_key: str | None = None) -> RedisMetrics:
+def source(client: Client, *model_keys: str) -> RedisMetrics:
     """Return a source over the stand-in."""
-    return RedisMetrics(client, model_key)  # type: ignore[arg-type]
+    return RedisMetrics(client, model_keys)  # type: ignore[arg-type]
 
 
 def test_lines_are_split_where_the_name_ends() -> None:
@@ -94,6 +95,23 @@ def test_model_of_redisai() -> None:
         "model_calls": 3,
         "model_duration_us": 1200,
     }
+
+
+def test_models_of_several_streams_are_added_up() -> None:
+    """Calls of both models count; one that the server does not know is named, and asked once."""
+    torch = [b"backend", b"TORCH", b"duration", 300, b"calls", 5]
+    unknown = redis.ResponseError("ERR cannot find run info for key")
+    client = Client(INFO=INFO, INFO_MODULES=MODULES, m=MODEL, t=torch, gone=unknown)
+    metrics = source(client, "t", "gone", "m")
+    first, second = metrics.read(), metrics.read()
+
+    assert first == second
+    assert first.counters["model_calls"] == 3 + 5
+    assert first.counters["model_duration_us"] == 1200 + 300
+    assert first.counters["ai_self_used_cpu_user"] == 2.25  # an ONNX model is among them
+    assert first.lacking == "AI.INFO gone: ERR cannot find run info for key"
+    rest = ["INFO", "INFO MODULES"]
+    assert client.asked == [*(["AIINFO"] * 3), *rest, *(["AIINFO"] * 2), *rest]
 
 
 @pytest.mark.parametrize("backend", [b"TF", b"TORCH"])

@@ -15,7 +15,7 @@ from fastbench.errors import FastbenchError
 from fastbench.results import ServerMetrics, ServerSample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 INTERVAL_S = 1.0
 #: How long the start waits for the first answer, and the end for the last one.
@@ -52,26 +52,39 @@ class MetricsSource(Protocol):
 
 
 class MetricsPoller:
-    """Asks ``source`` from ``start`` to ``stop``: once a second, and at both ends."""
+    """Asks ``source`` from ``start`` to ``end``: once a second, and at both ends.
+
+    With several, start all before :func:`await_answers`, and end all before ``stop`` of the first:
+    then nobody waits for one server after the other.
+    """
 
     def __init__(self, source: MetricsSource) -> None:
         self._source = source
         self._series = MetricsSeries()
         self._answered = threading.Event()
         self._stop = threading.Event()
-        self._started_s = time.monotonic()
+        self._started_s = self._give_up_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="fb-metrics", daemon=True)
 
     def start(self) -> None:
-        """Ask for the first time, so that everything from now on is in the differences."""
+        """Begin to ask; what happens after the first answer is in the differences."""
         self._started_s = time.monotonic()
         self._thread.start()
-        self._answered.wait(PATIENCE_S)
+
+    def wait_until(self, until_s: float) -> None:
+        """Wait for the first answer, to an instant of the monotonic clock at most."""
+        self._answered.wait(max(0.0, until_s - time.monotonic()))
+
+    def end(self) -> None:
+        """Ask for the last time, without waiting for the answer."""
+        self._give_up_s = time.monotonic() + PATIENCE_S
+        self._stop.set()
 
     def stop(self) -> ServerMetrics:
-        """Ask for the last time and return what was said."""
-        self._stop.set()
-        self._thread.join(PATIENCE_S)
+        """Wait for the last answer and return what was said; ends it where it was not ended."""
+        if not self._stop.is_set():
+            self.end()
+        self._thread.join(max(0.0, self._give_up_s - time.monotonic()))
         return self._series.result(hangs=self._thread.is_alive())
 
     def _run(self) -> None:
@@ -92,6 +105,13 @@ class MetricsPoller:
             self._series.miss(str(error))
         else:
             self._series.add(time.monotonic() - self._started_s, reading)
+
+
+def await_answers(pollers: Sequence[MetricsPoller]) -> None:
+    """Wait until each has its first answer, or the patience for all of them is over."""
+    until_s = time.monotonic() + PATIENCE_S
+    for poller in pollers:
+        poller.wait_until(until_s)
 
 
 class MetricsSeries:

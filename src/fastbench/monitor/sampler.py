@@ -1,4 +1,4 @@
-"""A background thread that samples client, host and the server's process at 5 Hz, the rest at 1 Hz.
+"""A background thread that samples client, host and local servers at 5 Hz, the rest at 1 Hz.
 
 It is an ordinary Python thread: it needs less than 1 ms of CPU per sample and shares nothing
 with the native worker threads.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import psutil
 
-from fastbench.monitor import gpu
+from fastbench.monitor import gpu, metrics
 from fastbench.monitor.gpu import GpusProbe
 from fastbench.monitor.host import HostProbe
 from fastbench.monitor.metrics import MetricsPoller
@@ -24,16 +24,17 @@ from fastbench.monitor.network import InterfacesProbe
 from fastbench.monitor.process import ProcessProbe
 from fastbench.monitor.system import SystemProbe
 from fastbench.monitor.threads import ThreadsProbe
+from fastbench.results import ServerUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
     from fastbench.monitor.base import Probe
-    from fastbench.monitor.metrics import MetricsSource
     from fastbench.monitor.threads import ThreadSeries
-    from fastbench.results import GpuUsage, HostUsage, ProcessUsage, ServerMetrics
+    from fastbench.monitor.watched import Watched
+    from fastbench.results import GpuUsage, HostUsage, ProcessUsage
 
 INTERVAL_S = 0.2
 SLOW_INTERVAL_S = 1.0  # of what costs more to read and changes slowly
@@ -41,29 +42,26 @@ SLOW_INTERVAL_S = 1.0  # of what costs more to read and changes slowly
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the monitor saw; None = absent, e.g. a server on another machine."""
+    """What the monitor saw; None = absent. ``servers``: each in the order it was given."""
 
     client: ProcessUsage | None = None
     host: HostUsage | None = None
-    server: ProcessUsage | None = None
     threads: ThreadSeries | None = None
     gpus: list[GpuUsage] = field(default_factory=list)
-    server_metrics: ServerMetrics | None = None
+    servers: list[ServerUsage] = field(default_factory=list)
 
 
 class Monitor:
     """Watches from ``start`` to ``stop``, or inside a ``with`` block.
 
-    ``server_pid``: the server's process where it is local; it may vanish at any time.
+    ``servers``: each once, see :func:`fastbench.monitor.watched.distinct`.
     ``thread_ids``: returns the ids of the native worker threads, 0 for those not started.
-    ``metrics``: makes what asks the server about itself, where it can be asked.
     """
 
     def __init__(
         self,
-        server_pid: int | None = None,
+        servers: Iterable[Watched] = (),
         thread_ids: Callable[[], Sequence[int]] = tuple,
-        metrics: Callable[[], MetricsSource] | None = None,
     ) -> None:
         self._threads = ThreadsProbe(thread_ids)
         self._client = ProcessProbe(os.getpid())
@@ -71,11 +69,11 @@ class Monitor:
         self._system = SystemProbe()
         self._interfaces = InterfacesProbe()
         self._gpus = GpusProbe(gpu.driver())
-        self._metrics = None if metrics is None else MetricsPoller(metrics())
-        self._server = None if server_pid is None else ProcessProbe(server_pid)
+        self._servers = [_Server(server) for server in servers]
+        processes = (server.process for server in self._servers)
         self._active = [
             _Paced(probe, INTERVAL_S)
-            for probe in (self._client, self._host, self._server, self._threads)
+            for probe in (self._client, self._host, *processes, self._threads)
             if probe is not None
         ]
         slow: tuple[Probe[object], ...] = (self._system, self._interfaces, self._gpus)
@@ -104,8 +102,10 @@ class Monitor:
 
     @property
     def server_cpu_percent(self) -> float | None:
-        """The local server's CPU use a moment ago, 100 = one core; None where it is not known."""
-        return None if self._server is None else self._server.cpu_percent
+        """The local servers' CPU use a moment ago, 100 = one core; None where none is known."""
+        each = [s.process.cpu_percent for s in self._servers if s.process is not None]
+        known = [percent for percent in each if percent is not None]
+        return sum(known) if known else None
 
     @property
     def thread_cpu_percents(self) -> tuple[float, ...]:
@@ -113,9 +113,11 @@ class Monitor:
         return self._threads.recent_percents
 
     def start(self) -> None:
-        """Begin to sample; the server has then answered for the first time, or not in time."""
-        if self._metrics is not None:
-            self._metrics.start()
+        """Begin to sample; each server has then answered for the first time, or not in time."""
+        pollers = [server.poller for server in self._servers if server.poller is not None]
+        for poller in pollers:
+            poller.start()
+        metrics.await_answers(pollers)
         self._started_s = time.monotonic()
         self._thread.start()
 
@@ -125,13 +127,14 @@ class Monitor:
             self._stop.set()
             self._thread.join()
         if self._usage is None:
+            for server in self._servers:
+                server.end()
             self._usage = Usage(
                 client=self._client.usage(),
                 host=self._host_usage(),
-                server=None if self._server is None else self._server.usage(),
                 threads=self._threads.usage(),
                 gpus=self._gpus.usage(),
-                server_metrics=None if self._metrics is None else self._metrics.stop(),
+                servers=[server.usage() for server in self._servers],
             )
             self._gpus.close()
         return self._usage
@@ -158,6 +161,29 @@ class Monitor:
 
     def _sample(self, at_s: float, *, last: bool) -> None:
         self._active = [paced for paced in self._active if paced.sample(at_s, last=last)]
+
+
+class _Server:
+    """What watches one server: its process where it is local, its own figures where it tells."""
+
+    def __init__(self, watched: Watched) -> None:
+        source = watched.source()
+        self._url = watched.url
+        self.process = None if watched.pid is None else ProcessProbe(watched.pid)
+        self.poller = None if source is None else MetricsPoller(source)
+
+    def end(self) -> None:
+        """Let it answer for the last time, without waiting for that."""
+        if self.poller is not None:
+            self.poller.end()
+
+    def usage(self) -> ServerUsage:
+        """Return what was seen and said."""
+        return ServerUsage(
+            url=self._url,
+            process=None if self.process is None else self.process.usage(),
+            metrics=None if self.poller is None else self.poller.stop(),
+        )
 
 
 class _Paced:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fastbench.report import nodes, numbers, rows, steps, tables
+from fastbench.report import nodes, numbers, rows, servers, steps, tables
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
 
@@ -76,8 +76,9 @@ class ConsoleReport:
             yield from _legend(result)
             yield Text()
             yield tables.table(rows.outcomes(result), layout)
-            yield from _nodes(result)
-            yield from _steps(result)
+            yield from _section(nodes.TITLE, nodes.node_lines(result))
+            yield from _section(servers.TITLE, servers.server_lines(result))
+            yield from _section(steps.TITLE, steps.step_lines(result))
             yield from _errors(counts)
             yield from _verification(result)
             yield from _unavailable(result)
@@ -162,17 +163,9 @@ def _legend(result: Result) -> Iterator[RenderableType]:
         yield _grid(marks)
 
 
-def _nodes(result: Result) -> Iterator[RenderableType]:
-    lines = nodes.node_lines(result)
+def _section(title: str, lines: list[tuple[str, str]]) -> Iterator[RenderableType]:
     if lines:
-        yield Text(f"\n{nodes.TITLE}", style="bold")
-        yield _grid(lines)
-
-
-def _steps(result: Result) -> Iterator[RenderableType]:
-    lines = steps.step_lines(result)
-    if lines:
-        yield Text(f"\n{steps.TITLE}", style="bold")
+        yield Text(f"\n{title}", style="bold")
         yield _grid(lines)
 
 
@@ -202,11 +195,10 @@ def _wrong_rows(checks: Sequence[Verification]) -> str:
 
 
 def _unavailable(result: Result) -> Iterator[RenderableType]:
-    metrics = [r.server_metrics for r in result.repetitions if r.server_metrics]
-    why = dict.fromkeys(m.unavailable for m in metrics if m.unavailable)
+    why = servers.unavailable(result)
     if why:
         text = numbers.printable("; ".join(why))
-        yield Text(f"\nthe server's own figures are incomplete: {text}")
+        yield Text(f"\nwhat servers say of themselves is incomplete: {text}")
 
 
 def _warnings(result: Result) -> Iterator[RenderableType]:

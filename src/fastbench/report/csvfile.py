@@ -2,7 +2,7 @@
 
 Cells are empty where there is no value. With several streams, the rows of all together (an empty
 ``stream``) are followed by those of each stream. Exact numbers, units in the names. The verdict
-on the client is the same in all rows.
+on the client is the same in all rows; what the server used is the sum of all local servers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from fastbench.report.servers import servers_of
 from fastbench.results import Counts, Latency
 from fastbench.summary import STATISTICS, total_counts
 
@@ -104,9 +105,12 @@ def _cost(r: Repetition) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(client, name) for name in COSTS}
     row["busiest_thread_percent"] = _busiest_percent(client)
     row["host_cpu_percent_mean"] = host.cpu_percent_mean if host else None
-    for name, process in (("client", client.process), ("server", r.server)):
-        row[f"{name}_cpu_percent_mean"] = process.cpu_percent_mean if process else None
-        row[f"{name}_rss_max_bytes"] = process.rss_max_bytes if process else None
+    servers = [server.process for server in servers_of(r)]
+    for name, processes in (("client", [client.process]), ("server", servers)):
+        known = [process for process in processes if process is not None]
+        if known:
+            row[f"{name}_cpu_percent_mean"] = sum(p.cpu_percent_mean for p in known)
+            row[f"{name}_rss_max_bytes"] = sum(p.rss_max_bytes for p in known)
     return row
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fastbench.report import nodes, numbers, rows, steps
+from fastbench.report import nodes, numbers, rows, servers, steps
 from fastbench.report.console import early, headline, legend
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
@@ -51,24 +51,17 @@ def _lines(result: Result) -> Iterator[str]:
     yield from table(("", ""), [(name, escape(text)) for name, text in _facts(result)], 2)
     if result.repetitions:
         yield from _tables(result)
-        yield from _nodes(result)
-        yield from _steps(result)
+        yield from _section((nodes.TITLE, "inferences"), nodes.node_lines(result))
+        yield from _section((servers.TITLE, "medians"), servers.server_lines(result))
+        yield from _section((steps.TITLE, "service time"), steps.step_lines(result))
     yield from _errors(result)
     yield from _warnings(result)
 
 
-def _nodes(result: Result) -> Iterator[str]:
-    lines = nodes.node_lines(result)
+def _section(header: tuple[str, str], lines: Sequence[tuple[str, str]]) -> Iterator[str]:
     if lines:
         yield ""
-        yield from table((nodes.TITLE, "inferences"), [(escape(a), t) for a, t in lines], 2)
-
-
-def _steps(result: Result) -> Iterator[str]:
-    lines = steps.step_lines(result)
-    if lines:
-        yield ""
-        yield from table((steps.TITLE, "service time"), [(escape(a), t) for a, t in lines], 2)
+        yield from table(header, [(escape(name), text) for name, text in lines], 2)
 
 
 def _workload(result: Result) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fastbench.report.csvfile import OUTCOMES
 from fastbench.report.facts import workload_of
+from fastbench.report.servers import servers_of
 from fastbench.results import QUANTILES, Latency, LatencySummary
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _families(result: Result) -> Iterator[Family]:
     yield from _measured("stream_", labelled)
     yield from _errors(repetitions)
     yield from _costs(repetitions)
-    yield from _processes(repetitions)
+    yield from _processes(result)
     yield from _medians(result)
 
 
@@ -157,13 +158,15 @@ def _costs(repetitions: Sequence[Repetition]) -> Iterator[Family]:
     yield from (cpu, busy, moved)
 
 
-def _processes(repetitions: Sequence[Repetition]) -> Iterator[Family]:
+def _processes(result: Result) -> Iterator[Family]:
     cpu = Family("process_cpu_ratio", "gauge", "Mean CPU use; 1 = one core.")
     rss = Family("process_resident_memory_max_bytes", "gauge", "Largest resident memory.")
-    for r in repetitions:
-        for name, process in (("client", r.client.process), ("server", r.server)):
+    for r in result.repetitions:
+        servers = [(server.url or result.target.url, server.process) for server in servers_of(r)]
+        for url, process in (("", r.client.process), *servers):
             if process is not None:
-                labels: dict[str, object] = {"repetition": r.index, "process": name}
+                labels: dict[str, object] = {"repetition": r.index}
+                labels |= {"process": "server", "target": url} if url else {"process": "client"}
                 cpu.add(process.cpu_percent_mean / 100, labels)
                 rss.add(process.rss_max_bytes, labels)
     yield from (cpu, rss)

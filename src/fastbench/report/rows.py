@@ -195,17 +195,17 @@ def _lag(value_ms: float | None) -> str:
 
 def _add_server(rows: Rows, result: Result) -> None:
     """Add what the server says, the model's execution time beside what the client saw of it."""
-    repetitions = result.repetitions
-    if all(selfreport.elapsed_s(r.server_metrics) is None for r in repetitions):
+    metrics = [r.server_metrics for r in result.repetitions]
+    if all(selfreport.elapsed_s(m) is None for m in metrics):
         return
     rows.head("server, by its own account")
-    rows.add("CPU, %", [selfreport.cpu_percent(r) for r in repetitions], numbers.tenths)
-    rows.add("commands/s", [selfreport.commands_per_s(r) for r in repetitions], numbers.rate)
-    execution = [selfreport.execution_ms(r) for r in repetitions]
+    rows.add("CPU, %", [selfreport.cpu_percent(m) for m in metrics], numbers.tenths)
+    rows.add("commands/s", [selfreport.commands_per_s(m) for m in metrics], numbers.rate)
+    execution = [selfreport.execution_ms(m) for m in metrics]
     if any(value is not None for value in execution):
         form = numbers.cost_format(median_of(execution))
         rows.add("execution mean, ms", execution, form)
-        rows.add("service mean, ms", [r.service_ms.mean for r in repetitions], form)
+        rows.add("service mean, ms", [r.service_ms.mean for r in result.repetitions], form)
 
 
 def _add_process(rows: Rows, name: str, usages: Sequence[ProcessUsage | None]) -> None:

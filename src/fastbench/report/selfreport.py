@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastbench.results import Repetition, ServerMetrics
+    from fastbench.results import ServerMetrics
 
 
 def elapsed_s(metrics: ServerMetrics | None) -> float | None:
@@ -15,28 +15,27 @@ def elapsed_s(metrics: ServerMetrics | None) -> float | None:
     return metrics.samples[-1].at_s - metrics.samples[0].at_s or None
 
 
-def cpu_percent(repetition: Repetition) -> float | None:
+def cpu_percent(metrics: ServerMetrics | None) -> float | None:
     """Return the server's CPU use as it counts it, 100 = one core."""
-    used_s = [_delta(repetition, name) for name in ("used_cpu_user", "used_cpu_sys")]
+    used_s = [_delta(metrics, name) for name in ("used_cpu_user", "used_cpu_sys")]
     known = [value for value in used_s if value is not None]
-    seconds = elapsed_s(repetition.server_metrics)
+    seconds = elapsed_s(metrics)
     return 100 * sum(known) / seconds if known and seconds else None
 
 
-def commands_per_s(repetition: Repetition) -> float | None:
+def commands_per_s(metrics: ServerMetrics | None) -> float | None:
     """Return the commands that it processed per second, of all clients and in all phases."""
-    commands = _delta(repetition, "total_commands_processed")
-    seconds = elapsed_s(repetition.server_metrics)
+    commands = _delta(metrics, "total_commands_processed")
+    seconds = elapsed_s(metrics)
     return None if commands is None or seconds is None else commands / seconds
 
 
-def execution_ms(repetition: Repetition) -> float | None:
-    """Return RedisAI's mean execution time of the model, without queueing."""
-    calls = _delta(repetition, "model_calls")
-    duration_us = _delta(repetition, "model_duration_us")
+def execution_ms(metrics: ServerMetrics | None) -> float | None:
+    """Return RedisAI's mean execution time of the run's models, without queueing."""
+    calls = _delta(metrics, "model_calls")
+    duration_us = _delta(metrics, "model_duration_us")
     return duration_us / calls / 1e3 if calls and duration_us is not None else None
 
 
-def _delta(repetition: Repetition, name: str) -> float | None:
-    metrics = repetition.server_metrics
+def _delta(metrics: ServerMetrics | None, name: str) -> float | None:
     return None if metrics is None else metrics.deltas.get(name)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import socket
 from typing import TYPE_CHECKING, Any
 
+from fastbench.config import TlsConfig
 from fastbench.errors import ConnectError, ServerError, UsageError
 from fastbench.plan import SLOTS, Cluster
+from fastbench.servers.redis_server import RedisServer
+from fastbench.targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fastbench.servers.redis_server import RedisServer
+    from collections.abc import Iterator, Sequence
 
 CONNECT_TIMEOUT_S = 10.0
 
@@ -68,6 +71,29 @@ def _reach(name: str, server: RedisServer) -> tuple[str, int]:
         )
         raise ConnectError(msg) from error
     return peer
+
+
+@contextlib.contextmanager
+def connect_nodes(
+    server: RedisServer, addresses: Sequence[tuple[str, int]], tls: TlsConfig | None
+) -> Iterator[list[RedisServer]]:
+    """Connect to each node as the engine will: with the login and the TLS of ``server``.
+
+    Raises as :class:`fastbench.servers.redis_server.RedisServer`.
+    """
+    if server.tls:
+        tls = dataclasses.replace(tls or TlsConfig(), server_name=server.tls.server_name)
+    with contextlib.ExitStack() as stack:
+        targets = (_node_target(server.target, address) for address in addresses)
+        yield [stack.enter_context(RedisServer(target, tls)) for target in targets]
+
+
+def _node_target(entry: Target, address: tuple[str, int]) -> Target:
+    """Return a node as a target of its own; ``entry``: that of the cluster."""
+    host, port = address
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    url = f"{'rediss' if entry.tls else 'redis'}://{place}"
+    return Target(url, "redis", host=host, port=port, user=entry.user, tls=entry.tls)
 
 
 def first_key(server: RedisServer, arguments: Sequence[bytes]) -> int:

@@ -6,6 +6,7 @@ RedisAI 1.2.7 adds to INFO MODULES.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -14,7 +15,7 @@ from fastbench.errors import ServerError
 from fastbench.monitor.metrics import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 TIMEOUT_S = 2.0  # of connecting, and of each answer
 
@@ -82,27 +83,28 @@ MODEL_COUNTERS = {
 class RedisMetrics:
     """A source of metrics; what is forbidden once is not asked again.
 
-    ``client``: connects when it is first used, and has time-outs. ``model_key``: of RedisAI.
+    ``client``: connects when it is first used, and has time-outs. ``model_keys``: of RedisAI; the
+    figures of several models are added up.
     """
 
-    def __init__(self, client: redis.Redis, model_key: str | None = None) -> None:
+    def __init__(self, client: redis.Redis, model_keys: Sequence[str] = ()) -> None:
         self._client = client
         # Raw: redis-py would split ``queue_CPU:1_used_cpu:0.5`` at the wrong colon.
         self._client.set_response_callback("INFO", _raw)
-        self._model_key = model_key
-        self._backend = ""
+        self._model_keys = model_keys
+        self._backends: set[str] = set()
         self._forbidden: dict[str, str] = {}
 
     def read(self) -> Reading:
-        """Ask once: at most three commands.
+        """Ask once: at most two commands, and one for each model.
 
         Raises :class:`ServerError` where there is no answer in time.
         """
         try:
-            model = self._ask("AI.INFO", self._read_model) if self._model_key else {}
+            models = self._read_models()
             fields = self._ask("INFO", lambda: _fields(self._client.execute_command("INFO")))
             # RedisAI may crash there where its ONNX backend has never had a model.
-            if self._backend == "ONNX":
+            if "ONNX" in self._backends:
                 fields |= self._ask("INFO MODULES", self._read_modules)
         except (redis.RedisError, OSError, AttributeError, TypeError, ValueError) as error:
             # The last three: how redis-py stumbles over replies that Redis would not give.
@@ -110,7 +112,7 @@ class RedisMetrics:
             raise ServerError(msg) from error
         counters = {n: v for n, v in fields.items() if n in COUNTERS or _is_queue_cpu(n)}
         return Reading(
-            counters={**counters, **model},
+            counters={**counters, **models},
             gauges={n: v for n, v in fields.items() if n in GAUGES},
             lacking="; ".join(f"{name}: {why}" for name, why in self._forbidden.items()),
         )
@@ -132,9 +134,17 @@ class RedisMetrics:
     def _read_modules(self) -> dict[str, float]:
         return _fields(self._client.execute_command("INFO", "MODULES"))
 
-    def _read_model(self) -> dict[str, float]:
-        told = _model_fields(self._client.execute_command("AI.INFO", self._model_key))
-        self._backend = str(told.get("backend", ""))
+    def _read_models(self) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for key in self._model_keys:
+            name = "AI.INFO" if len(self._model_keys) == 1 else f"AI.INFO {key}"
+            for field, value in self._ask(name, partial(self._read_model, key)).items():
+                sums[field] = sums.get(field, 0.0) + value
+        return sums
+
+    def _read_model(self, key: str) -> dict[str, float]:
+        told = _model_fields(self._client.execute_command("AI.INFO", key))
+        self._backends.add(str(told.get("backend", "")))
         values = {name: told.get(field) for field, name in MODEL_COUNTERS.items()}
         return {n: float(v) for n, v in values.items() if isinstance(v, int) and v >= 0}
 

@@ -13,6 +13,7 @@ from redis.retry import Retry
 
 from fastbench.config import TlsConfig
 from fastbench.errors import ConnectError, ModelError, ProtocolError, ServerError
+from fastbench.monitor.watched import Watched
 from fastbench.password import PASSWORD_VARIABLE, hidden, password
 from fastbench.servers import local_process, redis_metrics
 from fastbench.servers.redis_metrics import RedisMetrics
@@ -97,10 +98,20 @@ class RedisServer:
         """The server's process id where it runs on this machine; None where that is not sure."""
         return local_process.find(self.address, int(self.info.get("process_id", 0)))
 
-    def metrics(self, model_key: str | None = None) -> RedisMetrics:
-        """Return what asks the server about itself, and about a model, over its own connection."""
+    def metrics(self, model_keys: Sequence[str] = ()) -> RedisMetrics:
+        """Return what asks the server about itself, and about models, over its own connection."""
         client = self._make_client(timeout_s=redis_metrics.TIMEOUT_S, tries=1)
-        return RedisMetrics(client, model_key)
+        return RedisMetrics(client, model_keys)
+
+    def watched(self, *model_keys: str) -> Watched:
+        """Return what a run watches of the server, and of the models under ``model_keys``."""
+        return Watched(
+            url=self.target.url,
+            address=self.address,
+            pid=self.local_pid,
+            ask=None if self.is_null_server else self.metrics,
+            models=model_keys,
+        )
 
     def opening(self, resp: int = 2) -> tuple[Message, ...]:
         """Return what each connection of the engine must send first, in RESP 2 or 3."""

@@ -16,7 +16,7 @@ from fastbench.errors import UsageError
 from fastbench.job import Job
 from fastbench.plan import Data, Stream
 from fastbench.results import TargetInfo
-from fastbench.servers.cluster import first_key, read_cluster
+from fastbench.servers.cluster import connect_nodes, first_key, read_cluster
 from fastbench.servers.connect import check_connections, describe_all, endpoints, started
 from fastbench.servers.data import file_data
 from fastbench.servers.redis_server import RedisServer
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fastbench.config import RunConfig
     from fastbench.datasets.base import Dataset
-    from fastbench.plan import Address, Cluster, Message, Step
+    from fastbench.plan import Cluster, Message, Step
 
 #: Rows of generated data: enough that not all connections send the same bytes.
 GENERATED_ROWS = 4
@@ -60,8 +60,8 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             stack.enter_context(RedisServer(e, config.tls)) for e in endpoints(target, config.tls)
         ]
         server = servers[0]
-        before = stack.enter_context(open_fetches(config, fetches))
-        addresses, cluster = _where(servers, config)
+        before, holders = stack.enter_context(open_fetches(config, fetches))
+        reached, cluster = _where(servers, config, stack)
         messages = _routed(server, wanted, words) if cluster else compiled
         info = TargetInfo(
             url=target.url,
@@ -72,7 +72,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
         )
         yield Job(
             stream=Stream(
-                addresses=addresses,
+                addresses=tuple(s.address for s in reached),
                 cluster=cluster,
                 before=before,
                 connections=config.total_connections,
@@ -87,23 +87,23 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             ),
             target=describe_all(info, target, servers),
             dataset=describe(dataset, dataset) if dataset else None,
-            server_pid=server.local_pid,
-            metrics=None if server.is_null_server else server.metrics,
+            servers=tuple(s.watched() for s in (*reached, *holders)),
         )
 
 
 def _where(
-    servers: Sequence[RedisServer], config: RunConfig
-) -> tuple[tuple[Address, ...], Cluster | None]:
-    """Return the addresses that connections take in turn: the servers', or a cluster's nodes'."""
+    servers: Sequence[RedisServer], config: RunConfig, stack: contextlib.ExitStack
+) -> tuple[Sequence[RedisServer], Cluster | None]:
+    """Return what connections take in turn: the servers, or the nodes of their cluster."""
     if not (config.command and config.command.cluster):
-        return tuple(server.address for server in servers), None
+        return servers, None
     if len(servers) > 1:
         msg = f"--cluster and {len(servers)} servers: name one node, it says where the others are"
         raise UsageError(msg)
     addresses, cluster = read_cluster(servers[0])
     _check_share(config, len(addresses))
-    return addresses, cluster
+    nodes = connect_nodes(servers[0], addresses, config.tls)
+    return stack.enter_context(nodes), cluster
 
 
 def _check_share(config: RunConfig, nodes: int) -> None:

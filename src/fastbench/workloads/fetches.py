@@ -34,26 +34,27 @@ def compile_fetches(wanted: CommandConfig, words: Vocabulary) -> list[Message]:
 
 
 @contextlib.contextmanager
-def open_fetches(config: RunConfig, messages: Sequence[Message]) -> Iterator[tuple[Step, ...]]:
-    """Connect to the servers of each fetch; yield the steps.
+def open_fetches(
+    config: RunConfig, messages: Sequence[Message]
+) -> Iterator[tuple[tuple[Step, ...], list[RedisServer]]]:
+    """Connect to the servers of each fetch; yield the steps, and all servers.
 
     Raises as :class:`fastbench.servers.redis_server.RedisServer`.
     """
     wanted = config.command
     with contextlib.ExitStack() as stack:
         steps: list[Step] = []
+        holders: list[RedisServer] = []
         for url, *_ in wanted.fetches if wanted else ():
-            target = stack.enter_context(started(parse_target(url)))
-            steps.append(_step(config, target, messages[len(steps)], len(steps) + 1, stack))
-        yield tuple(steps)
+            servers = reach(config, stack.enter_context(started(parse_target(url))), stack)
+            steps.append(_step(config, servers, messages[len(steps)], len(steps) + 1))
+            holders += servers
+        yield tuple(steps), holders
 
 
-def _step(
-    config: RunConfig, target: Target, message: Message, number: int, stack: contextlib.ExitStack
-) -> Step:
+def _step(config: RunConfig, servers: Sequence[RedisServer], message: Message, number: int) -> Step:
     wanted = config.command or CommandConfig()
     name = NAME if len(wanted.fetches) == 1 else f"{NAME} {number}"
-    servers = reach(config, target, stack)
     return step_to(servers, config, message, name, wanted.fetch_bytes, wanted.resp)
 
 

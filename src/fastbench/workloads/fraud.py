@@ -74,6 +74,7 @@ def _open_fetching(config: RunConfig, dataset: FraudDataset, url: str) -> Iterat
         said = {"references": str(found[0]), "fetched_from": step.target}
         yield dataclasses.replace(
             job,
+            servers=(*job.servers, *(holder.watched() for holder in holders)),
             stream=dataclasses.replace(
                 job.stream,
                 before=(step,),

@@ -98,7 +98,7 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
         info = server.describe(model, config.device, loaded)
         stored = _with_keys(loaded, config.models)
         info = msgspec.structs.replace(info, details=info.details | stored | prepared)
-        told_of = loaded.key if config.models == 1 else None  # AI.INFO tells of one key only
+        told_of = (loaded.key,) if config.models == 1 else ()  # one question for each is too many
         before = identity(material)
         yield Job(
             stream=dataclasses.replace(
@@ -107,8 +107,7 @@ def open_inference(config: RunConfig, material: Material) -> Iterator[Job]:
             ),
             target=describe_all(info, target, servers),
             dataset=describe(material.about, material.inputs[0]),
-            server_pid=server.local_pid,
-            metrics=None if server.is_null_server else lambda: server.metrics(told_of),
+            servers=tuple(s.watched(*told_of) for s in servers),
             verify=_verifier(config, material, oracle),
             problem=lambda: changed(material, before),
         )

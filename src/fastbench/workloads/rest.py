@@ -14,6 +14,7 @@ from fastbench.datasets.sample import default_sample
 from fastbench.errors import UsageError
 from fastbench.job import Job
 from fastbench.models.loading import load_model
+from fastbench.monitor.watched import Watched
 from fastbench.password import hide_too, password
 from fastbench.plan import PROTOCOL_HTTP, Data, Payload, Stream, Text
 from fastbench.results import TargetInfo
@@ -79,6 +80,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
             ),
             target=_describe(config, servers, answers[0], body, found),
             dataset=describe(dataset, dataset),
+            servers=tuple(Watched(url=s.target.url, address=s.address) for s in servers),
             verify=_verifier(config, dataset, oracle),
             problem=lambda: changed(material, before),
         )

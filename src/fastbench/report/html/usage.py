@@ -7,7 +7,7 @@ import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from fastbench.report import numbers
+from fastbench.report import numbers, servers
 from fastbench.report.html.elements import Html, element, join, table, without_empty
 from fastbench.report.html.plots import Plot, Section
 from fastbench.report.html.strip import Curve, Strip, level, strip_plot
@@ -37,7 +37,13 @@ def usage_section(result: Result) -> Section:
     """Return threads, processes, host and GPUs of all repetitions."""
     repetitions = result.repetitions
     plots = (_threads(repetitions), _cpu(repetitions), _memory(repetitions))
-    content = join((_thread_table(repetitions), _host(repetitions), _gpus(repetitions)))
+    tables = (
+        _thread_table(repetitions),
+        _server_table(result),
+        _host(repetitions),
+        _gpus(repetitions),
+    )
+    content = join(tables)
     return Section(
         "usage", "Client and server", content, tuple(plot for plot in plots if plot is not None)
     )
@@ -126,7 +132,7 @@ def _cpu(repetitions: Sequence[Repetition]) -> Plot | None:
         name="process-cpu",
         title="CPU of client and server",
         reading="CPU time of the whole process, 100 = one core, from connecting to the end of the "
-        "drain; the server only where it runs on this machine.",
+        "drain; a server only where it runs on this machine.",
         doubt="client and server share cores: then each takes from the other.",
     )
 
@@ -154,11 +160,10 @@ def _processes(
     reading: str,
     doubt: str,
 ) -> Plot | None:
-    """Return client and server in one plot; None where there is no sample of either."""
-    usages = {
-        "client": [r.client.process for r in repetitions],
-        "server": [r.server for r in repetitions],
-    }
+    """Return client and servers in one plot; None where there is no sample of any."""
+    usages = {"client": [r.client.process for r in repetitions]}
+    for url, each in servers.by_url(repetitions).items():
+        usages[f"server {url}".rstrip()] = [s.process if s else None for s in each]
     series = {who: [_thinned(u, value) for u in us] for who, us in usages.items()}
     instants = [
         sorted(set().union(*(samples[i] for samples in series.values())))
@@ -213,6 +218,24 @@ def _thread_table(repetitions: Sequence[Repetition]) -> Html:
     summary = element("summary", "Table: threads of the client during measure")
     whole = table(*without_empty(columns, rows), class_="numbers")
     return element("details", summary, whole)
+
+
+def _server_table(result: Result) -> Html:
+    """Return the figures of each of several servers."""
+    rows: list[list[Cell]] = [
+        [
+            url,
+            *(
+                None if v is None else f.form(v)
+                for f, v in zip(servers.FIGURES, values, strict=True)
+            ),
+        ]
+        for url, values in servers.medians(result)
+    ]
+    if not rows:
+        return Html()
+    columns = ("server, medians", *(figure.label for figure in servers.FIGURES))
+    return table(*without_empty(columns, rows), class_="numbers")
 
 
 def _host(repetitions: Sequence[Repetition]) -> Html:
