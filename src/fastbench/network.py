@@ -14,7 +14,7 @@ import msgspec
 
 from fastbench import versioned
 from fastbench.errors import UsageError
-from fastbench.results import Latency
+from fastbench.results import Latency, NetworkShare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,14 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     tests: list[NetworkTest]
 
 
+def from_json(data: bytes) -> Network:
+    """Return the baseline that ``data`` holds.
+
+    Raises :class:`UsageError` where it is not JSON, not a baseline, or of a newer schema.
+    """
+    return versioned.from_json(data, Network, NETWORK_SCHEMA_VERSION, "network")
+
+
 def read(folder: Path) -> Network | None:
     """Return the baseline in a result folder; None where there is none.
 
@@ -81,7 +89,7 @@ def read(folder: Path) -> Network | None:
     """
     file = folder / FILENAME
     try:
-        return versioned.from_json(file.read_bytes(), Network, NETWORK_SCHEMA_VERSION, "network")
+        return from_json(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -106,6 +114,45 @@ def transaction_like(network: Network, size: int) -> NetworkTest | None:
     found = [t for t in network.tests if t.test == "TCP_RR" and t.latency_ms]
     nearest = min(found, key=lambda t: _ratio(t.request_bytes, size), default=None)
     return nearest if nearest and _ratio(nearest.request_bytes, size) <= ALIKE else None
+
+
+def with_share(folder: Path, result: Result) -> Result:
+    """Return ``result`` with the share by the baseline in its folder, where there is one.
+
+    Raises as :func:`read`.
+    """
+    baseline = read(folder)
+    if baseline is None:
+        return result
+    return msgspec.structs.replace(result, network_share=share_of(baseline, result))
+
+
+def share_of(network: Network, result: Result) -> NetworkShare:
+    """Return what share of the median service time of ``result`` the path explains."""
+    size, summary = request_bytes(result), result.summary
+    service_ms = summary.service_ms.p50 if summary else None
+    if size is None or not service_ms or (summary and "p50" in summary.service_ms.beyond):
+        return NetworkShare(
+            server=network.server,
+            at=network.at,
+            reason="the run has no tensor, or no median service time",
+        )
+    test = transaction_like(network, size)
+    if test is None or test.latency_ms is None or test.latency_ms.p50 is None:
+        reason = (
+            f"no TCP_RR with requests of about {size:,} bytes; "
+            f"use fastbench net --request-bytes {size}"
+        )
+        return NetworkShare(server=network.server, at=network.at, reason=reason)
+    return NetworkShare(
+        server=network.server,
+        at=network.at,
+        share=test.latency_ms.p50 / service_ms,
+        round_trip_p50_ms=test.latency_ms.p50,
+        service_p50_ms=service_ms,
+        request_bytes=test.request_bytes,
+        response_bytes=test.response_bytes,
+    )
 
 
 def _ratio(a: int, b: int) -> float:

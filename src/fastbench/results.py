@@ -517,6 +517,23 @@ class Placement(_Data, frozen=True, kw_only=True):
     interrupts: dict[str, list[int]] = {}
 
 
+class NetworkShare(_Data, frozen=True, kw_only=True):
+    """How much of the service time the network path explains, by a baseline beside the result.
+
+    ``share``: ``round_trip_p50_ms`` of a TCP_RR with requests of an inference's size, divided by
+    ``service_p50_ms``, the run's median; None where it is not available: ``reason`` says why.
+    """
+
+    server: str  # that the baseline was measured with
+    at: str  # when, ISO 8601, UTC
+    share: float | None = None
+    round_trip_p50_ms: float | None = None
+    service_p50_ms: float | None = None
+    request_bytes: int | None = None
+    response_bytes: int | None = None
+    reason: str = ""
+
+
 class Result(_Data, frozen=True, kw_only=True):
     """One run: everything that ``result.json`` holds."""
 
@@ -537,6 +554,8 @@ class Result(_Data, frozen=True, kw_only=True):
     streams: list[StreamInfo] = []  # where there are several; ``target`` is the first one's
     placement: Placement | None = None
     error: str = ""  # why it is not complete, where it is not
+    #: In what is printed of a folder that holds a network baseline too; never in its result.json.
+    network_share: NetworkShare | None = None
 
 
 def to_json(result: Result) -> bytes:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.page import page
 from support.sample_network import network, transaction
 from support.sample_result import result
 
 from fastbench import network as net
 from fastbench import versioned
 from fastbench.errors import UsageError
-from fastbench.report.network import render, share
+from fastbench.report import console, markdown
+from fastbench.report.formats import FORMATS
+from fastbench.report.network import render, share_text
+from fastbench.results import from_json
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -63,9 +67,11 @@ def test_share_is_the_ratio_of_the_medians() -> None:
     """The transaction of the tensor's size counts, not the one of one byte."""
     baseline = network(transaction(1, 0.01), transaction(602_112, 0.5), transaction(10**6, 0.9))
 
-    text = " ".join(share(baseline, result_with(602_112, 10.0)).split())
+    found = net.share_of(baseline, result_with(602_112, 10.0))
+    text = share_text(found)
 
-    assert "network share: 5.0 % of" in text
+    assert found.share == pytest.approx(0.05, rel=1e-3)
+    assert text.startswith("5.0 % of the service time's median")
     assert "602,112/4,004 bytes with lab:7400" in text
     assert "measured apart from the run" in text
 
@@ -74,7 +80,7 @@ def test_share_needs_a_transaction_of_that_size() -> None:
     """Where no test had such requests the share is not available, and it says what to measure."""
     baseline = network(transaction(1, 0.01), transaction(602_112, 0.5))
 
-    text = " ".join(share(baseline, result_with(1_000_000, 10.0)).split())
+    text = share_text(net.share_of(baseline, result_with(1_000_000, 10.0)))
 
     assert "not available" in text
     assert "--request-bytes 1000000" in text
@@ -88,10 +94,29 @@ def test_share_needs_a_median() -> None:
     run = result_with(602_112, 1.0)
     not_sent = msgspec.structs.replace(run, config={**run.config, "form": "execute"})
 
-    assert "not available" in share(baseline, nothing)
-    assert "not available" in share(baseline, no_data)
-    assert "not available" not in share(baseline, run)
-    assert "not available" in share(baseline, not_sent)
+    for without in (nothing, no_data, not_sent):
+        assert share_text(net.share_of(baseline, without)).startswith("not available: the run has")
+    assert net.share_of(baseline, run).reason == ""
+
+
+def test_every_report_has_the_share(tmp_path: Path) -> None:
+    """With a baseline in its folder console, Markdown, HTML and JSON have it; without none."""
+    run = result_with(602_112, 10.0)
+    assert net.with_share(tmp_path, run) == run
+    (tmp_path / "network.json").write_bytes(versioned.to_json(network(transaction(602_112, 0.5))))
+    shared = net.with_share(tmp_path, run)
+    assert shared.network_share is not None
+    says = "TCP_RR of 602,112/4,004 bytes with lab:7400 0.500 ms, service 10.000 ms"
+
+    assert says in " ".join(console.render(shared).split())
+    assert "5.0 % of the service time" in console.render(shared)
+    assert "Network share" in markdown.render(shared).decode()
+    assert says in page(shared).sections["network"]
+    assert from_json(FORMATS["json"](shared)).network_share == shared.network_share
+    assert "network" not in page(run).sections
+    for name in ("console", "markdown"):
+        text = console.render(run) if name == "console" else markdown.render(run).decode()
+        assert "network share" not in text.lower()
 
 
 def test_report_has_every_test() -> None:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from fastbench.report import nodes, numbers, rows, servers, steps, tables
+from fastbench.report import network, nodes, numbers, rows, servers, steps, tables
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
 
@@ -83,6 +83,9 @@ class ConsoleReport:
             yield from _verification(result)
             yield from _unavailable(result)
         yield from _warnings(result)
+        if result.network_share:
+            text = network.share_text(result.network_share)
+            yield Text(f"\n{network.TITLE}: {numbers.printable(text)}")
 
 
 def _verdict(result: Result) -> Iterator[RenderableType]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fastbench.report import nodes, numbers, rows, servers, steps
+from fastbench.report import network, nodes, numbers, rows, servers, steps
 from fastbench.report.console import early, headline, legend
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
@@ -56,6 +56,9 @@ def _lines(result: Result) -> Iterator[str]:
         yield from _section((steps.TITLE, "service time"), steps.step_lines(result))
     yield from _errors(result)
     yield from _warnings(result)
+    if result.network_share:
+        text = network.share_text(result.network_share)
+        yield f"\n**{network.TITLE.capitalize()}**: {escape(text)}"
 
 
 def _section(header: tuple[str, str], lines: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import textwrap
 from typing import TYPE_CHECKING
 
-from fastbench.network import read, request_bytes, transaction_like
 from fastbench.report import numbers
-from fastbench.report.formats import CONSOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from fastbench.network import Network, NetworkEnd, NetworkTest
-    from fastbench.results import Result
+    from fastbench.results import NetworkShare
 
-WIDTH = 100
+TITLE = "network share"
 CAVEAT = (
     "measured apart from the run, one transaction at a time: a guide to the path and both ends' "
     "sockets, not a part of the run; a loaded path queues"
@@ -29,39 +24,20 @@ def render(network: Network) -> str:
     return "\n".join(_lines(network)) + "\n"
 
 
-def print_share(folder: Path, result: Result, output_format: str) -> None:
-    """Print the share after the console report of ``folder``, where a baseline lies in it.
-
-    Raises as :func:`fastbench.network.read`.
-    """
-    baseline = read(folder)
-    if baseline is not None and output_format == CONSOLE:
-        sys.stdout.write(f"\n{share(baseline, result)}")
-
-
-def share(network: Network, result: Result) -> str:
-    """Return the network's share of the service time of ``result`` in lines of plain text."""
-    return textwrap.fill(_share(network, result), WIDTH) + "\n"
-
-
-def _share(network: Network, result: Result) -> str:
-    size, summary = request_bytes(result), result.summary
-    p50 = summary.service_ms.p50 if summary else None
-    if size is None or not p50 or (summary and "p50" in summary.service_ms.beyond):
-        return "network share: not available: the run has no tensor, or no median service time"
-    test = transaction_like(network, size)
-    if test is None or test.latency_ms is None or test.latency_ms.p50 is None:
-        return (
-            f"network share: not available: no TCP_RR with requests of about {size:,} bytes; "
-            f"use fastbench net --request-bytes {size}"
-        )
-    trip, decimals = test.latency_ms.p50, numbers.milliseconds_decimals(test.latency_ms.p50)
+def share_text(share: NetworkShare) -> str:
+    """Return the network's share of a run's service time in a sentence."""
+    if share.share is None:
+        return f"not available: {share.reason}"
     return (
-        f"network share: {100 * trip / p50:.1f} % of the service time's median: TCP_RR of "
-        f"{test.request_bytes:,}/{test.response_bytes:,} bytes with {network.server} "
-        f"{numbers.milliseconds(trip, decimals)} ms, service "
-        f"{numbers.milliseconds(p50, numbers.milliseconds_decimals(p50))} ms ({CAVEAT})"
+        f"{100 * share.share:.1f} % of the service time's median: TCP_RR of "
+        f"{share.request_bytes or 0:,}/{share.response_bytes or 0:,} bytes with {share.server} "
+        f"{_milliseconds(share.round_trip_p50_ms)}, service {_milliseconds(share.service_p50_ms)} "
+        f"({CAVEAT})"
     )
+
+
+def _milliseconds(value: float | None) -> str:
+    return f"{numbers.milliseconds(value, numbers.milliseconds_decimals(value))} ms"
 
 
 def _lines(network: Network) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastbench.report import network
 from fastbench.report.base import Exporter
 from fastbench.report.console import early
 from fastbench.report.facts import facts, workload_of
@@ -44,6 +45,7 @@ def render(result: Result) -> bytes:
         metrics_section(result),
         numbers_section(result),
         about_section(result),
+        _network(result),
         terms_section(),
     )
     shown = [section for section in sections if section and (section.content or section.plots)]
@@ -67,6 +69,14 @@ def _head(result: Result) -> Html:
 
 def _plots(result: Result) -> Section:
     repetitions = result.repetitions
+def _network(result: Result) -> Section | None:
+    """Return the network's share of the service time, where it was measured."""
+    if result.network_share is None:
+        return None
+    content = element("p", network.share_text(result.network_share))
+    return Section("network", network.TITLE.capitalize(), content)
+
+
     plots = (
         *timeline_plots(repetitions),
         spectrum_plot(repetitions),
