@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.full_result import changed, full, hostile, threads
-from support.page import Page, at
+from support.page import at, page
 from support.sample_result import interval, latency_of, repetition, result, samples_ns
 
 from fastbench.report.html import result_page
@@ -17,17 +17,14 @@ from fastbench.report.html.spectrum import spectrum_of
 from fastbench.results import (
     QUANTILES,
     Interval,
+    Latency,
     Repetition,
     Result,
+    StepResult,
     ThreadUsage,
     from_json,
     to_json,
 )
-
-
-def page(data: Result) -> Page:
-    """Return the page of ``data``."""
-    return Page(result_page.render(data).decode())
 
 
 def failing() -> Result:
@@ -343,6 +340,31 @@ def test_one_server_figure_is_drawn_at_a_time() -> None:
     assert [t["visible"] for t in plot["traces"]] == [True, False]
     buttons = plot["layout"]["updatemenus"][0]["buttons"]
     assert [b["args"][0]["visible"] for b in buttons] == [[True, False], [False, True]]
+
+
+def test_steps_of_a_chain_are_shown() -> None:
+    """Each step has its share and quantiles in a table, and its spectrum in one plot."""
+    one, two = (
+        StepResult(name=name, target=f"redis://{name}", service_ms=latency_of(samples), share=share)
+        for name, samples, share in (
+            ("fetch", samples_ns(1), 0.25),
+            ("request", samples_ns(2), 0.6),
+        )
+    )
+    failed = StepResult(name="last", target="<b>", service_ms=Latency(count=0), share=None)
+    made = page(result(changed(repetition(1), steps=[one, two, failed])))
+    rows = made.table_with("step", "share, %")
+
+    assert [row[:2] for row in rows] == [
+        ["fetch at redis://fetch", "25.0"],
+        ["request at redis://request", "60.0"],
+        ["last at <b>", "-"],
+    ]
+    assert rows[0][3] == f"{one.service_ms.p50:.3f}"
+    names = [trace["name"] for trace in made.plots["steps"]["traces"]]
+    assert names == ["fetch at redis://fetch", "request at redis://request"]
+    assert "passes between the steps" in made.sections["steps"]
+    assert "steps" not in page(result()).sections
 
 
 def test_gpus_and_missing_figures_are_listed() -> None:

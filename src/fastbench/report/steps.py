@@ -6,8 +6,11 @@ import statistics
 from typing import TYPE_CHECKING
 
 from fastbench.report import numbers
+from fastbench.summary import median_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fastbench.results import Result, StepResult
 
 TITLE = "steps of an inference"
@@ -15,11 +18,21 @@ TITLE = "steps of an inference"
 
 def step_lines(result: Result) -> list[tuple[str, str]]:
     """Return (step, its service time and share in words), in order; nothing without a chain."""
-    by_step: dict[tuple[str, str, str], list[StepResult]] = {}
+    return [(name, _words(steps)) for name, steps in by_step(result).items()]
+
+
+def by_step(result: Result) -> dict[str, list[StepResult]]:
+    """Return each step, in order, with what it took in the repetitions that have it."""
+    found: dict[str, list[StepResult]] = {}
     for repetition in result.repetitions:
         for step in repetition.steps:
-            by_step.setdefault((step.stream, step.name, step.target), []).append(step)
-    return [(_label(*key), _words(steps)) for key, steps in by_step.items()]
+            found.setdefault(_label(step.stream, step.name, step.target), []).append(step)
+    return found
+
+
+def share_of(steps: Iterable[StepResult]) -> float | None:
+    """Return the median of a step's share of the service time; None without a success."""
+    return median_of(step.share for step in steps)
 
 
 def _label(stream: str, name: str, target: str) -> str:
@@ -27,10 +40,10 @@ def _label(stream: str, name: str, target: str) -> str:
 
 
 def _words(steps: list[StepResult]) -> str:
-    shares = [step.share for step in steps if step.share is not None]
-    if not shares:
+    found = share_of(steps)
+    if found is None:
         return "no success"
-    share = f"{100 * statistics.median(shares):.1f} % of the service time"
+    share = f"{100 * found:.1f} % of the service time"
     return f"p50 {_median(steps, 'p50')} ms, p99 {_median(steps, 'p99')} ms, {share}"
 
 

@@ -22,6 +22,7 @@ from fastbench.report.html.page import page
 from fastbench.report.html.plots import Section
 from fastbench.report.html.repetitions import repetitions_plot
 from fastbench.report.html.spectrum import spectrum_plot
+from fastbench.report.html.steps import steps_section
 from fastbench.report.html.streams import streams_section
 from fastbench.report.html.timeline import timeline_plots
 from fastbench.report.html.usage import usage_section
@@ -40,12 +41,13 @@ def render(result: Result) -> bytes:
         warnings_section(result),
         _plots(result),
         streams_section(result),
+        steps_section(result),
         errors_section(result),
         usage_section(result),
         metrics_section(result),
+        _network(result),
         numbers_section(result),
         about_section(result),
-        _network(result),
         terms_section(),
     )
     shown = [section for section in sections if section and (section.content or section.plots)]
@@ -67,8 +69,6 @@ def _head(result: Result) -> Html:
     return join((when, error, fact_list(facts(result))))
 
 
-def _plots(result: Result) -> Section:
-    repetitions = result.repetitions
 def _network(result: Result) -> Section | None:
     """Return the network's share of the service time, where it was measured."""
     if result.network_share is None:
@@ -77,6 +77,8 @@ def _network(result: Result) -> Section | None:
     return Section("network", network.TITLE.capitalize(), content)
 
 
+def _plots(result: Result) -> Section:
+    repetitions = result.repetitions
     plots = (
         *timeline_plots(repetitions),
         spectrum_plot(repetitions),
