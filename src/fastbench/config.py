@@ -154,6 +154,14 @@ class StreamConfig:
     weight: float | None = None
     own: Mapping[str, Any] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data: what the stream sets for itself; secret headers hidden."""
+        plain = dataclasses.asdict(self, dict_factory=_plain)
+        own = {n: str(v) if isinstance(v, Path) else v for n, v in plain.pop("own").items()}
+        if "headers" in own:
+            own["headers"] = [shown_header(header) for header in own["headers"]]
+        return plain | own
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:

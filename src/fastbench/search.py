@@ -17,6 +17,7 @@ from fastbench.report import search_files
 from fastbench.report.html import search_page
 from fastbench.report.studies import SEARCH
 from fastbench.searches import SEARCH_SCHEMA_VERSION, Probe, SearchResult
+from fastbench.streams import parts_of
 from fastbench.sustained import judge
 
 if TYPE_CHECKING:
@@ -81,11 +82,18 @@ def _check(config: RunConfig, objectives: Sequence[Objective], resolution: float
     if config.profile is not None or config.arrivals_file is not None:
         msg = "--profile and --arrivals-file: a search chooses the rates itself, leave them out"
         raise UsageError(msg)
+    _check_streams(config)
     low, high = RESOLUTIONS
     if not low <= resolution <= high:
         msg = f"--resolution {resolution:.4%}: must be between {low:.1%} and {high:.0%}"
         raise UsageError(msg)
     return config.out
+
+
+def _check_streams(config: RunConfig) -> None:
+    """Check that streams can share every rate, and run the closed loop where that comes first."""
+    parts_of(dataclasses.replace(config, rate_per_s=config.rate_per_s or 1.0))
+    parts_of(config)
 
 
 def _plan(config: RunConfig, objectives: Sequence[Objective], resolution: float) -> SearchResult:

@@ -55,9 +55,12 @@ def opened(path: Path, filename: str) -> Iterator[bytes | None]:
 
 
 def plan_of(config: RunConfig) -> dict[str, Any]:
-    """Return a configuration as a file holds it, without the folder that it writes to."""
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(describe(config)))
-    return {name: value for name, value in plain.items() if name != "out"}
+    """Return a configuration as a file holds it, without the folder that it writes to.
+
+    Of streams it has what each sets for itself: a cell or probe may lack in it what it varies.
+    """
+    streams = [stream.to_dict() for stream in config.streams]
+    return _without_folder(config.to_dict() | {"streams": streams})
 
 
 def require_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -155,7 +158,12 @@ def _is_whole(result: Result) -> bool:
 
 
 def _same_plan(result: Result, config: RunConfig) -> bool:
-    return {k: v for k, v in result.config.items() if k != "out"} == plan_of(config)
+    return _without_folder(result.config) == _without_folder(describe(config))
+
+
+def _without_folder(config: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))
+    return {name: value for name, value in plain.items() if name != "out"}
 
 
 def _shown(value: object) -> str:

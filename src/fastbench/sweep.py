@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fastbench import study, sweeps
-from fastbench.axes import cell_name, configure
+from fastbench.axes import FIELDS, cell_name, configure
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.figures import figures
 from fastbench.knee import curves
@@ -18,6 +18,7 @@ from fastbench.repetition import now_utc
 from fastbench.report import sweep_files
 from fastbench.report.html import sweep_page
 from fastbench.report.studies import SWEEP
+from fastbench.streams import parts_of
 from fastbench.sweeps import SWEEP_SCHEMA_VERSION, Cell, SweepResult
 from fastbench.warnings import WRONG_ANSWERS, answers_are_right
 
@@ -83,8 +84,27 @@ def _configs(config: RunConfig, cells: Sequence[Settings], out: Path) -> dict[st
     if not cells:
         msg = "nothing to vary: give --over NAME=VALUES, or --cells FILE"
         raise UsageError(msg)
-    configs = {cell_name(settings): configure(config, settings) for settings in cells}
+    configs = {cell_name(settings): _configured(config, settings) for settings in cells}
     return {name: dataclasses.replace(c, out=out / name) for name, c in configs.items()}
+
+
+def _configured(config: RunConfig, settings: Settings) -> RunConfig:
+    """Return the configuration of a cell, its streams checked too."""
+    for stream in config.streams:
+        own = next((name for name in settings if FIELDS[name] in stream.own), None)
+        if own is not None:
+            msg = (
+                f"stream {stream.name!r} sets {FIELDS[own]} itself, so {own} cannot be varied for "
+                "the run: leave it out of that [[stream]]"
+            )
+            raise UsageError(msg)
+    configured = configure(config, settings)
+    try:
+        parts_of(configured)
+    except UsageError as error:
+        msg = f"cell {cell_name(settings)}: {error}"
+        raise UsageError(msg) from error
+    return configured
 
 
 def _plan(

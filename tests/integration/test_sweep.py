@@ -89,6 +89,29 @@ def test_done_cells_are_not_repeated_and_other_plans_are_refused(
     assert fastbench("report", out).out == first.out
 
 
+def test_sweep_of_streams_from_a_file(server: FakeServer, tmp_path: Path) -> None:
+    """Streams share what is varied; the second time nothing is sent, also of several streams."""
+    file, out = tmp_path / "mixed.toml", tmp_path / "s"
+    stream = '[[stream]]\nname = "{}"\ncommand.commands = ["{}"]\nweight = {}\n'
+    text = f'target = "redis://127.0.0.1:{server.address[1]}"\npin = false\n'
+    text += 'requests = 30\nwarmup_s = 0\nrepetitions = 1\ncalibrate = "never"\n'
+    file.write_text(text + stream.format("ping", "PING", 1) + stream.format("get", "GET k", 3))
+    arguments = ("sweep", "run", "--config", file, "--quiet", "--out", out)
+    first = fastbench(*arguments, "--over", "connections=4,8")
+    sent = len(server.requests)
+    second = fastbench(*arguments, "--over", "connections=4,8")
+
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert second.out == first.out
+    assert len(server.requests) == sent > 0
+    assert f"sweep of redis://127.0.0.1:{server.address[1]}" in " ".join(first.out.split())
+    for cell in read(out).cells:
+        result = results.from_json((out / cell.name / "result.json").read_bytes())
+        shares = [stream["connections"] for stream in result.config["streams"]]
+        assert shares == [cell.settings["connections"] / 4, cell.settings["connections"] * 3 / 4]
+        assert [stream.counts.ok for stream in result.repetitions[0].streams] == [30, 30]
+
+
 def test_broken_cell_is_run_again(server: FakeServer, tmp_path: Path) -> None:
     """A damaged result is no result: that cell alone is repeated."""
     out = tmp_path / "s"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from support import sample_result
 
 from fastbench import runner, searches, sweeps
-from fastbench.config import CommandConfig, RunConfig
-from fastbench.errors import ConnectError, FastbenchError
+from fastbench.config import CommandConfig, RunConfig, StreamConfig
+from fastbench.errors import ConnectError, FastbenchError, UsageError
 from fastbench.results import Verification
 from fastbench.search import search
 from fastbench.slo import parse_objectives
@@ -20,6 +20,8 @@ from fastbench.warnings import WRONG_ANSWERS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fastbench.axes import Settings
 
 changed = msgspec.structs.replace
 
@@ -50,6 +52,73 @@ def test_search_interrupted_between_probes_keeps_what_it_has(tmp_path: Path) -> 
 
     assert found.status == "interrupted"
     assert searches.from_json((tmp_path / "s" / "search.json").read_bytes()) == found
+
+
+def mixed(out: Path, **changes: Any) -> RunConfig:
+    """Return a configuration of two streams; ``changes``: of the second one's own values."""
+    streams = (
+        StreamConfig(name="a", own={"command": CommandConfig(commands=(("PING",),))}),
+        StreamConfig(
+            name="b", own={"command": CommandConfig(commands=(("GET", "k"),))} | changes, weight=3
+        ),
+    )
+    return RunConfig(target="redis://h", streams=streams, out=out)
+
+
+def test_what_a_stream_sets_itself_cannot_be_varied(tmp_path: Path) -> None:
+    """Before anything runs, one line names the stream and what it sets; no folder is left."""
+    out = tmp_path / "s"
+    with pytest.raises(UsageError, match=r"^stream 'b' sets pipeline itself, so pipeline cannot"):
+        sweep(mixed(out, pipeline=2), [{"pipeline": 1}], {"pipeline": [1]})
+    with pytest.raises(UsageError, match=r"^stream 'b' sets connections itself"):
+        sweep(mixed(out, connections=2), [{"connections": 4}], {"connections": [4]})
+    with pytest.raises(UsageError, match=r"^cell pipeline-1: stream 'b' has a weight"):
+        sweep(mixed(out), [{"pipeline": 1}], {"pipeline": [1]})
+    assert not out.exists()
+
+
+def test_search_refuses_schedules_of_streams(tmp_path: Path) -> None:
+    """The rate of a search is that of all streams, so none has its own."""
+    out = tmp_path / "s"
+    config = mixed(out, rate_per_s=100.0)
+    with pytest.raises(UsageError, match="stream 'b' has a schedule of its own"):
+        search(config, parse_objectives(["p99<5ms"]))
+    with pytest.raises(UsageError, match="without --rate weights share --connections"):
+        search(mixed(out), parse_objectives(["p99<5ms"]))
+    assert not out.exists()
+
+
+def test_streams_belong_to_the_plan(tmp_path: Path) -> None:
+    """A sweep begun with other streams is not resumed, and the line says in what they differ."""
+    out = tmp_path / "s"
+    cells: list[Settings] = [{"connections": 4}]
+    first = sweep(mixed(out), cells, {"connections": [4]}, say=interrupt)
+    assert [stream["name"] for stream in first.config["streams"]] == ["a", "b"]
+
+    again = sweep(mixed(out), cells, {"connections": [4]}, say=interrupt)
+    assert again.config == first.config
+    with pytest.raises(UsageError, match="begun with another plan: streams was"):
+        sweep(mixed(out, batch=2), cells, {"connections": [4]})
+
+
+def test_secrets_of_streams_are_not_written(tmp_path: Path) -> None:
+    """Headers that may hold a password are hidden in the plan as everywhere else."""
+    own = {"target": "rest://h/", "headers": ("Authorization: Bearer geheim",)}
+    stream = StreamConfig(name="a", own=own | {"dataset": tmp_path, "tls": None})
+    config = RunConfig(streams=(stream,), out=tmp_path / "s")
+    found = sweep(config, [{"batch": 1}], {"batch": [1]}, say=interrupt)
+
+    assert found.config["streams"] == [
+        {
+            "name": "a",
+            "weight": None,
+            "target": "rest://h/",
+            "headers": ["Authorization: ***"],
+            "dataset": str(tmp_path),
+            "tls": None,
+        }
+    ]
+    assert "geheim" not in (tmp_path / "s" / "sweep.json").read_text()
 
 
 def test_cells_are_run_in_the_order_of_the_seed(

@@ -39,6 +39,13 @@ def workload_of(result: Result) -> str:
     return " and ".join(dict.fromkeys(each)) or str(config.get("workload", "run"))
 
 
+def targets_of(config: dict[str, Any]) -> str:
+    """Return the target of a configuration, of several streams each once."""
+    streams = config.get("streams") or [config]
+    each = (str(stream.get("target") or config.get("target", "")) for stream in streams)
+    return numbers.printable(" and ".join(dict.fromkeys(each)))
+
+
 def _of_streams(result: Result, lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield what holds for all streams, then a line for each."""
     own = {"target", "model", "dataset", "command", "load"}

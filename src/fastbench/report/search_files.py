@@ -10,6 +10,7 @@ import msgspec
 
 from fastbench import searches
 from fastbench.report import numbers
+from fastbench.report.facts import targets_of
 from fastbench.report.grid import text_table
 from fastbench.report.limits import shown
 from fastbench.report.markdown import escape, table
@@ -87,7 +88,7 @@ def answer(search: SearchResult) -> str:
 def head(search: SearchResult) -> str:
     """Return what was searched and how far it came, in one line."""
     status = "" if search.status == "complete" else f", {search.status.upper()}"
-    target = numbers.printable(str(search.config.get("target", "")))
+    target = targets_of(search.config)
     return (
         f"fastbench {search.fastbench_version}: search of {target}{status}, open loop, "
         f"{search.config.get('arrivals', '')} arrivals"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastbench import sweeps
 from fastbench.report import numbers
+from fastbench.report.facts import targets_of
 from fastbench.report.grid import text_table
 from fastbench.report.markdown import escape, table
 
@@ -92,7 +93,7 @@ def head(sweep: SweepResult) -> str:
     """Return what was swept and how far it came, in one line."""
     done = sum(cell.status == "complete" for cell in sweep.cells)
     status = "" if sweep.status == "complete" else f", {sweep.status.upper()}"
-    target = numbers.printable(str(sweep.config.get("target", "")))
+    target = targets_of(sweep.config)
     return (
         f"fastbench {sweep.fastbench_version}: sweep of {target}{status}, "
         f"{done} of {len(sweep.cells)} cells complete, in an order shuffled by seed "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastbench.report import search_files
+from fastbench.report.facts import targets_of
 from fastbench.report.html.about import plan_section
 from fastbench.report.html.elements import element, join, table
 from fastbench.report.html.page import page
@@ -30,7 +31,7 @@ def render(search: SearchResult) -> bytes:
         Section("probes", "Probes", _probes(search)),
         plan_section(search.config),
     ]
-    title = f"Search on {search.config.get('target', '')}"
+    title = f"Search on {targets_of(search.config)}"
     return page(title, element("p", search_files.head(search)), sections)
 
 

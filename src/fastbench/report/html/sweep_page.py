@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastbench.report import sweep_files
+from fastbench.report.facts import targets_of
 from fastbench.report.html.about import plan_section
 from fastbench.report.html.elements import element, join, table
 from fastbench.report.html.page import page
@@ -29,7 +30,7 @@ def render(sweep: SweepResult) -> bytes:
         Section("cells", "Cells", _cells(sweep)),
         plan_section(sweep.config),
     ]
-    title = f"Sweep of {sweep.config.get('target', '')}"
+    title = f"Sweep of {targets_of(sweep.config)}"
     return page(title, element("p", sweep_files.head(sweep)), sections)
 
 
