@@ -28,6 +28,7 @@ from fastbench.models.inputs import random_inputs
 from fastbench.models.loading import load_model
 from fastbench.plan import Plan
 from fastbench.repetition import STOPPING, now_utc
+from fastbench.report import studies
 from fastbench.report.folder import ResultFolder
 from fastbench.results import TargetInfo
 from fastbench.servers.embedded import EmbeddedServer
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
     Tell = Callable[[str], None]
 
-FILENAME = "suite.json"
 PREFIX = "fastbench:suite:"
 #: Name → (built-in model, keys that it is stored under).
 SUITE = {
@@ -165,7 +165,7 @@ def run_suite(config: SuiteConfig, tell: Tell) -> SuiteResult:
             sessions=pass_.sessions,
         )
         if folder:
-            folder.add(FILENAME, to_json(result))
+            folder.add(studies.SUITE, to_json(result))
     return result
 
 
@@ -177,7 +177,7 @@ def _folder(config: SuiteConfig) -> Iterator[ResultFolder | None]:
         return
     folder = ResultFolder(config.out)
     folder.prepare()
-    if (config.out / FILENAME).exists():
+    if (config.out / studies.SUITE).exists():
         msg = f"{config.out} holds the result of another suite: name another folder or remove it"
         raise UsageError(msg)
     try:

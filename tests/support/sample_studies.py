@@ -1,9 +1,9 @@
-"""A sweep and a search for tests."""
+"""A sweep, a search and an ONNX suite for tests."""
 
 from __future__ import annotations
 
-from fastbench import searches, sweeps
-from fastbench.results import Counts, LatencySummary, Spread
+from fastbench import searches, suites, sweeps
+from fastbench.results import Counts, Latency, LatencySummary, Spread
 
 FIGURES = sweeps.Figures(
     inferences_per_s=100.0,
@@ -53,6 +53,46 @@ SEARCH = searches.SearchResult(
             reasons=[],
             limits=[],
             figures=FIGURES,
+        )
+    ],
+)
+SUITE = suites.SuiteResult(
+    schema_version=suites.SUITE_SCHEMA_VERSION,
+    fastbench_version="1",
+    status="partial",
+    started_at="2026-01-02T03:04:05.678+00:00",
+    ended_at="2026-01-02T03:05:05.678+00:00",
+    config={"device": "cpu"},
+    platform={},
+    url="redisai://host:6379",
+    server="Redis 7",
+    threads_per_queue=None,
+    models=[
+        suites.SuiteModel(
+            name="mnist",
+            model="mnist|cnn",
+            sha256="00",
+            random_weights=True,
+            file_bytes=25_048,
+            parameters=5994,
+            multiply_adds=786_560,
+            keys=50,
+            load_s=0.25,
+            max_abs_difference=None,
+        )
+    ],
+    memory=[suites.MemoryStep(step="start", used_memory_bytes=1_500_000, rss_bytes=None)],
+    sessions=[
+        suites.Session(
+            kind="parallel",
+            model="mnist",
+            clients=20,
+            measured_s=1.5,
+            counts=Counts(intended=100, sent=100, ok=97, errors=3),
+            inferences_per_s=64.67,
+            response_ms=Latency(count=97, p50=1.5, p95=2.5, p99=900.0, beyond=["p99"]),
+            client_us_per_inference=12.34,
+            client_busy=0.021,
         )
     ],
 )

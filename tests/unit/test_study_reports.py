@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from support.sample_studies import FIGURES, SEARCH, SWEEP
+from support.sample_network import network, transaction
+from support.sample_result import result
+from support.sample_studies import FIGURES, SEARCH, SUITE, SWEEP
 
 from fastbench import searches, sweeps
 from fastbench.cli import sweep as sweep_command
 from fastbench.cli.search import exit_code, parse_resolution
 from fastbench.errors import UsageError
 from fastbench.report import search_files, sweep_files
+from fastbench.report.folder import ResultFolder
 from fastbench.report.studies import check_format, print_study, read_study
 from fastbench.searches import Limit, Probe
+from fastbench.versioned import to_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,6 +201,50 @@ def test_studies_are_found_in_their_folders(
     out = capsys.readouterr().out
     assert "connections-2" in out
     assert "02-100" in out
+
+
+def test_suites_and_baselines_are_found_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The suite's folder, and one that holds only a network baseline; not one beside a run."""
+    for name, data in (("suite.json", SUITE), ("network.json", network(transaction(1, 0.5)))):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_bytes(to_json(data))
+        assert read_study(folder) == read_study(folder / name) == data
+        print_study(data, "console")
+        print_study(data, "json")
+        with pytest.raises(UsageError, match="is printed as console, json"):
+            print_study(data, "csv")
+    out = capsys.readouterr().out
+    assert "ONNX suite" in out
+    assert "network baseline of lab:7400" in out
+
+    ResultFolder(tmp_path / "network").write(result())
+    assert read_study(tmp_path / "network") is None
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "says"),
+    [
+        ("sweep.json", SWEEP, r"holds a sweep, not a run: name the result folders of its cells"),
+        ("search.json", SEARCH, r"holds a search, not a run: .* of its probes"),
+        ("suite.json", SUITE, r"holds an ONNX suite, not a run: 'fastbench report .*' shows it$"),
+    ],
+)
+def test_what_is_no_run_is_named(tmp_path: Path, file: str, data: object, says: str) -> None:
+    """Who wants a run, as compare does, is told what the folder holds and what to name instead."""
+    (tmp_path / file).write_bytes(to_json(data))
+    for path in (tmp_path, tmp_path / file):
+        with pytest.raises(UsageError, match=says):
+            ResultFolder.read(path)
+    ResultFolder(tmp_path / "part").prepare()
+    ResultFolder(tmp_path / "part").write(result())
+
+    if file != "suite.json":
+        with pytest.raises(UsageError, match=rf"e\.g\. {tmp_path}/part; 'fastbench report"):
+            ResultFolder.read(tmp_path)
+    assert ResultFolder.read(tmp_path / "part") == result()
 
 
 def test_other_folder_is_no_study(tmp_path: Path) -> None:

@@ -9,51 +9,20 @@ from typing import Any
 
 import msgspec
 import pytest
+from support.sample_studies import SUITE
 
 from fastbench import suites
 from fastbench.cli.onnx_suite import _hyphens
 from fastbench.errors import UsageError
 from fastbench.plan import KEYS_SEQUENCE, Field, Keys, Length, Text
 from fastbench.report import suite_formats
-from fastbench.results import Counts, Latency
 from fastbench.servers.suite_messages import Stored, output_keys, stream_of
 from fastbench.suite import SuiteConfig
-from fastbench.suites import MemoryStep, Session, SuiteModel, SuiteResult
-
-
-def result(**changes: Any) -> SuiteResult:
-    """Return a small result."""
-    model = SuiteModel(name="mnist", model="mnist|cnn", sha256="00", random_weights=True,
-                       file_bytes=25_048, parameters=5994, multiply_adds=786_560, keys=50,
-                       load_s=0.25, max_abs_difference=None)  # fmt: skip
-    session = Session(kind="parallel", model="mnist", clients=20, measured_s=1.5,
-                      counts=Counts(intended=100, sent=100, ok=97, errors=3),
-                      inferences_per_s=64.67,
-                      response_ms=Latency(count=97, p50=1.5, p95=2.5, p99=900.0, beyond=["p99"]),
-                      client_us_per_inference=12.34, client_busy=0.021)  # fmt: skip
-    fields = {
-        "schema_version": suites.SUITE_SCHEMA_VERSION,
-        "fastbench_version": "1",
-        "status": "partial",
-        "started_at": "2026-01-02T03:04:05.678+00:00",
-        "ended_at": "2026-01-02T03:05:05.678+00:00",
-        "config": {"device": "cpu"},
-        "platform": {},
-        "url": "redisai://host:6379",
-        "server": "Redis 7",
-        "threads_per_queue": None,
-        "models": [model],
-        "memory": [
-            MemoryStep(step="start", used_memory_bytes=1_500_000, rss_bytes=None),
-        ],
-        "sessions": [session],
-    }
-    return SuiteResult(**(fields | changes))
 
 
 def test_console() -> None:
     """Every figure is there, failures are counted, and what is not available says so."""
-    text = suite_formats.console(result()).decode()
+    text = suite_formats.console(SUITE).decode()
     lines = [" ".join(line.split()) for line in text.splitlines()]
 
     assert lines[0] == "fastbench 1: ONNX suite, PARTIAL"
@@ -65,7 +34,7 @@ def test_console() -> None:
 
 def test_markdown() -> None:
     """Tables have as many cells as heads, and a bar in a name does not make another cell."""
-    text = suite_formats.markdown(result()).decode()
+    text = suite_formats.markdown(SUITE).decode()
     rows = [line for line in text.splitlines() if line.startswith("|")]
     cells = [len(re.findall(r"(?<!\\)\|", row)) - 1 for row in rows]
 
@@ -75,7 +44,7 @@ def test_markdown() -> None:
 
 def test_json_round_trip() -> None:
     """What is written can be read again; a newer schema is refused."""
-    suite = result()
+    suite = SUITE
     newer = suites.to_json(msgspec.structs.replace(suite, schema_version=99))
 
     assert suites.from_json(suites.to_json(suite)) == suite

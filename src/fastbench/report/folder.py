@@ -12,6 +12,7 @@ from fastbench.errors import FastbenchError, UsageError
 from fastbench.report import hgrm, hlog, timeseries
 from fastbench.report.base import Exporter
 from fastbench.report.html import result_page
+from fastbench.report.studies import refuse
 from fastbench.results import Result, from_json, to_json
 from fastbench.salvage import salvage
 
@@ -119,8 +120,10 @@ class ResultFolder:
         """Return the result in folder ``path``, or in the file ``path`` itself.
 
         Without a result, what the journal of a killed run says.
-        Raises :class:`UsageError` where there is none, or it is damaged or of a newer schema.
+        Raises :class:`UsageError` where there is none (naming what there is instead), or it is
+        damaged or of a newer schema.
         """
+        refuse(path)
         file = _file_of(path)
         try:
             data, running = file.read_bytes(), journal.is_open(file)
