@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hiredis
 import pytest
 from support.driver import drive
 from support.fakeserver import FakeServer, Reply, Request
 
-from fastbench.plan import Data, Expect, Length, Plan, Stream, Text
+from fastbench.plan import FIELD_ROW, Data, Expect, Field, Length, Plan, Step, Stream, Text
 from fastbench.servers.redisai_messages import MESSAGES, TRANSACTION_KEYS, Inference
 from fastbench.servers.references import BLOBS, TENSORS, references_message
-from fastbench.workloads.fraud import REFERENCE_KEY
+from fastbench.servers.resp import command as command_of
+from fastbench.servers.resp import message as message_of
+from fastbench.workloads.fraud import REFERENCE_KEY, setting_reference
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +53,18 @@ COMMANDS = {
         f"AI.DAGEXECUTE ROUTING {{ID}} |> {SET_WORDS} |> AI.MODELEXECUTE m {COUNTED_ALONE} |> "
         + GET_WORDS
     ],
+    ("dag-ro", "legacy", True): [
+        f"AI.DAGRUN_RO LOAD 1 referenceTensor:{{ID}} |> {SET_WORDS} |> AI.MODELRUN m {WITH} |> "
+        + GET_WORDS
+    ],
+    ("dag-ro", "modern", True): [
+        f"AI.DAGEXECUTE_RO LOAD 1 referenceTensor:{{ID}} |> {SET_WORDS} |> {EXECUTE_WITH} |> "
+        + GET_WORDS
+    ],
+    ("dag-ro", "modern", False): [
+        f"AI.DAGEXECUTE_RO ROUTING {{ID}} |> {SET_WORDS} |> AI.MODELEXECUTE m {COUNTED_ALONE} |> "
+        + GET_WORDS
+    ],
     ("pipeline", "legacy", True): [SET_WORDS, f"AI.MODELRUN m {WITH}", GET_WORDS],
     ("pipeline", "legacy", False): [SET_WORDS, f"AI.MODELRUN m {ALONE}", GET_WORDS],
     ("pipeline", "modern", True): [SET_WORDS, f"AI.MODELEXECUTE m {COUNTED_WITH}", GET_WORDS],
@@ -64,7 +78,7 @@ def words(text: str, row: int) -> tuple[bytes, ...]:
     return tuple(ROW % row if word == "DATA" else word.encode() for word in filled)
 
 
-def make(form: str, dialect: str, reference: bool) -> Message:
+def make(form: str, dialect: str, reference: bool, **others: Any) -> Message:
     """Return the message of a model ``m`` that answers with two float32."""
     return MESSAGES[form](
         Inference(
@@ -76,6 +90,7 @@ def make(form: str, dialect: str, reference: bool) -> Message:
             output_bytes=8,
             dialect=dialect,
             keys=TRANSACTION_KEYS._replace(reference=REFERENCE_KEY if reference else None),
+            **others,
         )
     )
 
@@ -114,6 +129,72 @@ def test_commands(tmp_path: Path, form: str, dialect: str, reference: bool) -> N
     for row in IDS:
         at = row * len(literal)
         assert heard[at : at + len(literal)] == [words(text, row) for text in literal]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "head"), [("modern", "AI.DAGEXECUTE"), ("legacy", "AI.DAGRUN")]
+)
+def test_everything_before_the_operations(tmp_path: Path, dialect: str, head: str) -> None:
+    """What a DAG loads stands before what it keeps, and TIMEOUT last."""
+    message = make("dag", dialect, reference=True, persist=True, timeout_ms=50)
+    begins = (
+        f"{head} LOAD 1 referenceTensor:{{ID}} PERSIST 1 classificationTensor:{{ID}} TIMEOUT 50 |>"
+    )
+    heard = sent(message, 11, tmp_path)
+
+    for row, command in enumerate(heard):
+        assert command[: len(begins.split())] == words(begins, row)
+
+
+def test_chain(tmp_path: Path) -> None:
+    """The bytes that each row fetched are set right before the commands of its form."""
+    path = tmp_path / "rows"
+    path.write_bytes(b"".join(ROW % row for row in range(124)))
+    at_store: list[tuple[bytes, ...]] = []
+    at_model: list[tuple[bytes, ...]] = []
+
+    def store(request: Request) -> Reply:
+        at_store.append(request.words)
+        return Reply(b"$1024\r\n%01024d\r\n" % (len(at_store) - 1))
+
+    def model(request: Request) -> Reply:
+        at_model.append(request.words)
+        return Reply(b"+OK\r\n")
+
+    get = message_of([command_of("GET", ("referenceBLOB:{", Field(FIELD_ROW, 0), "}"))], replies=1)
+    inference = setting_reference(make("dag", "legacy", reference=True))
+    with FakeServer(store) as holder, FakeServer(model) as server:
+        step = Step(
+            name="fetch",
+            target="redis://holder",
+            addresses=(holder.address,),
+            connections=1,
+            pipeline=1,
+            message=get,
+            fetch_bytes=1024,
+        )
+        stream = Stream(
+            addresses=(server.address,),
+            connections=1,
+            pipeline=1,
+            messages=(type(inference)(inference.parts, inference.replies),),
+            data=(Data(str(path), 0, 120, 124),),
+            before=(step,),
+        )
+        ran = drive(Plan(streams=(stream,), threads=1, requests=124))
+
+    assert (ran.error, ran.totals.ok) == (None, 124)
+    assert inference.expect == (OK, Expect(b"*", 3), OK, OK, ANSWER)
+    (dag,) = COMMANDS["dag", "legacy", True]
+    for row in IDS:
+        fetched = b"%01024d" % row
+        assert at_store[row] == (b"GET", b"referenceBLOB:{%d}" % row)
+        key = b"referenceTensor:{%d}" % row
+        assert at_model[2 * row] == (
+            *(b"AI.TENSORSET", key, b"FLOAT", b"1", b"256", b"BLOB"),
+            fetched,
+        )
+        assert at_model[2 * row + 1] == words(dag, row)
 
 
 @pytest.mark.parametrize(("form", "dialect", "reference"), list(COMMANDS))
