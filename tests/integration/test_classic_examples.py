@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: Requests on each connection of the second example; the README's 10,000 take minutes here.
 PER_CLIENT = 40
 CLIENTS = 4 * 50
+#: For 100,000 inferences, each executed by a server in Python.
+LONG_S = 900
 SCRIPT = """
 def f(tensors: List[Tensor], keys: List[str], args: List[str]):
     return tensors[0] + 1
@@ -62,7 +64,7 @@ def run(words: list[str], client: redis.Redis, *options: object) -> str:
     """Run an example on this server; return what it printed."""
     port = client.connection_pool.connection_kwargs["port"]
     name, *rest = [word.replace("127.0.0.1:6379", f"127.0.0.1:{port}") for word in words]
-    done = fastbench(name, *options, *rest)
+    done = fastbench(name, *options, *rest, timeout_s=LONG_S)
     assert done.code == 0, done.err
     return done.out
 
@@ -108,6 +110,7 @@ def test_translations_send_the_same(root: Path) -> None:
     assert [names.get(word, word) for word in other[1:-2]] == theirs[4:-2]
 
 
+@pytest.mark.timeout(LONG_S)
 def test_redis_benchmark_example(root: Path, client: redis.Redis) -> None:
     """All 100,000 requests reach the server and succeed, on 50 connections."""
     result = from_json(run(examples(root / "README.md")[0], client, "--format", "json").encode())

@@ -93,7 +93,8 @@ def test_tables(settings: dict[str, object], tmp_path: Path) -> None:
 
     A cell with fewer slots than a batch has samples is no error: the server waits for nobody.
     """
-    done = script("tables", "--quiet", **settings, BATCHES="3")
+    longer = {"DURATION": 2, "WARMUP": 0.5, "BATCHES": "3"}
+    done = script("tables", "--quiet", **(settings | longer))
 
     assert done.returncode == 0, done.stderr
     for folder, axis, sizes in (

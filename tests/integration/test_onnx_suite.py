@@ -11,13 +11,13 @@ from support import redisserver
 from support.cli import fastbench, running
 
 from fastbench import suites
+from fastbench.servers.embedded import EmbeddedServer
 from fastbench.suite import PREFIX, SuiteConfig, run_suite
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from fastbench.servers.embedded import EmbeddedServer
 
 FIRST_OUTPUT_OF_BERT = f"{PREFIX}bert:out0:000000"
 SMALL = ("--scale", "0.05", "--num_runs_mnist", "7", "--num-runs-inception=3", "--num_runs_bert=2")
@@ -29,13 +29,20 @@ def client_of(server: EmbeddedServer) -> redis.Redis:
     return redis.Redis(host=target.host, port=target.port)
 
 
-def test_whole_suite(ai_server: EmbeddedServer, tmp_path: Path) -> None:
+@pytest.fixture
+def fresh_server() -> Iterator[EmbeddedServer]:
+    """Run a server that has held nothing yet: its memory is that of what a test stores."""
+    with EmbeddedServer(options=("--intra-op", "1")) as server:
+        yield server
+
+
+def test_whole_suite(fresh_server: EmbeddedServer, tmp_path: Path) -> None:
     """Both sessions of all models, counted by the server exactly; its keys are gone afterwards."""
     out = tmp_path / "suite"
-    with client_of(ai_server) as client:
+    with client_of(fresh_server) as client:
         before = client.info("commandstats")
         done = fastbench(
-            *("onnx-suite", ai_server.url, *SMALL, "--num-parallel-clients", 2),
+            *("onnx-suite", fresh_server.url, *SMALL, "--num-parallel-clients", 2),
             *("--out", out, "--format", "json"),
         )
         after = client.info("commandstats")

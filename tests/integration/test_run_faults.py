@@ -264,7 +264,7 @@ def test_dataset_changed_while_running(
     folder, out = tmp_path / "dataset", tmp_path / "out"
     shutil.copytree(sample, folder)
     options = ("--dataset", folder, "--model", tiny_model, "--out", out)
-    ends = ("--duration", 2, "--warmup", 0, "--repetitions", 1)
+    ends = ("--duration", 10, "--warmup", 0, "--repetitions", 1)
     with running("run", ai_server.url, *options, *ends) as run:
         run.wait_for("measure")
         with (folder / "data.npy").open("r+b") as file:

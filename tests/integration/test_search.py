@@ -10,7 +10,7 @@ import pytest
 from support.cli import fastbench, running
 from support.fakeserver import FakeServer, Reply, Request
 
-from fastbench import searches
+from fastbench import results, searches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,24 +48,34 @@ def read(out: Path) -> searches.SearchResult:
     return searches.from_json((out / "search.json").read_bytes())
 
 
+def waited_for_a_cpu(out: Path, found: searches.SearchResult) -> bool:
+    """Tell whether the client of a probe that it limited was kept from its CPU by others."""
+    limited = [out / p.name for p in found.probes if p.outcome == "client-limited"]
+    told = [results.from_json((folder / "result.json").read_bytes()) for folder in limited]
+    threads = [t for result in told for r in result.repetitions for t in r.client.threads]
+    return any((t.run_delay_s or 0.0) > 0.005 * t.elapsed_s for t in threads)
+
+
 def test_rate_of_a_server_of_500_per_s_is_found(tmp_path: Path) -> None:
     """One connection, 2 ms a request: the answer is within 10 % of 500/s and brackets it."""
     out = tmp_path / "s"
     with FakeServer(Paced()) as server:
         done = fastbench(
-            *arguments(server, out, "--slo", "p99<300ms", "--duration", "1", "--warmup", "0.3")
+            *arguments(server, out, "--slo", "p99<1s", "--duration", "3", "--warmup", "0.3"),
+            timeout_s=240,
         )
 
     assert done.code == 0, done.err
     found = read(out)
     if found.finding == "client-limited":
+        assert waited_for_a_cpu(out, found)
         pytest.skip("this machine is too busy: the client was the limit, and the search said so")
     assert found.finding == "found"
     assert found.highest_held_per_s == pytest.approx(500, rel=0.10)
     assert found.lowest_failed_per_s is not None
     assert found.lowest_failed_per_s <= found.highest_held_per_s * 1.051
     assert all((out / probe.name / "result.json").exists() for probe in found.probes)
-    assert "is the highest rate found to hold p99<300ms" in done.out
+    assert "is the highest rate found to hold p99<1s" in done.out
     decided = {p.rate_per_s: p.repetitions for p in found.probes}
     assert decided[found.highest_held_per_s] == 3
 
@@ -73,8 +83,8 @@ def test_rate_of_a_server_of_500_per_s_is_found(tmp_path: Path) -> None:
 def test_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
     """Kill -9 in the middle: the probes that were made are kept, the search ends as it would."""
     out = tmp_path / "s"
-    options = ("--slo", "p99<500ms", "--duration", "0.3", "--warmup", "0.1")
-    options += ("--repetitions", "1", "--resolution", "50%")
+    options = ("--slo", "p99<500ms", "--duration", "0.3", "--warmup", "1")
+    options += ("--repetitions", "1", "--resolution", "5%")
     with FakeServer(Paced()) as server:
         with running(*arguments(server, out, *options)) as run:
             run.wait_until(lambda: len(list(out.glob("*/result.json"))) >= 3)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 OPTIONS = ("--duration", "0.2", "--repetitions", "1", "--quiet")
 COUNTED = ("--requests", "20", "--repetitions", "1", "--quiet")  # whole on the slowest machine
+#: Enough cells for a signal to come in the middle.
+MANY = ("--over", "pipeline=1..8+1", "--warmup", "0.3")
 
 
 @pytest.fixture
@@ -194,8 +196,7 @@ def test_wrong_usage_leaves_nothing(
 def test_killed_sweep_goes_on_where_it_was(server: FakeServer, tmp_path: Path) -> None:
     """Kill -9 in the middle: complete cells stay as they are, the others follow in order."""
     out = tmp_path / "s"
-    over = ("--over", "pipeline=1,2,3,4", "--warmup", "0.3")
-    arguments = sweep(server, out, *over, length=COUNTED)
+    arguments = sweep(server, out, *MANY, length=COUNTED)
     with running(*arguments) as run:
         run.wait_until(lambda: len(list(out.glob("*/result.json"))) >= 2)
         run.signal_group(signal.SIGKILL)
@@ -210,7 +211,7 @@ def test_killed_sweep_goes_on_where_it_was(server: FakeServer, tmp_path: Path) -
     found = read(out)
     assert found.order == planned.order
     assert found.started_at == planned.started_at
-    assert [cell.status for cell in found.cells] == ["complete"] * 4
+    assert [cell.status for cell in found.cells] == ["complete"] * 8
     changed = [content for path, content in kept.items() if path.read_bytes() != content]
     assert not changed
 
@@ -218,7 +219,7 @@ def test_killed_sweep_goes_on_where_it_was(server: FakeServer, tmp_path: Path) -
 def test_interrupted_sweep_goes_on_where_it_was(server: FakeServer, tmp_path: Path) -> None:
     """Ctrl-C ends with 130 and a table of what is done; the same command completes it."""
     out = tmp_path / "s"
-    arguments = sweep(server, out, "--over", "pipeline=1,2,3", "--warmup", "0.3")
+    arguments = sweep(server, out, *MANY)
     with running(*arguments) as run:
         run.wait_until(lambda: len(list(out.glob("*/result.json"))) >= 1)
         run.signal_group(signal.SIGINT)

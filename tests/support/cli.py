@@ -53,7 +53,7 @@ def environment(**changes: str | None) -> dict[str, str]:
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def fastbench(*arguments: object, **variables: str | None) -> Done:
+def fastbench(*arguments: object, timeout_s: float = TIMEOUT_S, **variables: str | None) -> Done:
     """Run a command to its end; a variable given as None is unset.
 
     A run is calibrated only where a test asks for it: that takes most of a second.
@@ -62,7 +62,7 @@ def fastbench(*arguments: object, **variables: str | None) -> Done:
         command(*_uncalibrated(arguments)),
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=timeout_s,
         check=False,
         env=environment(**variables),
     )
