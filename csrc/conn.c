@@ -30,10 +30,33 @@ static uint8_t *opening_text(const fb_conn *c)
     return slot_text(c, pipeline(c));
 }
 
+static const fb_multiplexed *multiplexed(const fb_conn *c)
+{
+    return c->lane->stream->protocol->multiplexed;
+}
+
+/* The queue of a call holds the pieces of one message. */
+static int init_calls(fb_conn *c, fb_error *err)
+{
+    const fb_stream *s = c->lane->stream;
+    uint32_t pieces = 1;
+    for (uint32_t i = 0; i < s->n_messages; i++) {
+        const uint32_t each = fb_message_pieces(&s->messages[i]);
+        pieces = each > pieces ? each : pieces;
+    }
+    c->calls = c->protocol_state;
+    c->places = calloc(s->pipeline, sizeof *c->places);
+    if (!c->places) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u calls", s->pipeline);
+    }
+    return multiplexed(c)->init(c->protocol_state, s->pipeline, pieces, err);
+}
+
 int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err)
 {
     const fb_stream *s = lane->stream;
-    *c = (fb_conn){.lane = lane, .number = number, .fd = -1, .pause_ns = PAUSE_FIRST_NS};
+    *c = (fb_conn){
+        .lane = lane, .number = number, .fd = -1, .pause_ns = PAUSE_FIRST_NS, .limit = s->pipeline};
     c->slots = calloc(s->pipeline, sizeof *c->slots);
     c->text = malloc((size_t)s->pipeline * s->text_max + s->opening_text_max);
     c->prepared = calloc(s->pipeline, 1);
@@ -50,6 +73,9 @@ int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err)
         rc = fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a connection with %u slots",
                           s->pipeline);
     }
+    if (rc == FB_OK && s->protocol->multiplexed) {
+        rc = init_calls(c, err);
+    }
     if (rc != FB_OK) {
         fb_conn_fini(c);
         return rc;
@@ -62,6 +88,10 @@ int fb_conn_init(fb_conn *c, fb_lane *lane, uint64_t number, fb_error *err)
 
 void fb_conn_fini(fb_conn *c)
 {
+    if (c->calls) {
+        multiplexed(c)->fini(c->protocol_state);
+    }
+    free(c->places);
     fb_outq_fini(&c->out);
     free(c->slots);
     free(c->route.tickets);
@@ -84,8 +114,41 @@ static fb_slot *slot_at(const fb_conn *c, uint32_t nth)
     return &c->slots[ring_index(c, nth)];
 }
 
+/* As push, where each message is a call. What waits for the next connection has no place. */
+static void push_call(fb_conn *c, uint32_t nth)
+{
+    const fb_stream *s = c->lane->stream;
+    const uint32_t i = ring_index(c, nth);
+    fb_slot *slot = &c->slots[i];
+    slot->begin = FB_CALLS_NOT_YET;
+    c->places[i] = c->calls->leaves ? FB_CALLS_NONE : fb_calls_take(c->calls);
+    if (c->places[i] == FB_CALLS_NONE) {
+        return;
+    }
+    const fb_message *message = &s->messages[slot->message];
+    const uint32_t place = c->places[i];
+    fb_call *call = &c->calls->calls[place];
+    if (c->prepared[place] != slot->message) {
+        fb_message_prepare(message, slot_text(c, place), c->number);
+        c->prepared[place] = slot->message;
+    }
+    if (slot->flags & FB_SLOT_CAPTURE) {
+        call->kept = fb_lane_capture_room(c->lane, slot);
+    }
+    if (fb_route_is_on(&c->route)) {
+        fb_route_aim(&c->route, slot, i, &call->body);
+    }
+    fb_message_push(message, slot_text(c, place), &c->lane->source, c->number,
+                    (uint64_t)slot->group * s->rows, &call->body);
+    multiplexed(c)->submit(c->protocol_state, place, message);
+}
+
 static void push(fb_conn *c, uint32_t nth)
 {
+    if (FB_UNLIKELY(c->calls != NULL)) {
+        push_call(c, nth);
+        return;
+    }
     const fb_stream *s = c->lane->stream;
     const uint32_t i = ring_index(c, nth);
     fb_slot *slot = &c->slots[i];
@@ -104,7 +167,7 @@ static void push(fb_conn *c, uint32_t nth)
 
 bool fb_conn_has_room(const fb_conn *c)
 {
-    return c->state == FB_CONN_READY && c->used < pipeline(c);
+    return c->state == FB_CONN_READY && c->used < c->limit;
 }
 
 /* The first free slot has been filled. */
@@ -142,7 +205,7 @@ static void fill_slots(fb_conn *c, uint64_t intended_ns)
     }
     /* Filled in place: 16 bytes read at once, just after they were written in pieces, wait for it.
      */
-    while (c->used < pipeline(c) && fb_lane_admit(c->lane, intended_ns, slot_at(c, c->used))) {
+    while (c->used < c->limit && fb_lane_admit(c->lane, intended_ns, slot_at(c, c->used))) {
         took(c);
     }
 }
@@ -213,6 +276,7 @@ static void leave_ready(fb_conn *c, uint64_t now_ns)
         lane->down_since_ns = now_ns;
     }
     c->state = FB_CONN_WAITING;
+    c->limit = pipeline(c);
 }
 
 /* io->err says why. Before load it ends the run; later it costs what was in flight. */
@@ -284,6 +348,8 @@ static void turn(fb_conn *c, uint64_t now_ns)
 
 /* ---- sending -------------------------------------------------------------------------------- */
 
+static int send_calls(fb_conn *c, fb_io *io);
+
 static void stamp_sent(fb_conn *c, uint64_t sent_ns)
 {
     while (c->unsent > 0) {
@@ -326,11 +392,11 @@ static int block(fb_conn *c, fb_io *io)
 static int cannot_send(fb_conn *c, fb_io *io)
 {
     const bool may_have_ended = c->state == FB_CONN_READY && io->err.code == FB_E_CLOSED &&
-                                c->lane->stream->protocol->end != NULL;
+                                (c->lane->stream->protocol->end != NULL || c->calls);
     return may_have_ended ? FB_OK : break_off(c, io);
 }
 
-int fb_conn_send(fb_conn *c, fb_io *io)
+static int send_queued(fb_conn *c, fb_io *io)
 {
     while (!fb_outq_empty(&c->out)) {
         io->now_ns = fb_now_ns();
@@ -350,6 +416,11 @@ int fb_conn_send(fb_conn *c, fb_io *io)
         }
     }
     return FB_OK;
+}
+
+int fb_conn_send(fb_conn *c, fb_io *io)
+{
+    return FB_UNLIKELY(c->calls != NULL) ? send_calls(c, io) : send_queued(c, io);
 }
 
 bool fb_conn_take_back(fb_conn *c, fb_slot *slot)
@@ -383,7 +454,9 @@ static void become_ready(fb_conn *c)
     if (c->route.node) {
         fb_router_ready(c->route.node);
     }
-    account_bytes(c); /* the opening's; positions of inferences start at 0 */
+    if (!c->calls) {      /* whose opening goes on */
+        account_bytes(c); /* the opening's; positions of inferences start at 0 */
+    }
     for (uint32_t i = 0; i < c->used; i++) {
         push(c, i);
     }
@@ -393,6 +466,9 @@ static void become_ready(fb_conn *c)
 static int open_step(fb_conn *c, fb_io *io)
 {
     const fb_stream *s = c->lane->stream;
+    if (c->calls && !c->calls->greeted) {
+        return fb_conn_send(c, io); /* it is opened by its protocol, and ready when greeted */
+    }
     if (c->opening == s->n_openings) {
         become_ready(c);
         return fb_conn_send(c, io);
@@ -477,6 +553,23 @@ static int connected(fb_conn *c, fb_io *io)
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 
+/* The n-th inference was answered: the books, or whoever leads it on, are told. */
+static inline void answer(fb_conn *c, uint32_t nth, const fb_reply *reply, uint64_t now_ns)
+{
+    if (!fb_route_is_on(&c->route) ||
+        !fb_route_replied(&c->route, slot_at(c, nth), ring_index(c, nth), reply, now_ns)) {
+        fb_lane_replied(c->lane, slot_at(c, nth), reply, now_ns);
+    }
+    c->lane->down_since_ns = 0; /* a connection that breaks unanswered proves nothing */
+    c->lane->has_room = true;
+}
+
+/* In place of a good reply to what was not sent whole. */
+static const fb_reply premature = {.done = true,
+                                   .outcome = FB_OUTCOME_ERROR,
+                                   .error_class = "EARLY",
+                                   .error_text = "answered before the request was sent whole"};
+
 static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
 {
     if (c->state == FB_CONN_OPENING) {
@@ -489,22 +582,13 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
         slot_at(c, 0)->flags &= (uint8_t)~FB_SLOT_ASKING; /* the command's own reply follows */
         return FB_OK;
     }
-    static const fb_reply premature = {.done = true,
-                                       .outcome = FB_OUTCOME_ERROR,
-                                       .error_class = "EARLY",
-                                       .error_text = "answered before the request was sent whole"};
     const bool whole = oldest_end(c) <= c->out.sent;
     if (FB_UNLIKELY(!whole) && reply->outcome == FB_OUTCOME_OK) {
         reply = &premature;
     }
-    if (!fb_route_is_on(&c->route) ||
-        !fb_route_replied(&c->route, slot_at(c, 0), c->head, reply, io->now_ns)) {
-        fb_lane_replied(c->lane, slot_at(c, 0), reply, io->now_ns);
-    }
+    answer(c, 0, reply, io->now_ns);
     c->head = ring_index(c, 1);
     c->used--;
-    c->lane->down_since_ns = 0; /* a connection that breaks unanswered proves nothing */
-    c->lane->has_room = true;
     if (!whole) {
         return break_with(c, io, FB_E_PROTOCOL, "a reply came before its request was sent whole");
     }
@@ -538,9 +622,177 @@ static bool capturing(const fb_conn *c)
            (slot_at(c, 0)->flags & (FB_SLOT_CAPTURE | FB_SLOT_ASKING)) == FB_SLOT_CAPTURE;
 }
 
+/* ---- calls, whose replies come in any order ------------------------------------------------- */
+
+/* Takes the n-th inference out of the ring: those before it move up, in their order. */
+static void take_out(fb_conn *c, uint32_t nth)
+{
+    for (; nth > 0; nth--) {
+        const uint32_t to = ring_index(c, nth);
+        const uint32_t from = ring_index(c, nth - 1);
+        c->slots[to] = c->slots[from];
+        c->places[to] = c->places[from];
+        if (fb_route_is_on(&c->route)) {
+            c->route.tickets[to] = c->route.tickets[from];
+        }
+    }
+    c->head = ring_index(c, 1);
+    c->used--;
+}
+
+/* Which inference the call in that place is of. */
+static uint32_t find_call(const fb_conn *c, uint32_t place)
+{
+    uint32_t nth = 0;
+    while (nth < c->used && c->places[ring_index(c, nth)] != place) {
+        nth++;
+    }
+    return nth;
+}
+
+/* The peer did not take it up: it waits for the next connection. */
+static int call_refused(fb_conn *c, uint32_t nth, uint32_t place)
+{
+    c->places[ring_index(c, nth)] = FB_CALLS_NONE;
+    fb_calls_give_back(c->calls, place);
+    return FB_OK;
+}
+
+static int call_ended(fb_conn *c, fb_io *io, uint32_t place)
+{
+    const fb_call *call = &c->calls->calls[place];
+    const uint32_t nth = find_call(c, place);
+    if (call->refused) {
+        return call_refused(c, nth, place);
+    }
+    if (nth >= c->used - c->unsent) {
+        return break_with(c, io, FB_E_PROTOCOL, "a reply came that no request asked for");
+    }
+    const fb_slot *slot = slot_at(c, nth);
+    const bool hollow = call->end > c->out.sent && call->reply.outcome == FB_OUTCOME_OK;
+    if (slot->flags & FB_SLOT_CAPTURE) {
+        fb_lane_captured(c->lane, slot, &call->kept);
+    }
+    answer(c, nth, hollow ? &premature : &call->reply, io->now_ns);
+    take_out(c, nth);
+    fb_calls_give_back(c->calls, place);
+    return hollow
+               ? break_with(c, io, FB_E_PROTOCOL, "a reply came before its request was sent whole")
+               : FB_OK;
+}
+
+/* The peer takes no more calls, and those that it had taken up have ended. Where it answered none,
+ * the next connection waits a little, or a peer that takes none at all would keep us busy. */
+static void move_on(fb_conn *c, uint64_t now_ns)
+{
+    const bool answered = c->calls->answered;
+    turn(c, now_ns);
+    c->deadline_ns = answered ? 0 : now_ns + PAUSE_FIRST_NS;
+}
+
+/* What the protocol found to have ended, and how many calls the peer takes now. */
+static int settle(fb_conn *c, fb_io *io)
+{
+    uint32_t place;
+    while (fb_calls_next_ended(c->calls, &place)) {
+        const int rc = call_ended(c, io, place);
+        if (rc != FB_OK || c->fd < 0) {
+            return rc;
+        }
+    }
+    if (c->state != FB_CONN_READY) {
+        return FB_OK;
+    }
+    const uint32_t limit = c->calls->room < pipeline(c) ? c->calls->room : pipeline(c);
+    c->lane->has_room |= limit > c->limit;
+    c->limit = limit;
+    if (c->calls->leaves && fb_calls_under_way(c->calls) == 0) {
+        move_on(c, io->now_ns);
+    }
+    return FB_OK;
+}
+
+static int explained(fb_conn *c, fb_io *io)
+{
+    c->lane->stream->protocol->explain(c->protocol_state, &io->err);
+    return break_off(c, io);
+}
+
+/* The protocol decides when a call begins: from then on its position is known. */
+static void note_begins(fb_conn *c)
+{
+    for (uint32_t nth = c->used - c->unsent; nth < c->used; nth++) {
+        const uint32_t place = c->places[ring_index(c, nth)];
+        const uint64_t begin =
+            place != FB_CALLS_NONE ? c->calls->calls[place].begin : FB_CALLS_NOT_YET;
+        if (begin == FB_CALLS_NOT_YET) {
+            return;
+        }
+        slot_at(c, nth)->begin = begin;
+    }
+}
+
+/* Has the protocol queue what may be sent now and sends it, until nothing more may be sent. */
+static int send_calls(fb_conn *c, fb_io *io)
+{
+    for (;;) {
+        if (multiplexed(c)->pump(c->protocol_state, &c->out) != FB_OK) {
+            return explained(c, io);
+        }
+        note_begins(c);
+        const uint32_t used = c->used;
+        int rc = settle(c, io);
+        if (rc == FB_OK && c->fd >= 0 && c->used < used &&
+            fb_stream_is_closed_loop(c->lane->stream)) {
+            fill_slots(c, io->now_ns); /* what ended while it was to be sent */
+            continue;
+        }
+        if (rc != FB_OK || c->fd < 0 || fb_outq_empty(&c->out)) {
+            return rc;
+        }
+        rc = send_queued(c, io);
+        if (rc != FB_OK || c->fd < 0 || !fb_outq_empty(&c->out)) {
+            return rc;
+        }
+    }
+}
+
+/* More in flight than the peer takes would not be the load that was asked for. */
+static int greeted(fb_conn *c, fb_io *io)
+{
+    if (c->calls->leaves) {
+        fb_error_set(&io->err, FB_E_CLOSED, 0, "the server takes no calls: %s", c->calls->farewell);
+        return break_off(c, io);
+    }
+    if (!c->lane->started && c->calls->room < pipeline(c)) {
+        fb_error_set(&io->err, FB_E_REPLY, 0,
+                     "the server takes %u calls at once on a connection, not %u: lower --pipeline "
+                     "and raise --connections",
+                     c->calls->room, pipeline(c));
+        return break_off(c, io);
+    }
+    return open_step(c, io);
+}
+
+static int digest_calls(fb_conn *c, fb_io *io, size_t len)
+{
+    const int taken = multiplexed(c)->take(c->protocol_state, io->buffer, len);
+    int rc = settle(c, io);
+    if (rc == FB_OK && c->fd >= 0 && taken != FB_OK) {
+        return explained(c, io);
+    }
+    if (rc == FB_OK && c->state == FB_CONN_OPENING && c->calls->greeted) {
+        rc = greeted(c, io);
+    }
+    return rc;
+}
+
 /* Feeds what was received to the protocol, reply by reply. */
 static int digest(fb_conn *c, fb_io *io, size_t len)
 {
+    if (FB_UNLIKELY(c->calls != NULL)) {
+        return digest_calls(c, io, len);
+    }
     const fb_protocol *protocol = c->lane->stream->protocol;
     const uint8_t *at = io->buffer;
     const uint8_t *end = at + len;
@@ -613,6 +865,10 @@ static int ended(fb_conn *c, fb_io *io)
         const int rc = replied(c, io, &reply);
         fb_lane_settle(c->lane);
         return rc;
+    }
+    if (clean && c->calls && c->calls->farewell[0]) {
+        fb_error_set(&io->err, FB_E_CLOSED, 0, "the server closed the connection: %s",
+                     c->calls->farewell);
     }
     return break_off(c, io);
 }
@@ -720,6 +976,37 @@ static bool peer_is_dead(const fb_conn *c, uint64_t now_ns)
     return now_ns > heard_ns + 2 * c->lane->config->timeout_ns;
 }
 
+/* A call that was given up long ago, while the peer answers others: its place is needed. */
+static int cancel_overdue(fb_conn *c, fb_io *io)
+{
+    const uint64_t limit = 2 * c->lane->config->timeout_ns;
+    const uint32_t used = c->used;
+    for (uint32_t i = c->used - c->unsent; i > 0; i--) {
+        fb_slot *slot = slot_at(c, i - 1);
+        const uint32_t place = c->places[ring_index(c, i - 1)];
+        if (!(slot->flags & FB_SLOT_TIMEDOUT) || io->now_ns <= slot->sent_ns + limit ||
+            c->received_ns <= slot->sent_ns || place == FB_CALLS_NONE) {
+            continue;
+        }
+        if (fb_route_is_on(&c->route)) {
+            fb_route_lost(&c->route, slot, ring_index(c, i - 1), io->now_ns);
+        } else {
+            fb_lane_lost(c->lane, slot, io->now_ns); /* its outcome stands already */
+        }
+        multiplexed(c)->cancel(c->protocol_state, place);
+        fb_calls_give_back(c->calls, place);
+        take_out(c, i - 1);
+        c->lane->has_room = true;
+    }
+    if (c->used == used) {
+        return FB_OK;
+    }
+    if (fb_stream_is_closed_loop(c->lane->stream)) {
+        fill_slots(c, io->now_ns);
+    }
+    return fb_conn_send(c, io);
+}
+
 int fb_conn_tick(fb_conn *c, fb_io *io)
 {
     switch (c->state) {
@@ -733,9 +1020,10 @@ int fb_conn_tick(fb_conn *c, fb_io *io)
                    : break_with(c, io, FB_E_CONNECT, "no answer while connecting");
     case FB_CONN_READY:
         time_out_slots(c, io->now_ns);
-        return peer_is_dead(c, io->now_ns)
-                   ? break_with(c, io, FB_E_CLOSED, "the server went silent: time-out passed twice")
-                   : FB_OK;
+        if (peer_is_dead(c, io->now_ns)) {
+            return break_with(c, io, FB_E_CLOSED, "the server went silent: time-out passed twice");
+        }
+        return c->calls ? cancel_overdue(c, io) : FB_OK;
     }
     return FB_OK;
 }

@@ -7,8 +7,13 @@
  * replies and tells the lane how each inference ended. A connection that breaks loses what it had
  * sent, keeps what it had not, and opens again after a pause; before load has begun a break is
  * fatal. A peer may also say that it closes after a reply (HTTP): then the connection opens again
- * at once, and what the peer had not read is sent again. Worker only. Functions return 0, or a
- * negative code that ends the run, with io->err. */
+ * at once, and what the peer had not read is sent again.
+ *
+ * Where replies come in any order (protocol.h: multiplexed) an inference that has ended leaves the
+ * ring at once: those before it move up, so that the ring stays in order of sending. When the peer
+ * takes no more calls, those that it has taken up end; the others go out again over a new
+ * connection. Worker only. Functions return 0, or a negative code that ends the run, with
+ * io->err. */
 #ifndef FB_CONN_H
 #define FB_CONN_H
 
@@ -39,11 +44,14 @@ typedef struct fb_conn {
     fb_outq out;
     fb_slot *slots;    /* ring of `pipeline` */
     fb_route route;    /* in a cluster or a chain */
-    uint8_t *text;     /* of each slot, then of the opening */
-    uint8_t *prepared; /* message that each slot's text is prepared for */
+    fb_calls *calls;   /* replies come in any order; NULL = in that of sending */
+    uint32_t *places;  /* with calls: the place of each slot's, or FB_CALLS_NONE */
+    uint8_t *text;     /* of each slot or, with calls, of each place, then of the opening */
+    uint8_t *prepared; /* message that each of those texts is prepared for */
     uint32_t head;     /* oldest slot in use */
     uint32_t used;
     uint32_t unsent; /* the newest of them: no byte has left */
+    uint32_t limit;  /* of those in use: the pipeline, or less where the peer takes less */
     fb_conn_state state;
     int fd;
     fb_tls_session *tls;    /* NULL = a plain socket */

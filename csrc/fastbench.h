@@ -19,7 +19,7 @@
 
 #include <stdbool.h>
 
-enum { FB_PROTOCOL_RESP = 1, FB_PROTOCOL_HTTP = 2 };
+enum { FB_PROTOCOL_RESP = 1, FB_PROTOCOL_HTTP = 2, FB_PROTOCOL_GRPC = 3 };
 
 enum {
     FB_PART_TEXT = 1,    /* bytes that never change */
@@ -50,8 +50,16 @@ typedef struct fb_part {
     size_t len;           /* TEXT */
 } fb_part;
 
+/* A field of a request's head, in the order in which it is sent. */
+typedef struct fb_field {
+    const char *name; /* in small letters; ":path" and the like come first */
+    const char *value;
+} fb_field;
+
 /* What one inference (or one step of opening a connection) sends and expects. */
 typedef struct fb_message_config {
+    const fb_field *head; /* gRPC: of each call; elsewhere none */
+    uint32_t n_head;
     const fb_part *parts;
     uint32_t n_parts;
     uint32_t replies; /* top-level replies until it is complete */

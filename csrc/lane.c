@@ -369,6 +369,19 @@ void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, s
     capture->whole = done && len <= room;
 }
 
+fb_body fb_lane_capture_room(const fb_lane *lane, const fb_slot *slot)
+{
+    const uint32_t room = lane->config->capture_bytes;
+    return (fb_body){.bytes = lane->capture_bytes + (size_t)slot->capture * room, .room = room};
+}
+
+void fb_lane_captured(fb_lane *lane, const fb_slot *slot, const fb_body *body)
+{
+    fb_capture *capture = &lane->captures[slot->capture];
+    capture->whole = body->len <= body->room;
+    capture->len = capture->whole ? (uint32_t)body->len : body->room;
+}
+
 bool fb_lane_take_capture(fb_lane *lane, uint8_t *bytes, fb_capture *out)
 {
     for (uint32_t i = 0; i < lane->capture_room; i++) {

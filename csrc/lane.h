@@ -149,6 +149,10 @@ void fb_lane_overflowed(fb_lane *lane, const fb_slot *slot);
 void fb_lane_capture(fb_lane *lane, const fb_slot *slot, const uint8_t *bytes, size_t len,
                      bool done);
 
+/* The same for a reply that its reader keeps: where to, and when it has ended, what came. */
+fb_body fb_lane_capture_room(const fb_lane *lane, const fb_slot *slot);
+void fb_lane_captured(fb_lane *lane, const fb_slot *slot, const fb_body *body);
+
 /* Moves a kept reply to `bytes`; false when there is none. One thread at a time, any. */
 bool fb_lane_take_capture(fb_lane *lane, uint8_t *bytes, fb_capture *out);
 

@@ -123,6 +123,47 @@ static int allocate(fb_message *m, const fb_message_config *config, fb_error *er
     return FB_OK;
 }
 
+static size_t head_bytes(const fb_message_config *config)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < config->n_head; i++) {
+        bytes += strlen(config->head[i].name) + 1 + strlen(config->head[i].value) + 1;
+    }
+    return bytes;
+}
+
+/* Appends one string at *to, which then points behind it. */
+static const char *append(char **to, const char *text)
+{
+    char *at = *to;
+    const size_t bytes = strlen(text) + 1;
+    memcpy(at, text, bytes);
+    *to += bytes;
+    return at;
+}
+
+static int copy_head(fb_message *m, const fb_message_config *config, fb_error *err)
+{
+    const size_t bytes = head_bytes(config);
+    if (config->n_head > FB_MESSAGE_MAX_FIELDS || bytes > FB_MESSAGE_MAX_HEAD) {
+        return fb_error_set(err, FB_E_INVAL, 0,
+                            "a message's head may have %d fields of %d bytes together",
+                            FB_MESSAGE_MAX_FIELDS, FB_MESSAGE_MAX_HEAD);
+    }
+    m->head = calloc((size_t)config->n_head + 1, sizeof *m->head);
+    m->head_text = malloc(bytes + 1);
+    if (!m->head || !m->head_text) {
+        return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a message's head");
+    }
+    char *to = m->head_text;
+    for (uint32_t i = 0; i < config->n_head; i++) {
+        m->head[i].name = append(&to, config->head[i].name);
+        m->head[i].value = append(&to, config->head[i].value);
+    }
+    m->n_head = config->n_head;
+    return FB_OK;
+}
+
 int fb_message_init(fb_message *m, const fb_message_config *config, uint32_t n_keys,
                     uint32_t n_data, bool redisai, fb_error *err)
 {
@@ -133,6 +174,7 @@ int fb_message_init(fb_message *m, const fb_message_config *config, uint32_t n_k
     }
     rc = rc == FB_OK ? check_key(config, err) : rc;
     rc = rc == FB_OK ? allocate(m, config, err) : rc;
+    rc = rc == FB_OK ? copy_head(m, config, err) : rc;
     if (rc != FB_OK) {
         fb_message_fini(m);
         return rc;
@@ -157,6 +199,8 @@ void fb_message_fini(fb_message *m)
     free(m->text);
     free(m->ops);
     free(m->expects);
+    free(m->head);
+    free(m->head_text);
     *m = (fb_message){0};
 }
 

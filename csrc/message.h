@@ -11,6 +11,8 @@
 #include "outq.h"
 
 #define FB_MESSAGE_MAX_PARTS 1024
+#define FB_MESSAGE_MAX_FIELDS 64
+#define FB_MESSAGE_MAX_HEAD 8192 /* bytes of all names and values, each with its end */
 
 typedef struct fb_op {
     fb_part part;  /* bytes: none */
@@ -32,6 +34,9 @@ typedef struct fb_message {
     uint32_t key_max;             /* bytes that the key can have */
     fb_resp_expect *expects;
     fb_resp_spec spec;
+    fb_field *head;
+    uint32_t n_head;
+    char *head_text; /* what those point into */
 } fb_message;
 
 /* What a lane's inferences are made from. The random generator and positions are the lane's. */

@@ -79,6 +79,21 @@ void fb_outq_advance(fb_outq *q, uint64_t n)
     }
 }
 
+void fb_outq_move(fb_outq *from, fb_outq *to, uint64_t n)
+{
+    while (n > 0) {
+        const fb_piece *piece = &from->ring[from->head & from->mask];
+        const uint64_t part = piece->length < n ? piece->length : n;
+        if (piece->fd < 0) {
+            (void)fb_outq_push_mem(to, piece->bytes, part);
+        } else {
+            (void)fb_outq_push_file(to, piece->fd, piece->offset, piece->bytes, part);
+        }
+        fb_outq_advance(from, part);
+        n -= part;
+    }
+}
+
 /* What a failed send means for the caller. */
 static long failure(int cause, fb_error *err)
 {

@@ -84,6 +84,10 @@ static inline int fb_outq_push_mem(fb_outq *q, const void *bytes, size_t len)
  * 0, or FB_E_NOMEM when the ring is full; len 0 is allowed and queues nothing. */
 int fb_outq_push_file(fb_outq *q, int fd, int64_t offset, const void *mapped, uint64_t len);
 
+/* Moves the first n bytes that `from` holds to the end of `to`, which must have room for the pieces
+ * that they are in. For `from` they are sent then. */
+void fb_outq_move(fb_outq *from, fb_outq *to, uint64_t n);
+
 /* Moves past n queued bytes that somebody else handed to the kernel: TLS. */
 void fb_outq_advance(fb_outq *q, uint64_t n);
 

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MULTIPLEXED_PIECES \
+    1024 /* that wait to be sent: frames of calls, and what is between them */
+
 static int no_memory(fb_error *err)
 {
     return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for a stream");
@@ -137,6 +140,9 @@ static int compile_messages(fb_stream *s, const fb_stream_config *config, fb_err
         s->opening_text_max = larger(s->opening_text_max, s->openings[i].text_max);
         s->pieces = larger(s->pieces, fb_message_pieces(&s->openings[i]) + 2);
     }
+    if (s->protocol && s->protocol->multiplexed) {
+        s->pieces = larger(s->pieces, MULTIPLEXED_PIECES);
+    }
     return rc;
 }
 
@@ -232,6 +238,16 @@ static int check_cluster(const fb_stream *s, fb_error *err)
     return FB_OK;
 }
 
+/* A call needs a head and a connection that its protocol opens; there is no cluster of them. */
+static int check_calls(const fb_stream *s, fb_error *err)
+{
+    bool good = !s->protocol->multiplexed || (s->n_openings == 0 && !s->owners);
+    for (uint32_t i = 0; good && s->protocol->multiplexed && i < s->n_messages; i++) {
+        good = s->messages[i].n_head > 0;
+    }
+    return good ? FB_OK : fb_error_set(err, FB_E_INVAL, 0, "a call needs a head and no opening");
+}
+
 static int check(const fb_stream *s, fb_error *err)
 {
     if (!s->protocol || s->n_addresses == 0 || s->connections == 0 || s->pipeline == 0 ||
@@ -244,6 +260,7 @@ static int check(const fb_stream *s, fb_error *err)
         return fb_error_set(err, FB_E_INVAL, 0, "an open loop needs a queue");
     }
     int rc = check_cluster(s, err);
+    rc = rc == FB_OK ? check_calls(s, err) : rc;
     for (uint32_t i = 0; rc == FB_OK && i < s->n_messages; i++) {
         rc = check_parts(s, &s->messages[i], err);
     }

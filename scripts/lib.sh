@@ -43,6 +43,7 @@ missing_packages() {
     # Without a compiler nothing can be asked about headers: name them all, apt skips what is there.
     compiles stdlib.h || echo gcc libc6-dev
     compiles openssl/ssl.h || echo libssl-dev
+    compiles nghttp2/nghttp2.h || echo libnghttp2-dev
     [ "$(uname -m)" != x86_64 ] || compiles jpeglib.h || echo libjpeg-dev # for pillow-simd,
     [ "$(uname -m)" != x86_64 ] || compiles zlib.h || echo zlib1g-dev     # built from source
 }

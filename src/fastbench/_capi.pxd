@@ -80,7 +80,13 @@ cdef extern from "fastbench.h" nogil:
         char type
         int64_t length
 
+    ctypedef struct fb_field:
+        const char *name
+        const char *value
+
     ctypedef struct fb_message_config:
+        const fb_field *head
+        uint32_t n_head
         const fb_part *parts
         uint32_t n_parts
         uint32_t replies

@@ -157,6 +157,14 @@ cdef fill_part(fb_part *out, part, _Memory memory):
         raise TypeError(f"not a message part: {part!r}")
 
 
+cdef fb_field *fill_head(head, _Memory memory) except NULL:
+    cdef fb_field *out = <fb_field *>memory.array(len(head), sizeof(fb_field))
+    for i, (name, value) in enumerate(head):
+        out[i].name = memory.bytes(name.encode())
+        out[i].value = memory.bytes(value.encode())
+    return out
+
+
 cdef fill_message(fb_message_config *out, message, _Memory memory):
     cdef fb_part *parts = <fb_part *>memory.array(len(message.parts), sizeof(fb_part))
     cdef fb_resp_expect *expects = <fb_resp_expect *>memory.array(len(message.expect),
@@ -166,6 +174,8 @@ cdef fill_message(fb_message_config *out, message, _Memory memory):
     for i, expect in enumerate(message.expect):
         expects[i].type = <char>expect.type[0]
         expects[i].length = expect.length
+    out.head = fill_head(message.head, memory)
+    out.n_head = len(message.head)
     out.parts = parts
     out.n_parts = len(message.parts)
     out.key_from = message.key_from

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 PROTOCOL_RESP = 1
 PROTOCOL_HTTP = 2
+PROTOCOL_GRPC = 3
 
 #: Kinds of :class:`Field`: what the number is.
 FIELD_CONNECTION = 1  # number of the connection in the run, from 0
@@ -135,6 +136,7 @@ class Message:
     ``replies``: top-level replies until it is complete. ``expect``: empty = any reply that is
     not an error is a success; otherwise a reply that differs is an error ``UNEXPECTED``.
     ``key_from``, ``key_parts``: in a cluster, the parts that form its key; none = any node will do.
+    ``head``: of a gRPC call, its fields in order, ``:path`` and the like first; elsewhere none.
     """
 
     parts: tuple[Part, ...]
@@ -142,6 +144,7 @@ class Message:
     expect: tuple[Expect, ...] = ()
     key_from: int = 0
     key_parts: int = 0
+    head: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -331,6 +331,35 @@ static void test_limits(void)
     fb_outq_fini(&q);
 }
 
+/* What is moved from queue to queue is what was pushed, whatever the cuts: pieces stay pieces. */
+static void test_move(void)
+{
+    transfer t;
+    fb_outq from;
+    REQUIRE(transfer_open(&t, 256, false));
+    REQUIRE(fb_outq_init(&from, 8, NULL) == FB_OK);
+    CHECK_EQ(FB_OK, fb_outq_push_mem(&from, data, 10));
+    CHECK_EQ(FB_OK, fb_outq_push_file(&from, data_fd, 1000, data + 1000, 3000));
+    CHECK_EQ(FB_OK, fb_outq_push_mem(&from, data + 50, 7));
+    expect(&t, data, 10);
+    expect(&t, data + 1000, 3000);
+    expect(&t, data + 50, 7);
+    fb_outq_move(&from, &t.q, 4);
+    fb_outq_move(&from, &t.q, 1000); /* the end of a piece and the beginning of the next */
+    CHECK_EQ(2, t.q.tail - t.q.head);
+    CHECK_EQ(1004, t.q.pushed);
+    fb_outq_move(&from, &t.q, 0);
+    fb_outq_move(&from, &t.q, 2013);
+    CHECK(fb_outq_empty(&from));
+    CHECK_EQ(3017, t.q.pushed);
+    const fb_piece *second = &t.q.ring[1];
+    CHECK_EQ(data_fd, second->fd);
+    CHECK_EQ(1000, second->offset);
+    pump(&t, false);
+    fb_outq_fini(&from);
+    transfer_close(&t);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as the workers have it, for sendfile */
@@ -342,6 +371,7 @@ int main(void)
     RUN(test_coalescing);
     RUN(test_full);
     RUN(test_steps);
+    RUN(test_move);
     RUN(test_again);
     RUN(test_many_pieces);
     RUN(test_random_mixtures);

@@ -10,6 +10,7 @@ static void test_find(void)
     CHECK(fb_protocol_find(99) == NULL);
     CHECK(fb_protocol_find(FB_PROTOCOL_RESP) == &fb_resp_protocol);
     CHECK(fb_protocol_find(FB_PROTOCOL_HTTP) == &fb_http_protocol);
+    CHECK(fb_protocol_find(FB_PROTOCOL_GRPC) == &fb_grpc_protocol);
 }
 
 int main(void)
