@@ -419,7 +419,7 @@ static int init(void *state, uint32_t places, uint32_t pieces, fb_error *err)
     return rc;
 }
 
-static void fini(void *state)
+static void free_state(void *state)
 {
     grpc *g = state;
     nghttp2_session_del(g->session);
@@ -487,7 +487,7 @@ static void reset(void *state)
 
 static const fb_multiplexed grpc_multiplexed = {
     .init = init,
-    .fini = fini,
+    .fini = free_state,
     .submit = submit,
     .pump = pump,
     .take = take,

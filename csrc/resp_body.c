@@ -27,6 +27,8 @@ static void judge(fb_resp_reader *r, const fb_body *body, fb_reply *reply)
     (void)snprintf(r->error_text, sizeof r->error_text, "%s",
                    nil ? "NIL: there is no such value" : "UNEXPECTED reply: it is not a string");
     reply->outcome = FB_OUTCOME_ERROR;
+    reply->error_class = r->error_class; /* the shortest replies name none */
+    reply->error_text = r->error_text;
 }
 
 long fb_resp_body_feed(fb_resp_reader *r, const fb_resp_spec *spec, fb_body *body,
