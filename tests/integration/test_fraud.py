@@ -223,6 +223,8 @@ def test_references_come_from_elsewhere(
     (repetition,) = result["repetitions"]
     assert [s["target"] for s in repetition["steps"]] == [url, ai.url]
     assert all(0 < s["share"] < 1 for s in repetition["steps"])
+    assert [s["url"] for s in repetition["servers"]] == [ai.url, url]
+    assert all(s["process"] and not s["metrics"]["unavailable"] for s in repetition["servers"])
     assert result["target"]["details"]["fetched_from"] == url
     assert f"{ROWS:,} rows sent" in result["target"]["details"]["references"]
 

@@ -18,7 +18,7 @@ from support.redisserver import port_of, programs, running
 from support.tlsserver import TlsServer
 
 from fastbench import runner
-from fastbench.config import RunConfig, TlsConfig
+from fastbench.config import RunConfig, StreamConfig, TlsConfig
 from fastbench.errors import ServerError
 from fastbench.results import Result, from_json
 from fastbench.servers.redis_server import RedisServer
@@ -214,6 +214,36 @@ def test_model_calls_of_the_embedded_server(target: str, sample: Path, tiny_mode
     usage = result.repetitions[0].server
     assert usage is not None
     assert usage.rss_max_bytes > 0
+
+
+def test_models_of_two_streams_in_one_server(
+    sample: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    """One server is asked once, about both models, and their calls are added up."""
+    other = tmp_path / "other.onnx"
+    shutil.copy(tiny_model, other)
+    streams = tuple(
+        StreamConfig(name=model.stem, own={"model": str(model)} | load)
+        for model, load in ((tiny_model, {"pipeline": 1}), (other, {"pipeline": 2}))
+    )
+    result = runner.run(
+        RunConfig(
+            target="embedded:",
+            dataset=sample,
+            requests=30,
+            warmup_s=0,
+            repetitions=1,
+            calibrate="never",
+            streams=streams,
+        )
+    )
+    (repetition,) = result.repetitions
+
+    assert [s.counts.ok for s in repetition.streams] == [30, 30]
+    assert repetition.servers == []
+    metrics = metrics_of(result)
+    assert metrics.unavailable == ""
+    assert metrics.deltas["model_calls"] == 60
 
 
 def test_report_shows_the_servers_account(sample: Path, tiny_model: Path) -> None:

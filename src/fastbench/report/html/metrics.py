@@ -138,5 +138,6 @@ def _one_at_a_time(
         "showactive": True,
     }
     margin = {"l": 56, "r": 12, "t": 56, "b": 44}
-    layout = plot.layout | {"updatemenus": [menu], "margin": margin}
+    below = {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}  # the menu is above
+    layout = plot.layout | {"updatemenus": [menu], "margin": margin, "legend": below}
     return replace(plot, traces=traces, layout=layout)
