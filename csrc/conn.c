@@ -674,6 +674,7 @@ static int call_ended(fb_conn *c, fb_io *io, uint32_t place)
         fb_lane_captured(c->lane, slot, &call->kept);
     }
     answer(c, nth, hollow ? &premature : &call->reply, io->now_ns);
+    fb_lane_settle(c->lane); /* it may have ended while others were sent */
     take_out(c, nth);
     fb_calls_give_back(c->calls, place);
     return hollow
