@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from fastbench.verification import merge
@@ -44,18 +45,27 @@ class Checker:
         while not self._queue.full() and self._hand_over(take):
             pass
 
-    def finish(self, take: Callable[[int], list[Capture]]) -> Verification:
-        """Compare all that are left and return what was found; raises what the thread raised."""
-        while self._hand_over(take):
+    def finish(self, take: Callable[[int], list[Capture]]) -> Verification | None:
+        """Compare all that are left and return what was found; None where that was given up.
+
+        Raises what the thread raised.
+        """
+        while not self._given_up and self._hand_over(take):
             pass
         self._end()
+        if self._given_up:
+            return None
         if self._error is not None:
             raise self._error
         return self._found
 
     def give_up(self) -> None:
-        """Compare no more."""
+        """Compare no more; returns at once, so that a signal handler may call it."""
         self._given_up = True
+
+    def close(self) -> None:
+        """Give up what was not compared, and end the thread."""
+        self.give_up()
         self._end()
 
     def _hand_over(self, take: Callable[[int], list[Capture]]) -> bool:
@@ -82,7 +92,7 @@ class Checker:
             return
         try:
             self._found = merge(self._found, self._verify(captures))
-        except Exception as error:  # noqa: BLE001  raised by finish, in the thread that waits
+        except Exception as error:  # noqa: BLE001 - finish raises it, in the thread that waits
             self._error = error
 
 
@@ -98,19 +108,26 @@ class Checkers:
     def __exit__(self, *_: object) -> None:
         for checker in self._each:
             if checker is not None:
+                checker.close()
+
+    def give_up(self) -> None:
+        """Compare no more; returns at once, so that a signal handler may call it."""
+        for checker in self._each:
+            if checker is not None:
                 checker.give_up()
 
     def feed(self, engine: Engine) -> None:
         """Hand over what the engine has kept, as far as there is room."""
         for stream, checker in enumerate(self._each):
             if checker is not None:
-                checker.feed(lambda most, stream=stream: engine.take_captures(stream, most))  # type: ignore[misc] # bound now
+                checker.feed(partial(engine.take_captures, stream))
 
     def finish(self, engine: Engine) -> list[Verification | None]:
-        """Compare the rest and return what was found of each stream. After join."""
+        """Compare the rest and return what was found of each stream. After join.
+
+        None where nothing was to be compared, or it was given up.
+        """
         return [
-            checker.finish(lambda most, stream=stream: engine.take_captures(stream, most))  # type: ignore[misc] # bound now
-            if checker is not None
-            else None
+            None if checker is None else checker.finish(partial(engine.take_captures, stream))
             for stream, checker in enumerate(self._each)
         ]

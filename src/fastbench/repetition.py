@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
-import signal
-import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +12,7 @@ from fastbench._engine import Engine
 from fastbench.books import Books, all_of
 from fastbench.checker import Checkers
 from fastbench.errors import FastbenchError
+from fastbench.interrupts import orderly
 from fastbench.journal import Begin
 from fastbench.password import hidden
 from fastbench.report.progress import Progress
@@ -23,17 +21,16 @@ from fastbench.series import HistogramSum
 from fastbench.steps import step_results
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from fastbench.job import Job
     from fastbench.journal import Journal
     from fastbench.measured import RawThread, Snapshot, Totals
     from fastbench.monitor.sampler import Monitor, Usage
     from fastbench.plan import Plan
-    from fastbench.results import Latency, Verification
+    from fastbench.results import Latency
 
 POLL_S = 0.1
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 _RECENT_S = 1.0  # what the live view takes for now
 _NS_PER_S = 1e9
 
@@ -52,6 +49,13 @@ class Outcome:
 
     status: str
     error: FastbenchError | None = None
+
+    @classmethod
+    def of(cls, error: FastbenchError | None, *, interrupted: bool) -> Outcome:
+        """Return how it ended; an error weighs more than that it was interrupted too."""
+        if error is not None:
+            return cls("partial", error)
+        return cls("interrupted" if interrupted else "complete")
 
 
 def now_utc() -> str:
@@ -74,34 +78,36 @@ def run_repetition(
     A run that breaks or is interrupted gives what was measured until then; ``journal`` keeps it for
     the case that the process is killed.
 
-    Raises :class:`FastbenchError` or KeyboardInterrupt when it ended before anything was measured.
+    Raises :class:`FastbenchError` or KeyboardInterrupt when it ended before anything was measured,
+    and KeyboardInterrupt when it is interrupted for the second time.
     """
     started_at = now_utc()
     books = Books(plan, jobs, journal)
     if journal:
         journal.begin(_begin(plan, index, started_at, jobs))
-    with Engine(plan) as engine, Checkers(jobs) as checkers:
+    with orderly() as interrupts, Engine(plan) as engine, Checkers(jobs) as checkers:
         monitor = make_monitor(lambda: [t.tid for t in engine.threads()])
         with monitor:
-            outcome = _drive(engine, plan, books, checkers, _Watch(plan, display, monitor))
-        if outcome.status != "complete" and not _measured_anything(engine, plan):
-            raise outcome.error or KeyboardInterrupt
-        measured = books.finish(engine, _verifications(engine, outcome, checkers, jobs))
+            interrupts.first_calls(engine.stop, checkers.give_up)
+            error = _drive(engine, plan, books, checkers, _Watch(plan, display, monitor))
+        if (error or interrupts.came) and not _measured_anything(engine, plan):
+            raise error or KeyboardInterrupt
+        measured = books.finish(engine, checkers.finish(engine))
         usage = monitor.stop()
         repetition = Repetition(
             index=index,
             started_at=started_at,
             measured_s=measured.measured_s,
-            status=outcome.status,
+            status=Outcome.of(error, interrupted=interrupts.came).status,
             client=_client(engine, measured.totals, usage),
             gpus=usage.gpus,
             nodes=_nodes(engine, plan),
             steps=step_results(engine, plan, jobs, measured.streams),
-            error=str(outcome.error or ""),
+            error=str(error or ""),
             **_servers(usage),
             **measured.fields,
         )
-    return repetition, outcome
+    return repetition, Outcome.of(error, interrupted=interrupts.came)
 
 
 def _begin(plan: Plan, index: int, started_at: str, jobs: Sequence[Job]) -> Begin:
@@ -140,57 +146,25 @@ def _measured_anything(engine: Engine, plan: Plan) -> bool:
     return any(engine.totals(stream).intended for stream in range(len(plan.streams)))
 
 
-def _verifications(
-    engine: Engine, outcome: Outcome, checkers: Checkers, jobs: Sequence[Job]
-) -> list[Verification | None]:
-    """Compare what is left; whoever interrupted the run does not want to wait for that."""
-    if outcome.status == "interrupted":
-        return [None] * len(jobs)
-    return checkers.finish(engine)
+def _drive(
+    engine: Engine, plan: Plan, books: Books, checkers: Checkers, watch: _Watch
+) -> FastbenchError | None:
+    """Start, watch until the end, join; return what ended it early."""
+    engine.start()
+    while not engine.wait(min(POLL_S, plan.interval_ns / _NS_PER_S / 2)):
+        books.take(engine)
+        checkers.feed(engine)
+        watch.show(engine.snapshot(), books)
+    return joined(engine)
 
 
-def _drive(engine: Engine, plan: Plan, books: Books, checkers: Checkers, watch: _Watch) -> Outcome:
-    """Start, watch until the end, join."""
-    with _interrupts_stop(engine) as interrupts:
-        try:
-            engine.start()
-            while not engine.wait(min(POLL_S, plan.interval_ns / _NS_PER_S / 2)):
-                books.take(engine)
-                checkers.feed(engine)
-                watch.show(engine.snapshot(), books)
-        except KeyboardInterrupt as error:
-            engine.stop()
-            interrupts.append(error)
-        try:
-            engine.join()
-        except FastbenchError as error:
-            return Outcome("partial", type(error)(hidden(str(error))))
-    return Outcome("interrupted" if interrupts else "complete")
-
-
-@contextlib.contextmanager
-def _interrupts_stop(engine: Engine) -> Iterator[list[object]]:
-    """Let the first Ctrl-C only stop the engine, so that no interval is lost half-way.
-
-    The second one raises KeyboardInterrupt as ever. Yields what interrupted, nothing at first.
-    """
-    interrupts: list[object] = []
-
-    def interrupt(number: int, _: object) -> None:
-        if interrupts:
-            raise KeyboardInterrupt
-        interrupts.append(number)
-        engine.stop()
-
-    ours = threading.current_thread() is threading.main_thread()
-    raising = [s for s in STOPPING if ours and signal.getsignal(s) is signal.default_int_handler]
+def joined(engine: Engine) -> FastbenchError | None:
+    """Join the threads of ``engine``; return what ended it early, without secrets."""
     try:
-        for number in raising:
-            signal.signal(number, interrupt)
-        yield interrupts
-    finally:
-        for number in raising:
-            signal.signal(number, signal.default_int_handler)
+        engine.join()
+    except FastbenchError as error:
+        return type(error)(hidden(str(error)))
+    return None
 
 
 class _Watch:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import signal
-import threading
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,13 +19,14 @@ import psutil
 
 from fastbench import platform_info, verification
 from fastbench.config import check_tls
-from fastbench.errors import ModelError, ServerError, UsageError
+from fastbench.errors import FastbenchError, ModelError, ServerError, UsageError
+from fastbench.interrupts import handled_by
 from fastbench.job import Job
 from fastbench.load import allow_connections
 from fastbench.models.inputs import random_inputs
 from fastbench.models.loading import load_model
 from fastbench.plan import Plan
-from fastbench.repetition import STOPPING, now_utc
+from fastbench.repetition import Outcome, now_utc
 from fastbench.report import studies
 from fastbench.report.folder import ResultFolder
 from fastbench.results import TargetInfo
@@ -132,8 +131,9 @@ class SuiteConfig:
 def run_suite(config: SuiteConfig, tell: Tell) -> SuiteResult:
     """Run the whole suite and delete its keys again; ``tell`` hears each step as it begins.
 
-    Raises :class:`FastbenchError` where a model cannot be stored or computes something else, or
-    the server breaks down; KeyboardInterrupt before the first session has ended.
+    Where the server breaks down or Ctrl-C comes, what was measured until then is the result.
+    Raises :class:`FastbenchError` where a model cannot be stored or computes something else;
+    FastbenchError or KeyboardInterrupt before anything was measured.
     """
     target = parse_target(config.target)
     check_tls(config.tls, config.target)
@@ -146,26 +146,27 @@ def run_suite(config: SuiteConfig, tell: Tell) -> SuiteResult:
         started_at = now_utc()
         try:
             pass_.load_all(models)
-            interrupted = pass_.measure()
+            outcome = pass_.measure()
+            result = SuiteResult(
+                schema_version=SUITE_SCHEMA_VERSION,
+                fastbench_version=version("fastbench"),
+                status=pass_.status(outcome),
+                started_at=started_at,
+                ended_at=now_utc(),
+                config=config.to_dict(),
+                platform=platform_info.describe(),
+                url=config.target,
+                server=server.name,
+                threads_per_queue=threads,
+                models=pass_.models,
+                memory=pass_.memory,
+                sessions=pass_.sessions,
+                error=str(outcome.error or ""),
+            )
+            if folder:
+                folder.add(studies.SUITE, to_json(result))
         finally:
             pass_.delete_keys()
-        result = SuiteResult(
-            schema_version=SUITE_SCHEMA_VERSION,
-            fastbench_version=version("fastbench"),
-            status="interrupted" if interrupted else pass_.status,
-            started_at=started_at,
-            ended_at=now_utc(),
-            config=config.to_dict(),
-            platform=platform_info.describe(),
-            url=config.target,
-            server=server.name,
-            threads_per_queue=threads,
-            models=pass_.models,
-            memory=pass_.memory,
-            sessions=pass_.sessions,
-        )
-        if folder:
-            folder.add(studies.SUITE, to_json(result))
     return result
 
 
@@ -234,16 +235,9 @@ def _whole_command() -> Iterator[None]:
     A server carries out what it has received: a model that was being stored would come after the
     deletion of its key.
     """
-    waiting: list[int] = []
-    ours = threading.current_thread() is threading.main_thread()
-    raising = [s for s in STOPPING if ours and signal.getsignal(s) is signal.default_int_handler]
-    try:
-        for number in raising:
-            signal.signal(number, lambda n, _: waiting.append(n))
+    waiting: list[object] = []
+    with handled_by(lambda *signal: waiting.append(signal)):
         yield
-    finally:
-        for number in raising:
-            signal.signal(number, signal.default_int_handler)
     if waiting:
         raise KeyboardInterrupt
 
@@ -259,11 +253,10 @@ class _Pass:
         self.memory: list[MemoryStep] = []
         self.sessions: list[Session] = []
 
-    @property
-    def status(self) -> str:
-        """Whether every inference succeeded."""
+    def status(self, outcome: Outcome) -> str:
+        """Return the status of the result: ``complete`` only where every inference succeeded."""
         whole = all(session.counts.ok == session.counts.intended for session in self.sessions)
-        return "complete" if whole else "partial"
+        return outcome.status if whole or outcome.status != "complete" else "partial"
 
     def load_all(self, models: dict[str, Model]) -> None:
         """Store, check and describe each model."""
@@ -274,34 +267,34 @@ class _Pass:
             self._load(name, model, keys)
             self._look(f"{keys} x {name} stored and checked")
 
-    def measure(self) -> bool:
-        """Run both sessions; True = interrupted.
+    def measure(self) -> Outcome:
+        """Run both sessions, as far as they come, and return how they ended.
 
-        Raises KeyboardInterrupt where no session has ended yet.
+        Raises :class:`FastbenchError` or KeyboardInterrupt where nothing was measured yet.
         """
         try:
             return self._sessions()
-        except KeyboardInterrupt:  # between two of them: what was measured is not lost for it
+        except (FastbenchError, KeyboardInterrupt) as end:  # what was measured is not lost for it
             if not self.sessions:
                 raise
-            return True
+            error = end if isinstance(end, FastbenchError) else None
+            return Outcome.of(error, interrupted=True)
 
-    def _sessions(self) -> bool:
+    def _sessions(self) -> Outcome:
         for name in SUITE:
-            if self._session("sequential", (name,), clients=1):
-                return True
+            outcome = self._session("sequential", (name,), clients=1)
+            if outcome.status != "complete":
+                return outcome
         self._look("after the sequential session")
-        interrupted = self._session(
-            "parallel", tuple(SUITE), clients=self._config.num_parallel_clients
-        )
+        outcome = self._session("parallel", tuple(SUITE), clients=self._config.num_parallel_clients)
         self._look("after the parallel session")
-        return interrupted
+        return outcome
 
     def delete_keys(self) -> None:
         """Delete what the suite stored, as far as the server still answers."""
         clients = range(self._config.num_parallel_clients)
         gives = (key for s in self._stored.values() for c in clients for key in output_keys(s, c))
-        with contextlib.suppress(ServerError):
+        with contextlib.suppress(FastbenchError):
             for key in (*self._keys, *gives):
                 self._server.execute("DEL", key)
 
@@ -344,13 +337,13 @@ class _Pass:
         found = [verification.check_answer(model, expected, answer) for answer in answers]
         return max((f for f in found if f is not None), default=None)
 
-    def _session(self, kind: str, names: tuple[str, ...], *, clients: int) -> bool:
+    def _session(self, kind: str, names: tuple[str, ...], *, clients: int) -> Outcome:
         self._tell(f"{kind}: {', '.join(names)}, clients: {clients} each")
         plans = [self._plan(name, clients) for name in names]
-        ended, interrupted = run_together(plans)
+        ended, outcome = run_together(plans)
         for name, end in zip(names, ended, strict=True):
             self.sessions.append(_session(kind, name, clients, end))
-        return interrupted
+        return outcome
 
     def _plan(self, name: str, clients: int) -> tuple[Plan, Job]:
         stream = stream_of(self._server, self._stored[name], clients)
@@ -372,7 +365,7 @@ class _Pass:
     def _used_memory(self) -> int | None:
         try:
             told = self._server.execute("INFO", "MEMORY")
-        except ServerError:
+        except FastbenchError:  # also where the server is gone
             return None
         value = told.get("used_memory") if isinstance(told, dict) else None
         return value if isinstance(value, int) else None

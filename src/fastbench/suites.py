@@ -69,7 +69,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 class SuiteResult(msgspec.Struct, frozen=True, kw_only=True):
     """One pass through the suite: everything that ``suite.json`` holds.
 
-    ``status``: ``complete``, ``partial`` (not every inference succeeded) or ``interrupted``.
+    ``status``: ``complete``, ``partial`` (not every inference succeeded, or ``error`` ended it
+    early) or ``interrupted``.
     ``threads_per_queue``: inferences that the server executes at a time; None = not told.
     """
 
@@ -86,6 +87,7 @@ class SuiteResult(msgspec.Struct, frozen=True, kw_only=True):
     models: list[SuiteModel]
     memory: list[MemoryStep]
     sessions: list[Session]
+    error: str = ""
 
 
 def to_json(suite: SuiteResult) -> bytes:

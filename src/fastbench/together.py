@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from fastbench._engine import Engine
 from fastbench.books import Books
+from fastbench.interrupts import orderly
+from fastbench.repetition import Outcome, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fastbench.books import Measured
+    from fastbench.errors import FastbenchError
     from fastbench.job import Job
     from fastbench.measured import RawThread
     from fastbench.plan import Plan
@@ -28,34 +31,47 @@ class Ended:
     threads: list[RawThread]
 
 
-def run_together(plans: Sequence[tuple[Plan, Job]]) -> tuple[list[Ended], bool]:
+def run_together(plans: Sequence[tuple[Plan, Job]]) -> tuple[list[Ended], Outcome]:
     """Run plans of one stream each at the same time, all to their end.
 
-    Returns what each measured, in order, and whether Ctrl-C ended them early.
-    Raises :class:`FastbenchError` where one of them breaks; the others are stopped.
+    Returns what each measured, in order, and how they ended: Ctrl-C ends them all, and so does an
+    error of one.
+    Raises :class:`FastbenchError` or KeyboardInterrupt when that was before anything was measured,
+    and KeyboardInterrupt when they are interrupted for the second time.
     """
-    with contextlib.ExitStack() as stack:
+    with orderly() as interrupts, contextlib.ExitStack() as stack:
         engines = [stack.enter_context(Engine(plan)) for plan, _ in plans]
         books = [Books(plan, [job]) for plan, job in plans]
-        interrupted = _drive(engines, books)
-        ended = []
-        for engine, book in zip(engines, books, strict=True):
-            engine.join()
-            ended.append(Ended(book.finish(engine, [None]), list(engine.threads())))
-    return ended, interrupted
+        interrupts.first_calls(*(engine.stop for engine in engines))
+        error = _drive(engines, books)
+        if (error or interrupts.came) and not any(e.totals().intended for e in engines):
+            raise error or KeyboardInterrupt
+        ended = [
+            Ended(book.finish(engine, [None]), list(engine.threads()))
+            for engine, book in zip(engines, books, strict=True)
+        ]
+    return ended, Outcome.of(error, interrupted=interrupts.came)
 
 
-def _drive(engines: Sequence[Engine], books: Sequence[Books]) -> bool:
-    """Start all and wait for all; True = interrupted."""
-    try:
-        for engine in engines:
-            engine.start()
-        for engine in engines:
-            while not engine.wait(POLL_S):
-                for each, book in zip(engines, books, strict=True):
-                    book.take(each)
-    except KeyboardInterrupt:
-        for engine in engines:
-            engine.stop()
-        return True
-    return False
+def _drive(engines: Sequence[Engine], books: Sequence[Books]) -> FastbenchError | None:
+    """Start all and wait for all; what ends one of them early ends the others, and is returned."""
+    running = dict(zip(engines, books, strict=True))
+    first: FastbenchError | None = None
+    for engine in engines:
+        engine.start()
+    while running:
+        for engine, book in list(running.items()):
+            book.take(engine)
+            if engine.wait(POLL_S):
+                del running[engine]
+                error = _ended(engine, running)
+                first = first or error
+    return first
+
+
+def _ended(engine: Engine, running: Iterable[Engine]) -> FastbenchError | None:
+    error = joined(engine)
+    if error is not None:
+        for other in running:
+            other.stop()
+    return error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import redis
 from support import redisserver
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LIMIT_S = 60.0
 FIRST_OUTPUT_OF_BERT = f"{PREFIX}bert:out0:000000"
 SMALL = ("--scale", "0.05", "--num_runs_mnist", "7", "--num-runs-inception=3", "--num_runs_bert=2")
 
@@ -139,6 +141,32 @@ def test_interrupted(ai_server: EmbeddedServer, tmp_path: Path, moment: str) -> 
         assert found.sessions[-1].counts.intended < 1_000_000
     else:
         assert not out.exists()
+
+
+@pytest.mark.parametrize("moment", ["sequential: inception", "parallel"])
+def test_server_goes_away(tmp_path: Path, moment: str) -> None:
+    """A server that dies between two sessions costs none of those that it had served."""
+    out = tmp_path / "suite"
+    runs = {f"num_runs_{name}": 2 for name in ("mnist", "inception", "bert")}
+    with EmbeddedServer(options=("--intra-op", "1")) as server:
+        pid = server.pid
+
+        def tell(text: str) -> None:
+            if text.startswith(moment):
+                process = psutil.Process(pid)
+                process.kill()
+                process.wait(LIMIT_S)
+
+        config = SuiteConfig(target=server.url, scale=0.05, out=out, **runs)
+        result = run_suite(config, tell)
+
+    assert result.status == "partial"
+    assert "connect" in result.error
+    whole = ["mnist"] if moment != "parallel" else ["mnist", "inception", "bert"]
+    assert [(s.kind, s.model, s.counts.ok) for s in result.sessions] == [
+        ("sequential", name, 2) for name in whole
+    ]
+    assert suites.from_json((out / "suite.json").read_bytes()) == result
 
 
 def test_interrupted_between_sessions(ai_server: EmbeddedServer, tmp_path: Path) -> None:

@@ -46,13 +46,20 @@ def judge(captures: list[Capture]) -> Verification:
     )
 
 
+def finished(one: Checker, source: Source) -> Verification:
+    """Return what was found in the end; fails where it was given up."""
+    found = one.finish(source.take)
+    assert found is not None
+    return found
+
+
 def test_every_reply_is_compared() -> None:
     """What was fed in many hands, and what was left, is one finding of all replies."""
     source = Source(12_345)
     one = Checker(judge)
 
     one.feed(source.take)
-    found = one.finish(source.take)
+    found = finished(one, source)
 
     assert source.left == []
     assert (found.checked, found.mismatches) == (12_345, 1234)
@@ -62,7 +69,7 @@ def test_every_reply_is_compared() -> None:
 
 def test_nothing_to_compare() -> None:
     """No reply at all is a finding of none, not of right ones."""
-    found = Checker(judge).finish(Source(0).take)
+    found = finished(Checker(judge), Source(0))
 
     assert (found.checked, found.mismatches, found.max_abs_difference) == (0, 0, None)
 
@@ -90,7 +97,7 @@ def test_slow_comparison_holds_nothing_up() -> None:
     assert 0 < taken <= (checker.WAITING + 2) * checker.MOST
     source.left = source.left[:100]
     gate.set()
-    assert one.finish(source.take).checked == taken + 100
+    assert finished(one, source).checked == taken + 100
 
 
 def test_large_replies_are_few_at_a_time() -> None:
@@ -98,7 +105,7 @@ def test_large_replies_are_few_at_a_time() -> None:
     source = Source(40, size=checker.MOST_BYTES // 3)
     one = Checker(judge)
 
-    assert one.finish(source.take).checked == 40
+    assert finished(one, source).checked == 40
     assert max(source.hands) == 3
 
 
@@ -115,12 +122,30 @@ def test_giving_up() -> None:
 
     one = Checker(compare)
     one.feed(source.take)
-    ending = threading.Thread(target=one.give_up)
+    ending = threading.Thread(target=one.close)
     ending.start()
     gate.set()
     ending.join(LIMIT_S)
 
     assert not ending.is_alive()
+
+
+def test_giving_up_while_it_is_finished() -> None:
+    """A signal handler may give up in the midst of it: that returns at once, and so does it."""
+    source, compared = Source(100_000), 0
+
+    def compare(captures: list[Capture]) -> Verification:
+        nonlocal compared
+        compared += len(captures)
+        if captures:
+            one.give_up()
+        return judge(captures)
+
+    one = Checker(compare)
+
+    assert one.finish(source.take) is None
+    assert compared <= checker.TOGETHER
+    assert source.left
 
 
 def test_error_is_raised_where_it_is_waited_for() -> None:

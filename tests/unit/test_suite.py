@@ -32,6 +32,15 @@ def test_console() -> None:
     assert "parallel, mnist 20 100 3 64.67 1.500 2.500 > 900 12.3 2.1 %" in lines
 
 
+def test_broken_suite() -> None:
+    """What ended it early stands in every report."""
+    broken = msgspec.structs.replace(SUITE, error="redisai://host:6379: connection refused")
+
+    for show in (suite_formats.console, suite_formats.markdown):
+        assert "connection refused" in show(broken).decode()
+    assert "error" not in suite_formats.console(SUITE).decode()
+
+
 def test_markdown() -> None:
     """Tables have as many cells as heads, and a bar in a name does not make another cell."""
     text = suite_formats.markdown(SUITE).decode()

@@ -45,6 +45,8 @@ def markdown(suite: SuiteResult) -> bytes:
 def _head(suite: SuiteResult) -> Iterator[str]:
     status = "" if suite.status == "complete" else f", {suite.status.upper()}"
     yield f"fastbench {suite.fastbench_version}: ONNX suite{status}"
+    if suite.error:
+        yield f"error    {suite.error}"
     at_a_time = suite.threads_per_queue
     each = NOT_AVAILABLE if at_a_time is None else f"{at_a_time} at a time on each device"
     yield f"target   {suite.url}: {suite.server}, device {suite.config['device']}"

@@ -1,0 +1,59 @@
+"""Ctrl-C and SIGTERM, where something must first come to an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """What interrupts do within :func:`orderly`.
+
+    Before :meth:`first_calls`, and from the second one on, each raises KeyboardInterrupt as ever.
+    ``came``: whether there was one that did not.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+        self._stops: tuple[Callable[[], object], ...] = ()
+
+    def first_calls(self, *stops: Callable[[], object]) -> None:
+        """Let the first interrupt only call ``stops``: between any two steps of the main thread."""
+        self._stops = stops
+
+    def interrupt(self, *_: object) -> None:
+        """Be interrupted."""
+        if self.came or not self._stops:
+            raise KeyboardInterrupt
+        self.came = True
+        for stop in self._stops:
+            stop()
+
+
+@contextlib.contextmanager
+def orderly() -> Iterator[Interrupts]:
+    """Let what is yielded decide what Ctrl-C and SIGTERM do; afterwards they do what they did."""
+    interrupts = Interrupts()
+    with handled_by(interrupts.interrupt):
+        yield interrupts
+
+
+@contextlib.contextmanager
+def handled_by(handler: Callable[..., object]) -> Iterator[None]:
+    """Call ``handler`` for Ctrl-C and SIGTERM, where they would raise KeyboardInterrupt."""
+    ours = threading.current_thread() is threading.main_thread()
+    raising = [s for s in STOPPING if ours and signal.getsignal(s) is signal.default_int_handler]
+    try:
+        for number in raising:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number in raising:
+            signal.signal(number, signal.default_int_handler)
