@@ -888,7 +888,7 @@ static int receive(fb_conn *c, fb_io *io, bool closing)
             return ended(c, io);
         }
         c->received_ns = io->now_ns;
-        c->lane->bytes_received += (uint64_t)n;
+        fb_lane_received(c->lane, (uint64_t)n, io->now_ns);
         const int rc = digest(c, io, (size_t)n);
         fb_lane_settle(c->lane);
         if (rc != FB_OK || c->fd < 0 || ((size_t)n < io->buffer_len && !closing && !c->tls)) {

@@ -461,6 +461,7 @@ static void add_traffic(fb_totals *into, const fb_lane *lane)
     into->reconnects += lane->reconnects;
     into->bytes_sent += lane->bytes_sent;
     into->bytes_received += lane->bytes_received;
+    into->bytes_answered += lane->bytes_in_window;
     into->blocked_ns += lane->blocked_ns;
 }
 

@@ -165,6 +165,7 @@ typedef struct fb_totals {
     uint64_t reconnects; /* connections that stood again, in all phases, like the bytes */
     uint64_t bytes_sent, bytes_received;
     uint64_t blocked_ns; /* output waited for room in a socket buffer, summed over connections */
+    uint64_t bytes_answered; /* of those received: during measure, as answered */
 } fb_totals;
 
 typedef struct fb_error_class {

@@ -262,7 +262,7 @@ static void record_failure(fb_lane *lane, const fb_reply *reply)
  * when measure begins stands for the one in flight when it ends. */
 static void count_in_window(fb_lane *lane, bool ok, uint64_t received_ns, uint64_t n)
 {
-    if (received_ns >= lane->measure_ns && received_ns < lane->measure_end_ns) {
+    if (fb_lane_in_window(lane, received_ns)) {
         lane->answered_in_window += n;
         lane->completed_in_window += ok ? n : 0;
         lane->recorder.active->completed += ok ? n : 0;

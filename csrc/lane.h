@@ -84,7 +84,7 @@ typedef struct fb_lane {
     uint64_t open;          /* measured, admitted and not ended */
     uint64_t last_end_ns;
     fb_counts counts;
-    uint64_t completed_in_window, answered_in_window, gave_up;
+    uint64_t completed_in_window, answered_in_window, bytes_in_window, gave_up;
     uint64_t late, breaks, reconnects, bytes_sent, bytes_received;
     uint64_t blocked_ns; /* of measure: output waited for room, summed over connections */
     fb_pacer pacer;
@@ -114,6 +114,19 @@ bool fb_lane_admit(fb_lane *lane, uint64_t intended_ns, fb_slot *slot);
 
 /* Its first byte left at slot->sent_ns. */
 void fb_lane_sent(fb_lane *lane, const fb_slot *slot);
+
+/* Whether it was measure then. */
+static inline bool fb_lane_in_window(const fb_lane *lane, uint64_t received_ns)
+{
+    return received_ns >= lane->measure_ns && received_ns < lane->measure_end_ns;
+}
+
+/* Bytes came in, of replies or of what opens a connection. */
+static inline void fb_lane_received(fb_lane *lane, uint64_t bytes, uint64_t received_ns)
+{
+    lane->bytes_received += bytes;
+    lane->bytes_in_window += fb_lane_in_window(lane, received_ns) ? bytes : 0;
+}
 
 /* Records the successes that wait to be. After what was received has been read. */
 void fb_lane_settle(fb_lane *lane);

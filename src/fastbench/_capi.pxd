@@ -197,6 +197,7 @@ cdef extern from "fastbench.h" nogil:
         uint64_t reconnects
         uint64_t bytes_sent
         uint64_t bytes_received
+        uint64_t bytes_answered
         uint64_t blocked_ns
 
     ctypedef struct fb_error_class:

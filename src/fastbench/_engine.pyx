@@ -461,7 +461,7 @@ cdef class Engine:
         return Totals(t.counts.intended, t.counts.sent, t.counts.ok, t.counts.errors,
                       t.counts.timeouts, t.counts.lost, t.counts.unfinished, t.counts.never_sent,
                       t.begin_ns, t.end_ns, t.completed, t.answered, t.gave_up, t.late, t.breaks,
-                      t.reconnects, t.bytes_sent, t.bytes_received, t.blocked_ns)
+                      t.reconnects, t.bytes_sent, t.bytes_received, t.bytes_answered, t.blocked_ns)
 
     def error_classes(self, uint32_t stream=0):
         """Return {class: (count, first text)} of a stream's error replies. After join."""

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import os
 import platform
+import statistics
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ import msgspec
 from fastbench import platform_info
 from fastbench._engine import Engine, NullServer
 from fastbench.cache import cache_folder
-from fastbench.errors import FastbenchError, UsageError
+from fastbench.errors import UsageError
 from fastbench.plan import (
     ANY_LENGTH,
     CLOSED_LOOP,
@@ -72,25 +73,27 @@ def calibrate_for(
 ) -> Calibration | None:
     """Return the client's ceiling with the plan and replies of a run.
 
-    None where it is not wanted or cannot be measured: what was measured before is not lost for it.
+    None where it is not wanted or cannot be measured.
+    Raises :class:`FastbenchError` where the null server cannot be reached (any more).
     """
-    answered = sum(r.counts.ok + r.counts.errors for r in repetitions)
-    if config.calibrate == "never" or not answered:
+    each = [r.client.received_bytes_per_inference for r in repetitions]
+    known = [received for received in each if received is not None]
+    if config.calibrate == "never" or not known:
         return None
-    received = sum(r.client.bytes_received for r in repetitions)
-    with contextlib.suppress(FastbenchError):
-        return calibrate(
-            plan,
-            replies_like(plan, received, answered),
-            fresh=config.calibrate == "always",
-            enough_per_s=HEADROOM_OK * highest_rate(repetitions),
-            address=None if config.null_server is None else find_null_server(config.null_server),
-        )
-    return None
+    found = calibrate(
+        plan,
+        replies_like(plan, statistics.fmean(known)),
+        fresh=config.calibrate == "always",
+        enough_per_s=HEADROOM_OK * highest_rate(repetitions),
+        address=None if config.null_server is None else find_null_server(config.null_server),
+    )
+    if found is None or config.null_server is None:
+        return found
+    return msgspec.structs.replace(found, server=config.null_server)
 
 
-def replies_like(plan: Plan, bytes_received: int, answered: int) -> Replies:
-    """Return replies as those that were seen: ``bytes_received`` for ``answered`` inferences.
+def replies_like(plan: Plan, received: float) -> Replies:
+    """Return replies as those that were seen: ``received`` bytes for each inference.
 
     Where the plan says what must come back, that counts; else the mean size of a reply does.
     """
@@ -99,7 +102,7 @@ def replies_like(plan: Plan, bytes_received: int, answered: int) -> Replies:
     chained = any(s.before for s in plan.streams)  # what is fetched must be a value, always
     if values:
         return Replies(max(values), always_bulk=chained)
-    per_reply = bytes_received / max(answered, 1) / _mean_replies(plan)
+    per_reply = received / _mean_replies(plan)
     if per_reply <= _SMALL_BYTES:
         return Replies(0, always_bulk=chained)
     value = max(0, round(per_reply) - _BULK_FRAME)
@@ -140,7 +143,7 @@ def calibrate(
     earlier = None if fresh else _read(file)
     if earlier is not None and earlier.ceiling_per_s >= enough_per_s:
         return msgspec.structs.replace(earlier, cached=True)
-    found = [earlier] if earlier is not None else []
+    found = [msgspec.structs.replace(earlier, cached=True)] if earlier is not None else []
     for _ in range(TRIES):
         found += _once(plan, replies, address)
         if any(one.ceiling_per_s >= enough_per_s for one in found):
@@ -148,7 +151,8 @@ def calibrate(
     if not found:
         return None
     best = max(found, key=lambda one: one.ceiling_per_s)
-    _write(file, best)
+    if not best.cached:
+        _write(file, best)
     return best
 
 
@@ -262,7 +266,7 @@ def _measure(
         raw_per_s=answered / measured_s,
         raw_is_bound=busy > SERVER_BUSY,
         server_busy=busy,
-        server="in process" if server else str(address),
+        server="in process" if server else "",  # who has its URL fills that in
         measured_s=measured_s,
         at=now_utc(),
     )

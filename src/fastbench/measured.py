@@ -69,6 +69,7 @@ class Totals:
     reconnects: int  # connections that stood again
     bytes_sent: int
     bytes_received: int
+    bytes_answered: int  # of those received: during measure, as ``answered``
     blocked_ns: int  # output waited for room in a socket buffer, summed over connections
 
 

@@ -215,13 +215,13 @@ def _client(engine: Engine, totals: Totals, usage: Usage) -> ClientUsage:
     user_ns = sum(t.user_ns for t in threads)
     system_ns = sum(t.system_ns for t in threads)
 
-    def per_inference(total_ns: int) -> float | None:
-        return total_ns / 1e3 / totals.answered if totals.answered else None
+    def per_inference(total: float) -> float | None:
+        return total / totals.answered if totals.answered else None
 
     return ClientUsage(
-        cpu_us_per_inference=per_inference(user_ns + system_ns),
-        user_us_per_inference=per_inference(user_ns),
-        system_us_per_inference=per_inference(system_ns),
+        cpu_us_per_inference=per_inference((user_ns + system_ns) / 1e3),
+        user_us_per_inference=per_inference(user_ns / 1e3),
+        system_us_per_inference=per_inference(system_ns / 1e3),
         threads=[
             _thread(i, t, usage.threads[i] if usage.threads else []) for i, t in enumerate(threads)
         ],
@@ -229,6 +229,7 @@ def _client(engine: Engine, totals: Totals, usage: Usage) -> ClientUsage:
         host=usage.host,
         bytes_sent=totals.bytes_sent,
         bytes_received=totals.bytes_received,
+        received_bytes_per_inference=per_inference(totals.bytes_answered),
         connection_breaks=totals.breaks,
         reconnects=totals.reconnects,
         late_replies=totals.late,

@@ -205,6 +205,7 @@ class ClientUsage(_Data, frozen=True, kw_only=True):
     host: HostUsage | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
+    received_bytes_per_inference: float | None = None  # during measure; None without a reply
     connection_breaks: int = 0  # connections lost, and tries to open them again that failed
     reconnects: int = 0  # connections that stood again after they had broken
     late_replies: int = 0  # replies that came after their inference had timed out
@@ -554,6 +555,7 @@ class Result(_Data, frozen=True, kw_only=True):
     streams: list[StreamInfo] = []  # where there are several; ``target`` is the first one's
     placement: Placement | None = None
     error: str = ""  # why it is not complete, where it is not
+    calibration_error: str = ""  # why there is no calibration, where it failed
     #: In what is printed of a folder that holds a network baseline too; never in its result.json.
     network_share: NetworkShare | None = None
 

@@ -129,14 +129,16 @@ def _servers(jobs: list[Job]) -> list[Watched]:
 
 
 def _proven(config: RunConfig, plan: Plan, result: Result) -> Result:
-    """Add what the client can do at all, and the verdict on it."""
+    """Add what the client can do at all, the doubts, and the verdict."""
     if result.status == "complete":
         try:
             calibration = calibrate_for(config, plan, result.repetitions)
             result = msgspec.structs.replace(result, calibration=calibration)
-        except KeyboardInterrupt:  # what was measured is not lost for it
+        except FastbenchError as error:  # what was measured is not lost for it
+            result = msgspec.structs.replace(result, calibration_error=str(error))
+        except KeyboardInterrupt:
             result = msgspec.structs.replace(result, status="interrupted", error=UNPROVEN)
-    return msgspec.structs.replace(result, verdict=judge(result))
+    return msgspec.structs.replace(result, warnings=assess(result), verdict=judge(result))
 
 
 def _urls(jobs: list[Job]) -> str:
@@ -163,7 +165,7 @@ def _head(config: RunConfig, jobs: list[Job], placed: Placement) -> Head:
 def _result(head: Head, jobs: list[Job], repetitions: list[Repetition], outcome: Outcome) -> Result:
     problem = "; ".join(filter(None, (job.problem() for job in jobs)))
     complete = outcome.status == "complete"
-    result = Result(
+    return Result(
         **msgspec.structs.asdict(head),
         status="partial" if problem and complete else outcome.status,
         ended_at=now_utc(),
@@ -171,4 +173,3 @@ def _result(head: Head, jobs: list[Job], repetitions: list[Repetition], outcome:
         summary=summarize(repetitions),
         error=str(outcome.error or problem),
     )
-    return msgspec.structs.replace(result, warnings=assess(result))

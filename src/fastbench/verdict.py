@@ -101,9 +101,12 @@ def _headroom(result: Result) -> Iterator[Evidence]:
         yield Evidence(
             name="headroom",
             status=ABSENT,
-            figure="the client's ceiling was not measured",
+            figure="the client's ceiling was not measured"
+            f"{': ' if result.calibration_error else ''}{result.calibration_error}",
             threshold=limit,
-            advice="use --calibrate auto; TLS and HTTP cannot be calibrated",
+            advice=""
+            if result.calibration_error
+            else "use --calibrate auto; TLS and HTTP cannot be calibrated",
         )
         return
     value = calibration.ceiling_per_s / rate

@@ -60,6 +60,32 @@ static void test_opens_step_by_step(void)
     rig_close(&r);
 }
 
+/* Bytes received count for the replies of measure only from its first instant on. */
+static void test_bytes_of_measure(void)
+{
+    for (int warm = 0; warm < 2; warm++) {
+        rig r;
+        REQUIRE(rig_init(&r));
+        r.load.stream.openings = &r.load.opening;
+        r.load.stream.n_openings = 1;
+        r.load.config.warmup_ns = warm ? 3600 * FB_NS_PER_S : 0;
+        REQUIRE(rig_open(&r) && rig_accept(&r));
+        step_to(&r, FB_CONN_OPENING);
+        receive(&r, r.load.opening_part.len);
+        answer(&r, OK_REPLY);
+        step_to(&r, FB_CONN_READY);
+        begin(&r);
+        receive(&r, PING_BYTES);
+        answer(&r, "+A LONGER ONE\r\n");
+        while (r.lane.completed < 1 && step(&r) == FB_OK) {
+        }
+        CHECK_EQ(5 + 15, r.lane.bytes_received);
+        CHECK_EQ(warm ? 0 : 15, r.lane.bytes_in_window);
+        CHECK_EQ(warm ? 0 : 1, r.lane.answered_in_window);
+        rig_close(&r);
+    }
+}
+
 /* A full pipeline leaves at once; each reply frees one slot, which is filled again. */
 static void test_window_slides(void)
 {
@@ -572,6 +598,7 @@ int main(void)
 {
     RUN(test_becomes_ready);
     RUN(test_opens_step_by_step);
+    RUN(test_bytes_of_measure);
     RUN(test_window_slides);
     RUN(test_reply_byte_by_byte);
     RUN(test_greeting_that_comes_with_the_connection);

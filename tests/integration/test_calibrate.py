@@ -22,6 +22,7 @@ from fastbench.runner import run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fastbench.plan import Address
     from fastbench.results import Calibration
 
 S = 1_000_000_000
@@ -109,21 +110,21 @@ def test_the_schedule_and_the_login_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "received", "answered", "replies"),
+    ("messages", "received", "replies"),
     [
-        ((PING,), 700, 100, Replies(0)),
-        ((PING,), 500, 100, Replies(0)),
-        ((GET,), 1_007, 1, Replies(997, always_bulk=True)),
-        ((GET,), 10_700, 10, Replies(1_060, always_bulk=True)),
-        ((dataclasses.replace(GET, replies=2),), 2_000, 1, Replies(990, always_bulk=True)),
-        ((dataclasses.replace(GET, expect=(Expect(b"$", 4004),)),), 9, 9, Replies(4004)),
+        ((PING,), 7.0, Replies(0)),
+        ((PING,), 5.0, Replies(0)),
+        ((GET,), 1_007.0, Replies(997, always_bulk=True)),
+        ((GET,), 1_070.0, Replies(1_060, always_bulk=True)),
+        ((dataclasses.replace(GET, replies=2),), 2_000.0, Replies(990, always_bulk=True)),
+        ((dataclasses.replace(GET, expect=(Expect(b"$", 4004),)),), 1.0, Replies(4004)),
     ],
 )
 def test_replies_are_as_those_seen(
-    messages: tuple[Message, ...], received: int, answered: int, replies: Replies
+    messages: tuple[Message, ...], received: float, replies: Replies
 ) -> None:
     """The plan's own sizes count; without them the mean reply is made of the same length."""
-    found = replies_like(plan_of(*messages), received, answered)
+    found = replies_like(plan_of(*messages), received)
 
     assert found.always_bulk == replies.always_bulk
     assert found.value_bytes == pytest.approx(replies.value_bytes, abs=4)
@@ -180,8 +181,51 @@ def test_a_null_server_elsewhere() -> None:
             run(config_for(server, null_server=other))
 
     assert result.calibration is not None
-    assert result.calibration.server == str(("127.0.0.1", null_server.port))
+    assert result.calibration.server == url
     assert len(server.requests) < asked + 50
+
+
+def test_a_null_server_that_is_gone_after_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The result stands, and its verdict says why it has no headroom."""
+    with NullServer() as null_server:
+        url = f"redis://127.0.0.1:{null_server.port}"
+        find = module.find_null_server
+
+        def gone(asked: str) -> Address:
+            null_server.stop()
+            return find(asked)
+
+        monkeypatch.setattr(module, "find_null_server", gone)
+        with FakeServer() as server:
+            result = run(config_for(server, null_server=url))
+
+    assert (result.status, result.calibration) == ("complete", None)
+    assert str(null_server.port) in result.calibration_error
+    assert result.verdict is not None
+    (headroom,) = [e for e in result.verdict.evidence if e.name == "headroom"]
+    assert headroom.status == "not available"
+    assert result.calibration_error in headroom.figure
+
+
+def test_replies_of_measure_alone_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short run after a long warm-up is calibrated with replies as long as they were."""
+    reply = b"$1000\r\n" + b"x" * 1000 + b"\r\n"
+    asked: list[Replies] = []
+
+    def seen(_: object, replies: Replies, **__: object) -> None:
+        asked.append(replies)
+
+    monkeypatch.setattr(module, "calibrate", seen)
+    with FakeServer(always(Reply(reply, after_s=0.002))) as server:
+        config = dataclasses.replace(config_for(server), requests=20, warmup_s=0.5)
+        result = run(config)
+
+    (repetition,) = result.repetitions
+    assert repetition.client.bytes_received > 2 * 20 * len(reply)
+    assert repetition.client.received_bytes_per_inference == pytest.approx(len(reply), rel=0.1)
+    (replies,) = asked
+    assert replies.always_bulk
+    assert replies.value_bytes == pytest.approx(1000, rel=0.1)
 
 
 def test_a_ceiling_that_is_not_enough_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,17 +240,19 @@ def test_a_ceiling_that_is_not_enough_is_measured_again(monkeypatch: pytest.Monk
     assert first is not None
     monkeypatch.setattr(module, "_measure", measured)
 
+    better = calibrate(plan_of(PING), Replies(0), enough_per_s=1e9)
     low = calibrate(plan_of(PING), Replies(0), fresh=True, enough_per_s=1e9)
     kept = calibrate(plan_of(PING), Replies(0), enough_per_s=300.0)
     again = calibrate(plan_of(PING), Replies(0), enough_per_s=301.0)
 
+    assert better == dataclasses_replaced(first), "the kept one is higher than all three"
     assert low is not None
-    assert low.ceiling_per_s == 300.0
+    assert (low.ceiling_per_s, low.cached) == (300.0, False)
     assert kept is not None
     assert (kept.ceiling_per_s, kept.cached) == (300.0, True)
     assert again is not None
     assert again.ceiling_per_s == 300.0
-    assert len(seen) == 6
+    assert len(seen) == 9
 
 
 def test_interrupted_calibration_loses_nothing(
@@ -224,5 +270,6 @@ def test_interrupted_calibration_loses_nothing(
     assert result.status == "interrupted"
     assert result.repetitions[0].status == "complete"
     assert result.calibration is None
+    assert "partial" in [warning.code for warning in result.warnings]
     assert (tmp_path / "run" / "result.json").exists()
     assert ResultFolder.read(tmp_path / "run").error == result.error

@@ -216,6 +216,15 @@ def test_every_stream_has_a_target() -> None:
         assert found(run, "network")
 
 
+def test_why_there_is_no_ceiling() -> None:
+    """Where measuring the ceiling failed, the evidence says how."""
+    broken = changed(fair(), calibration=None, calibration_error="redis://h:1: refused")
+
+    evidence = found(broken, "headroom")
+    assert (evidence.status, evidence.advice) == ("not available", "")
+    assert evidence.figure.endswith(": redis://h:1: refused")
+
+
 def test_a_ceiling_below_what_was_reached_is_called_disturbed() -> None:
     """The client did more than it can do: then its ceiling was measured badly."""
     evidence = found(fair(calibration=calibration(0.6 * NEEDED_PER_S)), "headroom")
