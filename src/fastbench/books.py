@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastbench.collector import Collector
-from fastbench.measured import RawHistogram, RawInterval, Totals
+from fastbench.measured import COUNTED, RawHistogram, RawInterval, Totals
 from fastbench.plan import ARRIVALS_CLOSED
 from fastbench.results import StreamResult, Verification
 from fastbench.series import HistogramSum
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 NAMED_MISMATCHES = 20  # wrong rows named for all streams together, at most
 
 _NS_PER_S = 1e9
-_COUNTED = ("completed", "ok", "errors", "timeouts", "lost")
 _INSTANTS = ("begin_ns", "end_ns")
 
 
@@ -164,7 +163,7 @@ def added(each: Sequence[Totals]) -> Totals:
 
 
 def _together(each: Sequence[RawInterval]) -> RawInterval:
-    counted = {name: sum(getattr(raw, name) for raw in each) for name in _COUNTED}
+    counted = {name: sum(getattr(raw, name) for raw in each) for name in COUNTED}
     return RawInterval(
         index=each[0].index,
         response=_sum([raw.response for raw in each]),

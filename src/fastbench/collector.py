@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastbench.errors import EngineError
+from fastbench.password import hidden
 from fastbench.results import Counts, ErrorClass
 from fastbench.series import HistogramSum, Series
 
@@ -98,7 +99,7 @@ def _counts(t: Totals, classes: dict[str, tuple[int, str]]) -> Counts:
         unfinished=t.unfinished,
         never_sent=t.never_sent,
         errors_by_class={
-            name: ErrorClass(count=count, first_text=text)
+            name: ErrorClass(count=count, first_text=hidden(text))
             for name, (count, text) in sorted(classes.items())
         },
     )

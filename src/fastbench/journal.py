@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastbench import latency
+from fastbench.measured import COUNTED
 from fastbench.results import DatasetInfo, Placement, Repetition, StreamInfo, TargetInfo
 from fastbench.series import HistogramSum
 
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from fastbench.series import Closed
 
 FILENAME = "journal.jsonl"
-
-#: The fields of an interval that add up.
-COUNTED = ("completed", "ok", "errors", "timeouts", "lost")
 
 
 class Spectrum(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -91,8 +89,8 @@ class Head(Line, frozen=True, kw_only=True, omit_defaults=True):
 class Begin(Line, frozen=True, kw_only=True, omit_defaults=True):
     """A repetition begins. ``duration_s``: of measure; None = it ends by a number of requests.
 
-    ``batch``: samples in one inference; ``batches``: by the name of the stream, where there are
-    several.
+    ``batch``: samples in one inference; ``target_per_s``: the rate asked for, None = closed loop.
+    ``batches``, ``targets``: the same by the name of the stream, where there are several.
     """
 
     index: int
@@ -101,6 +99,7 @@ class Begin(Line, frozen=True, kw_only=True, omit_defaults=True):
     batches: dict[str, int] = {}
     duration_s: float | None = None
     target_per_s: float | None = None
+    targets: dict[str, float] = {}
 
 
 class Moment(Line, frozen=True, kw_only=True, omit_defaults=True):
@@ -194,8 +193,7 @@ class Journal:
         data = msgspec.json.encode(line) + b"\n"
         size = os.fstat(self._fd).st_size
         try:
-            if os.write(self._fd, data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+            _write_whole(self._fd, data)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, size)
@@ -210,6 +208,12 @@ def is_open(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def _write_whole(fd: int, data: bytes) -> None:
+    """Write ``data`` at once; raises OSError also where only a part of it fits."""
+    if os.write(fd, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _moment(stream: str, closed: Closed) -> Moment:

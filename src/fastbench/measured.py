@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+#: The fields of an interval that add up.
+COUNTED = ("completed", "ok", "errors", "timeouts", "lost")
+
 #: ``Snapshot.phase``
 PHASES = ("connect", "warm-up", "measure", "drain", "ended")
 

@@ -111,14 +111,15 @@ def run_repetition(
 
 
 def _begin(plan: Plan, index: int, started_at: str, jobs: Sequence[Job]) -> Begin:
-    targets = [job.target_per_s for job in jobs]
+    streams = jobs if len(jobs) > 1 else []
     return Begin(
         index=index,
         started_at=started_at,
         batch=jobs[0].batch,
-        batches={job.name: job.batch for job in jobs} if len(jobs) > 1 else {},
+        batches={job.name: job.batch for job in streams},
         duration_s=plan.duration_ns / _NS_PER_S or None,
-        target_per_s=all_of(targets),
+        target_per_s=all_of([job.target_per_s for job in jobs]),
+        targets={job.name: job.target_per_s for job in streams if job.target_per_s is not None},
     )
 
 

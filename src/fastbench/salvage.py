@@ -13,7 +13,8 @@ import msgspec
 
 from fastbench import versioned
 from fastbench.errors import UsageError
-from fastbench.journal import COUNTED, Begin, Head, Moment, Whole
+from fastbench.journal import Begin, Head, Moment, Whole
+from fastbench.measured import COUNTED
 from fastbench.results import SCHEMA_VERSION, ClientUsage, Counts, Repetition, Result, StreamResult
 from fastbench.series import HistogramSum, cut, make_interval
 from fastbench.summary import summarize
@@ -85,13 +86,14 @@ def _repetitions(lines: Iterable[_Line], status: str) -> Iterator[Repetition]:
     begin: Begin | None = None
     moments: list[Moment] = []
     for line in lines:
-        if isinstance(line, Begin):
-            begin, moments = line, []
-        elif isinstance(line, Moment):
+        if isinstance(line, Moment):
             moments.append(line)
-        elif isinstance(line, Whole):
+            continue
+        if isinstance(line, Whole):
             yield line.repetition
-            begin = None
+        elif begin is not None and moments:  # another one begins: it ended, but did not fit whole
+            yield _broken(begin, moments, "killed")
+        begin, moments = (line if isinstance(line, Begin) else None), []
     if begin is not None and moments:
         yield _broken(begin, moments, status)
 
@@ -99,7 +101,12 @@ def _repetitions(lines: Iterable[_Line], status: str) -> Iterator[Repetition]:
 def _broken(begin: Begin, moments: list[Moment], status: str) -> Repetition:
     names = list(dict.fromkeys(moment.stream for moment in moments))
     each = {name: [m for m in moments if m.stream == name] for name in names}
-    streams = [StreamResult(name=name, **_measured(begin, each[name])) for name in names]
+    streams = [
+        StreamResult(
+            name=name, target_per_s=begin.targets.get(name), **_measured(begin, each[name])
+        )
+        for name in names
+    ]
     return Repetition(
         index=begin.index,
         started_at=begin.started_at,

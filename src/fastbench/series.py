@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from fastbench.latency import COUNTERS, decode, highest_ns, latency_from_counts, lowest_ns
+from fastbench.measured import COUNTED
 from fastbench.results import Interval, Latency
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 MAX_INTERVALS = 3600
 
 _NS_PER_S = 1e9
-_COUNTED = ("completed", "ok", "errors", "timeouts", "lost")
 
 
 class HistogramSum:
@@ -110,7 +110,7 @@ class Series:
             response.add(part.response)
             service.add(part.service)
             lag.add(part.lag)
-        counted = {name: sum(getattr(part, name) for part in raw) for name in _COUNTED}
+        counted = {name: sum(getattr(part, name) for part in raw) for name in COUNTED}
         start_s = raw[0].index * self._raw_s
         end_s = start_s + len(raw) * self._raw_s
         self.intervals.append(make_interval(start_s, end_s, counted, response, service))
@@ -163,7 +163,7 @@ def _joined(a: Interval, b: Interval) -> Interval:
     if used.size:
         response.min_ns = int(lowest_ns()[used[0]])
         response.max_ns = int(highest_ns()[used[-1]])
-    counted = {name: getattr(a, name) + getattr(b, name) for name in _COUNTED}
+    counted = {name: getattr(a, name) + getattr(b, name) for name in COUNTED}
     return make_interval(a.start_s, b.end_s, counted, response, None)
 
 

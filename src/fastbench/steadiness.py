@@ -63,7 +63,8 @@ class Steadiness:
 
 def examine(result: Result) -> Steadiness:
     """Test the repetitions of ``result``; a metric that drifts is not also said to warm up."""
-    if result.config.get("profile") or result.config.get("arrivals_file"):
+    configs = (result.config, *result.config.get("streams", []))
+    if any(config.get("profile") or config.get("arrivals_file") for config in configs):
         return Steadiness(untested="the schedule itself changes with time")
     warming, drifting, short = [], [], []
     for field, metric in METRICS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from fastbench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LOOPBACK = ("localhost", "127.", "::1")
 DEFAULT_PORTS = {"redisai": 6379, "redis": 6379, "rest": 80}
 SECURE = {"redisais": "redisai", "rediss": "redis", "rests": "rest"}
 SECURE_PORTS = {"rest": 443}  # where it is another one
@@ -53,7 +53,7 @@ class Target:
         """Each server that the URL names, in order; each with a URL of its own."""
         if not self.others:
             return (self,)
-        return (parse_target(next(_single(self.url))), *self.others)
+        return (parse_target(next(single_urls(self.url))), *self.others)
 
 
 def parse_target(url: str) -> Target:
@@ -67,7 +67,7 @@ def parse_target(url: str) -> Target:
     Raises :class:`UsageError` naming what is wrong with it and what would be right; a password in
     it is not repeated.
     """
-    first, *others = _single(url)
+    first, *others = single_urls(url)
     if others:
         return dataclasses.replace(
             parse_target(first), url=url, others=tuple(parse_target(other) for other in others)
@@ -90,8 +90,8 @@ def parse_target(url: str) -> Target:
     return _unix_target(url, parts) if parts.scheme.endswith("+unix") else _tcp_target(url, parts)
 
 
-def _single(url: str) -> Iterator[str]:
-    """Yield one URL for each server that ``url`` names."""
+def single_urls(url: str) -> Iterator[str]:
+    """Yield one URL for each server that the target ``url`` names, right or not."""
     scheme, colon, rest = url.partition("://")
     login, at, places = rest.rpartition("@")
     places, *follows = (
@@ -102,10 +102,21 @@ def _single(url: str) -> Iterator[str]:
 
 
 def is_local(url: str) -> bool:
-    """Tell whether a target certainly runs on this machine: embedded, a unix socket, loopback."""
+    """Tell whether the one server of ``url`` certainly runs on this machine.
+
+    Embedded, a unix socket, or loopback.
+    """
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    return parts.scheme == "embedded" or parts.scheme.endswith("+unix") or host.startswith(LOOPBACK)
+    on_it = parts.scheme == "embedded" or parts.scheme.endswith("+unix")
+    return on_it or is_loopback(parts.hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is certainly that of this machine alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _split(url: str) -> SplitResult:

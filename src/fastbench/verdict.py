@@ -7,12 +7,13 @@ one was limited by the client is not the server's.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from fastbench import topology
 from fastbench.littles_law import TOLERANCE, has_schedule, littles_law, slots_of
 from fastbench.results import Evidence, Verdict
-from fastbench.targets import is_local
+from fastbench.targets import is_local, is_loopback, single_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -265,8 +266,18 @@ def window_full(r: Repetition) -> float:
 
 def blocked(result: Result, r: Repetition) -> float:
     """Return the share of a connection's time in which its output waited for room."""
-    connections = int(result.config.get("connections") or result.config.get("threads", 1))
-    return r.client.blocked_s / (connections * r.measured_s) if r.measured_s > 0 else 0.0
+    time_s = _connections(result, r) * r.measured_s
+    return r.client.blocked_s / time_s if time_s > 0 else 0.0
+
+
+def _connections(result: Result, r: Repetition) -> int:
+    """Return how many there were of all streams; each step of a chain has as many as its stream."""
+    threads = int(result.config.get("threads", 1))
+    steps = Counter(step.stream for step in r.steps)
+    return sum(
+        int(part.get("connections") or threads) * (steps[part.get("name", "")] or 1)
+        for part in result.config.get("streams") or [result.config]
+    )
 
 
 def _blocked(result: Result) -> Iterator[Evidence]:
@@ -381,9 +392,13 @@ def _none_of(name: str, value: float, unit: str, advice: str) -> Evidence:
 
 
 def _are_local(result: Result) -> list[bool]:
-    """Return of each target whether it is on this machine."""
+    """Return of each server whether it is on this machine: targets, steps of chains and nodes."""
     targets = [stream.target for stream in result.streams] or [result.target]
-    return [is_local(target.url) for target in targets]
+    urls = {target.url for target in targets}
+    urls |= {step.target for r in result.repetitions for step in r.steps}
+    nodes = {node.address for r in result.repetitions for node in r.nodes}
+    servers = [is_local(one) for url in urls for one in single_urls(url)]
+    return servers + [is_loopback(address.rpartition(":")[0]) for address in nodes]
 
 
 def _network(result: Result) -> Iterator[Evidence]:

@@ -12,10 +12,10 @@ from fastbench.steadiness import examine
 from fastbench.summary import streams_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
-    from fastbench.results import Repetition, StreamResult, ThreadUsage
+    from fastbench.results import DatasetInfo, Repetition, StreamInfo, StreamResult, ThreadUsage
 
     Part = Repetition | StreamResult
     from fastbench.steadiness import Finding
@@ -161,7 +161,8 @@ def _schedule_missed(result: Result) -> Iterator[Warning]:
 
 
 def _insecure(result: Result) -> Iterator[Warning]:
-    if (result.config.get("tls") or {}).get("insecure"):
+    configs = (result.config, *result.config.get("streams", []))
+    if any((config.get("tls") or {}).get("insecure") for config in configs):
         yield Warning(
             code="tls-insecure",
             message="the server's certificate was not checked: it may not have been the server",
@@ -181,13 +182,12 @@ def _unpinned(result: Result) -> Iterator[Warning]:
 
 
 def _cold_cache(result: Result) -> Iterator[Warning]:
-    data = result.dataset
-    if data is not None and data.resident_bytes < data.bytes:
-        missing = (data.bytes - data.resident_bytes) / 2**20
+    missing = sum(max(data.bytes - data.resident_bytes, 0) for data in _datasets(result))
+    if missing:
         yield Warning(
             code="cold-cache",
-            message=f"{missing:,.0f} MiB of the dataset were not in the page cache when the run "
-            "began: client threads may have waited for the disk",
+            message=f"{missing / 2**20:,.0f} MiB of the dataset were not in the page cache when "
+            "the run began: client threads may have waited for the disk",
             advice="free memory or use fewer rows",
         )
 
@@ -238,7 +238,7 @@ def _changes(findings: Iterable[Finding], after: str = "") -> str:
 
 
 def _synthetic(result: Result) -> Iterator[Warning]:
-    if result.dataset is not None and result.dataset.synthetic:
+    if any(data.synthetic for data in _datasets(result)):
         yield Warning(
             code="synthetic-dataset",
             message="the data are synthetic, made by fastbench",
@@ -247,7 +247,7 @@ def _synthetic(result: Result) -> Iterator[Warning]:
 
 
 def _random_weights(result: Result) -> Iterator[Warning]:
-    if result.target.random_weights:
+    if any(source.target.random_weights for source in _sources(result)):
         yield Warning(
             code="random-weights",
             message="the model has random weights: its cost is real, its predictions mean nothing",
@@ -317,6 +317,17 @@ RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
     _synthetic,
     _random_weights,
 )
+
+
+def _sources(result: Result) -> Sequence[Result | StreamInfo]:
+    """Return what says where the inferences went, and what they were: of each stream."""
+    return result.streams or [result]
+
+
+def _datasets(result: Result) -> list[DatasetInfo]:
+    """Return what all streams sent, each dataset once."""
+    found = [source.dataset for source in _sources(result)]
+    return list({data.path: data for data in found if data is not None}.values())
 
 
 def _parts(result: Result) -> Iterator[tuple[str, dict[str, Any], list[Part]]]:

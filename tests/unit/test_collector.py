@@ -12,6 +12,7 @@ from support.sample_result import counters
 from fastbench.collector import Collector
 from fastbench.errors import EngineError
 from fastbench.measured import RawHistogram, RawInterval, Totals
+from fastbench.password import PASSWORD_VARIABLE
 
 if TYPE_CHECKING:
     from fastbench._engine import Engine
@@ -185,3 +186,13 @@ def test_clipped_count_as_recorded() -> None:
 
     assert counts.ok == 10
     assert response.clipped == 1
+
+
+def test_secrets_in_error_texts_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that repeats the password in its error does not get it into the result."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, "hunter2")
+    classes = {"WRONGPASS": (3, "WRONGPASS hunter2 is wrong")}
+
+    _, counts = finish(Collector(SECOND_NS), [], totals(0, errors=3), classes)
+
+    assert counts.errors_by_class["WRONGPASS"].first_text == "WRONGPASS *** is wrong"

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from fastbench.errors import ServerError
+from fastbench.password import PASSWORD_VARIABLE
 from fastbench.servers.redis_metrics import RedisMetrics, parse_info
 
 INFO = b"""# Server\r
@@ -152,3 +153,13 @@ def test_replies_that_make_no_sense(reply: object) -> None:
     reading = source(Client(INFO=reply, AIINFO=reply), "m").read()
 
     assert (reading.counters, reading.gauges) == ({}, {})
+
+
+def test_secrets_in_refusals_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server says goes into the result: without the password that it may repeat."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, "hunter2")
+    refused = redis.ResponseError("unknown user with hunter2")
+
+    assert source(Client(INFO=refused)).read().lacking == "INFO: unknown user with ***"
+    with pytest.raises(ServerError, match=r"^asking for metrics: unknown host \*\*\*$"):
+        source(Client(INFO=redis.ConnectionError("unknown host hunter2"))).read()

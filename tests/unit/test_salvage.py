@@ -126,6 +126,35 @@ def test_several_streams_are_added_up(path: Path) -> None:
     assert broken.inferences_per_s == 2000 == sum(s.inferences_per_s for s in broken.streams)
 
 
+def test_open_loops_stay_open(path: Path) -> None:
+    """Each stream keeps the rate that was asked of it; a closed loop beside it has none."""
+    journal = Journal(path, HEAD)
+    journal.begin(msgspec.structs.replace(BEGIN, target_per_s=None, targets={"get": 2000.0}))
+    fill(journal, SECONDS[:1], stream="get")
+    fill(journal, SECONDS[:1], stream="set")
+    journal.close()
+    (broken,) = salvage(path.read_bytes()).repetitions
+
+    assert [s.target_per_s for s in broken.streams] == [2000.0, None]
+    assert broken.target_per_s is None
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_repetition_that_did_not_fit_whole(path: Path, running: bool) -> None:
+    """Where the disk was full only at its end, its intervals stand for it, beside the next one."""
+    journal = Journal(path, HEAD)
+    journal.begin(BEGIN)
+    fill(journal, SECONDS[:2])
+    journal.begin(msgspec.structs.replace(BEGIN, index=2))
+    fill(journal, SECONDS[2:])
+    journal.close()
+    first, second = salvage(path.read_bytes(), running=running).repetitions
+
+    assert (first.index, first.counts.ok, second.index, second.counts.ok) == (1, 2000, 2, 1000)
+    assert first.response_ms == latency_of(np.concatenate(SECONDS[:2]))
+    assert (first.status, second.status) == ("killed", "running" if running else "killed")
+
+
 def test_what_follows_measure_is_not_in_the_rate(path: Path) -> None:
     """Killed in its drain, a repetition was as long as it had to be."""
     journal = Journal(path, HEAD)

@@ -90,6 +90,16 @@ def test_changing_load_is_not_called_drift(key: str) -> None:
     assert "schedule" in examine(changed(run, config={**run.config, key: "x"})).untested
 
 
+@pytest.mark.parametrize("key", ["profile", "arrivals_file"])
+def test_changing_load_of_one_stream(key: str) -> None:
+    """One stream whose schedule changes makes the load of all together change."""
+    run = result(*[steady(n) for n in (1, 2, 3)])
+    streams = [{"name": "a", key: None}, {"name": "b", key: "x"}]
+
+    assert examine(changed(run, config={**run.config, "streams": streams[:1]})).untested == ""
+    assert "schedule" in examine(changed(run, config={**run.config, "streams": streams})).untested
+
+
 def test_intervals_that_cannot_be_compared_are_left_out() -> None:
     """Cut at the end, after measure, without replies, or before a slow reply could have come."""
     rep = steady(1)

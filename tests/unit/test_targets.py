@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastbench.errors import EXIT_USAGE, UsageError
-from fastbench.targets import Target, parse_target
+from fastbench.targets import Target, is_local, parse_target
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,25 @@ def test_wrong_http_targets(url: str) -> None:
     """A fragment, what cannot stand in a request line, or no host is refused."""
     with pytest.raises(UsageError, match="target"):
         parse_target(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("embedded:", True),
+        ("embedded:unix", True),
+        ("redisai+unix:///run/s", True),
+        ("redis://localhost:6379", True),
+        ("redis://user@127.0.0.1:6379", True),
+        ("rest://127.9.9.9/path", True),
+        ("redis://[::1]:6379", True),
+        ("redis://h:6379", False),
+        ("redis://localhost.example.com:6379", False),
+        ("redis://127.0.0.1.example.com:6379", False),
+        ("redis://10.0.0.1:6379", False),
+        ("redis://[2001:db8::1]:6379", False),
+    ],
+)
+def test_what_is_certainly_local(url: str, local: bool) -> None:
+    """Only what cannot be another machine is local: a name that begins like loopback can be."""
+    assert is_local(url) == local

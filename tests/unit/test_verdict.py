@@ -13,13 +13,15 @@ from fastbench.results import (
     Evidence,
     InterfaceUsage,
     Latency,
+    NodeCounts,
     Repetition,
     Result,
+    StepResult,
     StreamInfo,
     TargetInfo,
     Verdict,
 )
-from fastbench.verdict import judge
+from fastbench.verdict import blocked, judge
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,6 +216,61 @@ def test_every_stream_has_a_target() -> None:
         run = fair(streams=streams, target=streams[0].target, **fields)
         assert found(run, "placement").status == "note"
         assert found(run, "network")
+
+
+@pytest.mark.parametrize(
+    ("url", "notes", "networks"),
+    [
+        ("redis://127.0.0.1:1,127.0.0.2:2", 1, 0),
+        ("redis://127.0.0.1:1,h2:2", 1, 1),
+        ("redis://h2:2,localhost:1", 1, 1),
+        ("redis://h1,h2", 0, 1),
+        ("redis+unix:///a,/b", 1, 0),
+    ],
+)
+def test_every_endpoint_of_a_target_counts(url: str, notes: int, networks: int) -> None:
+    """A target of several servers is local only where all are, and shares a machine with any."""
+    run = fair(target=TargetInfo(url=url, kind="redis"))
+
+    names = [evidence.name for evidence in judge(run).evidence]
+    assert (names.count("placement"), names.count("network")) == (notes, networks)
+
+
+def test_steps_and_nodes_are_servers_too() -> None:
+    """What a chain fetches from, and where a cluster's keys are, may be on another machine."""
+    local = TargetInfo(url="redis://127.0.0.1:1", kind="redis")
+    steps = [
+        StepResult(name=url, target=url, service_ms=Latency(count=1), share=0.5)
+        for url in ("redis://192.0.2.9:1", local.url)
+    ]
+    none = dict.fromkeys(("sent", "ok", "errors", "timeouts", "lost", "unfinished", "moved"), 0)
+    nodes = [NodeCounts(address=f"{h}:7000", asked=0, **none) for h in ("::1", "192.0.2.9")]
+    for fields in ({"steps": steps}, {"nodes": nodes}):
+        run = changed(with_repetition(**fields), target=local)
+        assert found(run, "network")
+        assert found(run, "placement").status == "note"
+    for fields in ({"steps": steps[1:]}, {"nodes": nodes[:1]}):
+        run = changed(with_repetition(**fields), target=local)
+        assert [e for e in judge(run).evidence if e.name == "network"] == []
+
+
+def test_blocked_is_shared_by_all_connections() -> None:
+    """Each step of a chain has connections of its own, and each stream has."""
+    steps = [
+        StepResult(name="s", target="redis://h", service_ms=Latency(count=1), share=0.5, stream=s)
+        for s in ("a", "a", "a", "b", "b")
+    ]
+    r = fair().repetitions[0]
+    books = changed(r.client, blocked_s=0.5 * r.measured_s)
+    alone = changed(r, client=books)
+    chain = changed(alone, steps=[changed(step, stream="") for step in steps[:4]])
+    streams = [{"name": n, "connections": c} for n, c in (("a", 2), ("b", 1), ("c", None))]
+
+    assert blocked(fair(), alone) == pytest.approx(0.5)
+    assert blocked(fair(), chain) == pytest.approx(0.5 / 4)
+    config = {**fair().config, "threads": 3, "connections": 99, "streams": streams}
+    both = changed(alone, steps=steps)
+    assert blocked(changed(fair(), config=config), both) == pytest.approx(0.5 / (6 + 2 + 3))
 
 
 def test_why_there_is_no_ceiling() -> None:

@@ -15,6 +15,7 @@ from fastbench.results import (
     ErrorClass,
     Repetition,
     Result,
+    StreamInfo,
     TargetInfo,
     Verification,
 )
@@ -112,16 +113,22 @@ def unchecked() -> Result:
 
 def synthetic() -> Result:
     """Return a run on made-up images."""
-    data = DatasetInfo(path="x", rows=8, shape=[2], dtype="float32", synthetic=True)
-    return changed(fair(), dataset=data)
+    return changed(fair(), dataset=synthetic_data("x"))
+
+
+def synthetic_data(path: str) -> DatasetInfo:
+    """Return a dataset of made-up images."""
+    return DatasetInfo(path=path, rows=8, shape=[2], dtype="float32", synthetic=True)
 
 
 def cold() -> Result:
     """Return a run on a dataset that was not in memory."""
-    data = DatasetInfo(
-        path="x", rows=8, shape=[2], dtype="float32", synthetic=False, bytes=64, resident_bytes=32
-    )
-    return changed(fair(), dataset=data)
+    return changed(fair(), dataset=cold_data("x"))
+
+
+def cold_data(path: str) -> DatasetInfo:
+    """Return a dataset of 6 MiB, half of which was not in memory."""
+    return changed(synthetic_data(path), synthetic=False, bytes=6 * 2**20, resident_bytes=3 * 2**20)
 
 
 def errors() -> Result:
@@ -135,6 +142,17 @@ def on_platform(**facts: Any) -> Result:
     """Return a run of 4 threads on a machine with these facts."""
     run = fair()
     return changed(run, config={**run.config, "threads": 4}, platform=facts)
+
+
+def second_stream(config: dict[str, Any] | None = None, **fields: Any) -> Result:
+    """Return a run of two streams of which only the second gives reason for doubt."""
+    run = fair()
+    names = ("a", "b")
+    configs = [{"name": "a", "tls": None}, {"name": "b", "tls": None, **(config or {})}]
+    data = DatasetInfo(path="x", rows=8, shape=[2], dtype="float32", synthetic=False)
+    streams = [StreamInfo(name=name, target=run.target, dataset=data) for name in names]
+    streams[1] = changed(streams[1], **fields)
+    return changed(run, config={**run.config, "streams": configs}, streams=streams)
 
 
 CASES: dict[str, tuple[Callable[[], Result], str]] = {
@@ -158,6 +176,13 @@ CASES: dict[str, tuple[Callable[[], Result], str]] = {
     "random": (lambda: with_target("redisai://a", random_weights=True), "random-weights"),
     "synthetic": (synthetic, "synthetic-dataset"),
     "cold": (cold, "cold-cache"),
+    "insecure stream": (lambda: second_stream({"tls": {"insecure": True}}), "tls-insecure"),
+    "random stream": (
+        lambda: second_stream(target=with_target("redisai://b", random_weights=True).target),
+        "random-weights",
+    ),
+    "synthetic stream": (lambda: second_stream(dataset=synthetic_data("y")), "synthetic-dataset"),
+    "cold stream": (lambda: second_stream(dataset=cold_data("y")), "cold-cache"),
     "few": (few_samples, "few-samples"),
     "short": (lambda: with_repetition(measured_s=0.5), "short-run"),
     "unstable": (lambda: with_rates(100.0, 90.0, 120.0), "unstable"),
@@ -201,6 +226,16 @@ def test_gravest_first() -> None:
     run = changed(errors(), status="partial", target=fair().target)
 
     assert codes(run)[:2] == ["partial", "errors"]
+
+
+def test_cold_datasets_add_up() -> None:
+    """What several streams miss is added up, each dataset once."""
+    both = second_stream(dataset=cold_data("y"))
+    twice = changed(both, streams=[changed(s, dataset=cold_data("y")) for s in both.streams])
+    two = changed(both, streams=[changed(s, dataset=cold_data(s.name)) for s in both.streams])
+
+    for run, size in ((both, "3 MiB"), (twice, "3 MiB"), (two, "6 MiB")):
+        assert assess(run)[0].message.startswith(size)
 
 
 def test_first_error_text_is_in_the_message() -> None:

@@ -21,7 +21,7 @@ ANSWERS = ("predictions", "outputs")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply: ``length`` bytes on the wire, where that is known, else those of its body."""
+    """A reply; ``content_type`` and ``server`` are empty where it does not say them."""
 
     status: int
     reason: str

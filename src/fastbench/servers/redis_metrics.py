@@ -13,6 +13,7 @@ import redis
 
 from fastbench.errors import ServerError
 from fastbench.monitor.metrics import Reading
+from fastbench.password import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -108,7 +109,7 @@ class RedisMetrics:
                 fields |= self._ask("INFO MODULES", self._read_modules)
         except (redis.RedisError, OSError, AttributeError, TypeError, ValueError) as error:
             # The last three: how redis-py stumbles over replies that Redis would not give.
-            msg = f"asking for metrics: {error}"
+            msg = f"asking for metrics: {hidden(str(error))}"
             raise ServerError(msg) from error
         counters = {n: v for n, v in fields.items() if n in COUNTERS or _is_queue_cpu(n)}
         return Reading(
@@ -128,7 +129,7 @@ class RedisMetrics:
         try:
             return read()
         except redis.ResponseError as error:
-            self._forbidden[name] = str(error)
+            self._forbidden[name] = hidden(str(error))
             return {}
 
     def _read_modules(self) -> dict[str, float]:
