@@ -327,10 +327,42 @@ static int status_line(fb_http_reader *r, const line *l)
     return GO_ON;
 }
 
+/* A method, a blank, what is asked for, a blank and HTTP/1.x, which a line that is too long to be
+ * kept does not show. */
+static int request_line(fb_http_reader *r, const line *l)
+{
+    static const char version[] = " HTTP/1.";
+    const char *const t = l->text;
+    size_t method = 0;
+    while (method < l->len && is_token(t[method])) {
+        method++;
+    }
+    bool good = method > 0 && l->len > method + 1 + sizeof version && t[method] == ' ';
+    if (good && l->whole) {
+        const char *const end = t + l->len - sizeof version;
+        good = memchr(t + method + 1, ' ', l->len - method - 1) == end &&
+               memcmp(end, version, sizeof version - 1) == 0 && is_digit(t[l->len - 1]);
+    }
+    if (!good) {
+        return fail_line(r, "not a request line of HTTP/1", l);
+    }
+    r->status = 200; /* nothing in it is an error */
+    r->old = l->whole && t[l->len - 1] == '0';
+    r->asked = method == 4 && memcmp(t, "HEAD", 4) == 0 ? FB_HTTP_HEAD : FB_HTTP_OTHER;
+    return GO_ON;
+}
+
 static void begin_body(fb_http_reader *r, uint8_t state, uint64_t length)
 {
     r->body_left = length;
     r->state = state;
+}
+
+static bool has_no_body(const fb_http_reader *r, fb_http_method method)
+{
+    const bool framed = r->has_length || r->coded;
+    return method == FB_HTTP_HEAD || r->status == 204 || r->status == 304 ||
+           (r->has_length && r->body_left == 0) || (method == FB_HTTP_REQUEST && !framed);
 }
 
 /* The head is read: RFC 9112 6.3 says how long the body is. */
@@ -344,14 +376,15 @@ static int head_end(fb_http_reader *r, fb_http_method method, uint64_t next, fb_
     if (r->has_length && r->coded) {
         return fail(r, r->line_at, "both Content-Length and Transfer-Encoding");
     }
-    if (method == FB_HTTP_HEAD || r->status == 204 || r->status == 304 ||
-        (r->has_length && r->body_left == 0)) {
+    if (has_no_body(r, method)) {
         return complete(r, reply);
     }
     if (r->has_length) {
         r->state = STATE_BODY;
     } else if (r->chunked) {
         begin_line(r, STATE_SIZE, next);
+    } else if (method == FB_HTTP_REQUEST) {
+        return fail(r, r->line_at, "a request whose body has no end");
     } else {
         r->closes = true;
         begin_body(r, STATE_TO_END, UINT64_MAX);
@@ -416,7 +449,7 @@ static int end_line(fb_http_reader *r, fb_http_method method, const line *l, uin
     case STATE_CHUNK_END:
         return chunk_end(r, l, next);
     case STATE_STATUS:
-        rc = status_line(r, l);
+        rc = method == FB_HTTP_REQUEST ? request_line(r, l) : status_line(r, l);
         break;
     default:
         if (l->len == 0) {
@@ -564,6 +597,18 @@ long fb_http_feed(fb_http_reader *r, fb_http_method method, const uint8_t *bytes
     }
     r->offset += (uint64_t)(c.at - bytes);
     return (long)(c.at - bytes);
+}
+
+uint64_t fb_http_skippable(const fb_http_reader *r)
+{
+    const bool known = r->state == STATE_BODY || r->state == STATE_CHUNK;
+    return known && !r->fresh && r->kept_for == 0 ? r->body_left - 1 : 0;
+}
+
+void fb_http_skip(fb_http_reader *r, uint64_t n)
+{
+    r->offset += n;
+    r->body_left -= n;
 }
 
 bool fb_http_end(fb_http_reader *r, fb_reply *reply)

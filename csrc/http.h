@@ -1,4 +1,4 @@
-/* Incremental reader of HTTP/1.1 replies (RFC 9112) that stores nothing it need not.
+/* Incremental reader of HTTP/1.1 replies, or requests (RFC 9112), that stores nothing it need not.
  *
  * Sans-I/O: bytes come in by fb_http_feed in any pieces; every byte is consumed at once, so the
  * caller may reuse its buffer. Bodies are skipped in place, whichever way they are framed:
@@ -19,13 +19,15 @@
 #define FB_HTTP_MAX_BODY (INT64_C(1) << 40) /* bytes of a body, or of one chunk */
 #define FB_HTTP_KEPT 256 /* bytes of a line that are looked at; a framing field must fit */
 
-/* What was asked: it decides whether a reply has a body. */
+/* What is read: the reply to what was asked, which decides whether it has a body, or a request. */
 typedef enum fb_http_method {
     FB_HTTP_OTHER,
-    FB_HTTP_HEAD, /* its reply has the head of a body that does not follow */
+    FB_HTTP_HEAD,    /* its reply has the head of a body that does not follow */
+    FB_HTTP_REQUEST, /* nothing was asked yet: requests themselves are read, as by a server */
 } fb_http_method;
 
-/* Fields are the reader's own, but offset and error_text may be read after a failure. */
+/* Fields are the reader's own, but offset and error_text may be read after a failure, asked and
+ * old after a request. */
 typedef struct fb_http_reader {
     uint64_t offset;    /* bytes consumed since init */
     uint64_t line_at;   /* offset of the first byte of the line being read */
@@ -34,6 +36,7 @@ typedef struct fb_http_reader {
     uint32_t head_len;  /* bytes of all lines of this reply, its chunks' apart */
     uint16_t status;
     uint8_t state;
+    uint8_t asked;              /* of a request: FB_HTTP_HEAD or FB_HTTP_OTHER */
     uint8_t kept_for;           /* bytes of an error's body still to keep */
     uint8_t error_len;          /* of error_text, while an error's body is read */
     bool cr_pending;            /* the line's last byte was a carriage return */
@@ -61,11 +64,20 @@ void fb_http_init(fb_http_reader *r);
  * 2xx is ok, any other an error of the class "HTTP 404" whose text is the status line's and the
  * first line of the body; reply->last says that the peer closes the connection after it.
  *
+ * Of requests every one is ok; one that frames no body has none, and of a request line longer than
+ * FB_HTTP_KEPT the version is taken for 1.1.
+ *
  * FB_E_PROTOCOL leaves a text in r->error_text and in r->offset the place since fb_http_init: of
  * the wrong byte, or of the first byte of the wrong line. The reader must then be initialised
  * anew. len must be > 0. */
 long fb_http_feed(fb_http_reader *r, fb_http_method method, const uint8_t *bytes, size_t len,
                   fb_reply *reply);
+
+/* How many of the next bytes say nothing: of a body of known length, all but the last. */
+uint64_t fb_http_skippable(const fb_http_reader *r);
+
+/* Passes over n <= fb_http_skippable(r) bytes without having seen them. */
+void fb_http_skip(fb_http_reader *r, uint64_t n);
 
 /* The peer has closed the connection: true when that ends a reply, which *reply then holds. */
 bool fb_http_end(fb_http_reader *r, fb_reply *reply);

@@ -1,11 +1,11 @@
 #include "nullconn.h"
 
+#include "http.h"
 #include "outq.h"
 #include "request.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,9 +23,7 @@
 #define ECHO_HEADER 24 /* room before the text for "$<length>\r\n" */
 #define ECHO_STEP (ECHO_HEADER + ECHO_MAX + 2)
 #define ECHO_BYTES (4 * ECHO_STEP)
-#define OKS (RECEIVE_BYTES / 2) /* "+OK\r\n" in a row: as many as one read can ask for */
-#define OK_BYTES 5
-#define COUNT_BYTES 8 /* of one "*<n>\r\n", padded */
+_Static_assert(FB_NULLREPLIES_OKS >= RECEIVE_BYTES / 2, "a command has two bytes or more");
 
 #define HELLO_FIELDS(proto)                                                              \
     "$6\r\nserver\r\n$14\r\nfastbench-null\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n"          \
@@ -37,13 +35,14 @@ _Static_assert(sizeof INFO_TEXT - 1 == 79, "the length in INFO_REPLY");
 #define INFO_REPLY "$79\r\n" INFO_TEXT "\r\n"
 
 struct fb_nullconn {
-    fb_request_reader reader;
+    fb_request_reader reader; /* RESP */
+    fb_http_reader http;      /* or this one */
     fb_outq out;
     const fb_nullreplies *replies;
     fb_nullspace *space;
     int fd;
     bool is_unix;
-    bool midway; /* the reader stands inside a command */
+    bool midway; /* the reader stands inside a request */
     bool resp3;
     bool closing; /* after the replies queued so far */
     uint32_t echo_used;
@@ -68,7 +67,7 @@ static void push_text(fb_nullconn *c, const char *text)
 static void push_oks(fb_nullconn *c, uint64_t *oks)
 {
     if (*oks > 0) {
-        push(c, c->replies->oks, *oks * OK_BYTES);
+        push(c, c->replies->oks, *oks * FB_NULLREPLIES_OK_BYTES);
         *oks = 0;
     }
 }
@@ -169,6 +168,34 @@ static void reply_protocol_error(fb_nullconn *c)
     c->closing = true;
 }
 
+/* ---- replies of HTTP ---- */
+
+static void reply_http(fb_nullconn *c, bool last)
+{
+    const fb_nullreplies *replies = c->replies;
+    const uint8_t *body = replies->bulk + replies->head_len;
+    if (last) {
+        push(c, replies->last_head, replies->last_head_len);
+    } else {
+        push(c, replies->bulk, replies->head_len);
+    }
+    if (c->http.asked != FB_HTTP_HEAD) {
+        push(c, body, replies->bulk_len - replies->head_len);
+    }
+    c->closing = last;
+}
+
+static void reply_bad_request(fb_nullconn *c)
+{
+    char *text = (char *)c->echo;
+    const int n = snprintf(text, ECHO_STEP,
+                           "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+                           "Connection: close\r\nContent-Length: %zu\r\n\r\n%s\n",
+                           strlen(c->http.error_text) + 1, c->http.error_text);
+    push(c, text, (size_t)n);
+    c->closing = true;
+}
+
 /* ---- read, answer, send ---- */
 
 /* Sends what waits. False when the client is gone. */
@@ -196,14 +223,19 @@ static void count(_Atomic uint64_t *counter, uint64_t more)
     atomic_store_explicit(counter, before + more, memory_order_relaxed);
 }
 
+static bool goes_on(const fb_nullconn *c)
+{
+    return !c->closing && (c->midway || has_room(c));
+}
+
 /* Reads commands and queues their replies. Returns the bytes read: fewer than len when the queue
  * is full, or when the connection will close and nothing after matters. */
-static size_t answer(fb_nullconn *c, const uint8_t *bytes, size_t len)
+static size_t answer_resp(fb_nullconn *c, const uint8_t *bytes, size_t len)
 {
     size_t at = 0;
     uint64_t oks = 0;
     uint64_t requests = 0;
-    while (at < len && !c->closing && (c->midway || has_room(c))) {
+    while (at < len && goes_on(c)) {
         const long n = fb_request_feed(&c->reader, bytes + at, len - at);
         if (FB_UNLIKELY(n < 0)) {
             push_oks(c, &oks);
@@ -226,6 +258,49 @@ static size_t answer(fb_nullconn *c, const uint8_t *bytes, size_t len)
     push_oks(c, &oks);
     count(&c->space->requests, requests);
     return at;
+}
+
+/* The same for requests of HTTP, which all are answered alike. */
+static size_t answer_http(fb_nullconn *c, const uint8_t *bytes, size_t len)
+{
+    size_t at = 0;
+    uint64_t requests = 0;
+    while (at < len && goes_on(c)) {
+        fb_reply request;
+        const long n = fb_http_feed(&c->http, FB_HTTP_REQUEST, bytes + at, len - at, &request);
+        if (FB_UNLIKELY(n < 0)) {
+            reply_bad_request(c);
+            break;
+        }
+        at += (size_t)n;
+        c->midway = !request.done;
+        if (request.done) {
+            requests++;
+            reply_http(c, request.last || c->http.old);
+        }
+    }
+    count(&c->space->requests, requests);
+    return at;
+}
+
+static size_t answer(fb_nullconn *c, const uint8_t *bytes, size_t len)
+{
+    return c->replies->http ? answer_http(c, bytes, len) : answer_resp(c, bytes, len);
+}
+
+/* How many of the next bytes say nothing. */
+static uint64_t skippable(const fb_nullconn *c)
+{
+    return c->replies->http ? fb_http_skippable(&c->http) : fb_request_skippable(&c->reader);
+}
+
+static void skip(fb_nullconn *c, uint64_t n)
+{
+    if (c->replies->http) {
+        fb_http_skip(&c->http, n);
+    } else {
+        fb_request_skip(&c->reader, n);
+    }
 }
 
 /* Answers what was received, sends, and keeps what could not be read yet. */
@@ -277,7 +352,7 @@ static ssize_t discard(const fb_nullconn *c, uint64_t due)
 static fb_nullconn_state receive(fb_nullconn *c, bool *emptied)
 {
     fb_nullspace *space = c->space;
-    const uint64_t due = fb_request_skippable(&c->reader);
+    const uint64_t due = skippable(c);
     const bool skips = due >= SKIP_MIN;
     ssize_t got;
     do {
@@ -289,7 +364,7 @@ static fb_nullconn_state receive(fb_nullconn *c, bool *emptied)
     count(&space->bytes, (uint64_t)got);
     *emptied = !skips && got < RECEIVE_BYTES;
     if (skips) {
-        fb_request_skip(&c->reader, (uint64_t)got);
+        skip(c, (uint64_t)got);
         return FB_NULLCONN_READY;
     }
     return answer_all(c, space->received, (size_t)got);
@@ -352,6 +427,7 @@ fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, fb_nullspace
         return NULL;
     }
     fb_request_init(&c->reader);
+    fb_http_init(&c->http);
     c->reader.echo = c->echo + ECHO_HEADER;
     c->reader.echo_room = ECHO_MAX;
     c->replies = replies;
@@ -408,50 +484,4 @@ void fb_nullspace_fini(fb_nullspace *space)
     close_if_open(space->drain[0]);
     close_if_open(space->drain[1]);
     free(space->received);
-}
-
-static void write_oks(uint8_t *oks)
-{
-    for (size_t i = 0; i < OKS; i++) {
-        memcpy(oks + i * OK_BYTES, "+OK\r\n", OK_BYTES);
-    }
-}
-
-static void write_counts(fb_nullreplies *replies)
-{
-    for (unsigned i = 0; i <= FB_REQUEST_MAX_OPS; i++) {
-        char *text = replies->counts[i];
-        replies->count_len[i] = (uint8_t)snprintf(text, sizeof *replies->counts, "*%u\r\n", i);
-    }
-}
-
-static void write_bulk(fb_nullreplies *replies, uint64_t reply_bytes)
-{
-    const int n = snprintf((char *)replies->bulk, ECHO_HEADER, "$%" PRIu64 "\r\n", reply_bytes);
-    memcpy(replies->bulk + (size_t)n + reply_bytes, "\r\n", 2);
-    replies->bulk_len = (uint64_t)n + reply_bytes + 2;
-}
-
-int fb_nullreplies_init(fb_nullreplies *replies, uint64_t reply_bytes, fb_error *err)
-{
-    replies->oks = malloc((size_t)OKS * OK_BYTES);
-    replies->bulk = calloc(1, reply_bytes + 2 * ECHO_HEADER);
-    replies->counts = malloc((FB_REQUEST_MAX_OPS + 1) * sizeof *replies->counts);
-    replies->count_len = malloc(FB_REQUEST_MAX_OPS + 1);
-    if (replies->oks == NULL || replies->bulk == NULL || replies->counts == NULL ||
-        replies->count_len == NULL) {
-        return fb_error_set(err, FB_E_NOMEM, errno, "no memory for a null server's replies");
-    }
-    write_oks(replies->oks);
-    write_counts(replies);
-    write_bulk(replies, reply_bytes);
-    return FB_OK;
-}
-
-void fb_nullreplies_fini(fb_nullreplies *replies)
-{
-    free(replies->oks);
-    free(replies->bulk);
-    free(replies->counts);
-    free(replies->count_len);
 }

@@ -1,4 +1,5 @@
-/* One client of the null server: reads requests from a socket and answers them at once.
+/* One client of the null server: reads requests from a socket and answers them at once, in RESP or
+ * in HTTP/1.1, as the replies that it is lent are.
  *
  * A connection owns its socket and its memory; the replies, which stand ready as bytes, and the
  * workspace that the connections of one thread share are lent by the server. One thread serves a
@@ -7,23 +8,10 @@
 #define FB_NULLCONN_H
 
 #include "base.h"
+#include "nullreplies.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
-
-/* The bytes that replies are made of. */
-typedef struct fb_nullreplies {
-    uint8_t *bulk; /* "$4004\r\n…\r\n" */
-    uint64_t bulk_len;
-    bool always_bulk;   /* also to commands that read nothing */
-    uint8_t *oks;       /* "+OK\r\n" many times, so that a row of them is one piece */
-    char (*counts)[8];  /* "*0\r\n", "*1\r\n", … */
-    uint8_t *count_len; /* bytes of each */
-} fb_nullreplies;
-
-/* Makes replies whose bulk strings have reply_bytes zeros. FB_E_NOMEM; fini is due even then. */
-int fb_nullreplies_init(fb_nullreplies *replies, uint64_t reply_bytes, fb_error *err);
-void fb_nullreplies_fini(fb_nullreplies *replies);
 
 /* What the connections of one thread share: a buffer, and a way out for bytes that say nothing. */
 typedef struct fb_nullspace {

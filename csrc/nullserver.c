@@ -292,7 +292,7 @@ fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *e
     (void)pthread_mutex_init(&server->lock, NULL);
     (void)sem_init(&server->ready, 0, 0);
     server->listener = server->wake = -1;
-    if (fb_nullreplies_init(&server->replies, config->reply_bytes, err) != FB_OK ||
+    if (fb_nullreplies_init(&server->replies, config->reply_bytes, config->http, err) != FB_OK ||
         make_threads(server, config, err) != FB_OK || open_listener(server, config, err) < 0) {
         fb_nullserver_free(server);
         return NULL;

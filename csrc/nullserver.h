@@ -1,11 +1,14 @@
-/* A server that answers every RESP request at once with a reply of the right shape, and does
- * nothing else: what a client reaches against it is the client's own ceiling.
+/* A server that answers every request of RESP, or of HTTP/1.1, at once with a reply of the right
+ * shape, and does nothing else: what a client reaches against it is the client's own ceiling.
  *
- * It looks at command names only, never at other arguments: GET and AI.TENSORGET get a bulk string
- * of `reply_bytes` zeros, a DAG an array with one entry per op, PING, ECHO, HELLO, INFO, COMMAND
- * and QUIT what redis would say in short, everything else "+OK". INFO holds the line
- * "fastbench_null_server:1". A connection is not read while its replies wait to be taken, so a
- * client must read while it writes. No allocation per request.
+ * Of RESP it looks at command names only, never at other arguments: GET and AI.TENSORGET get a bulk
+ * string of `reply_bytes` zeros, a DAG an array with one entry per op, PING, ECHO, HELLO, INFO,
+ * COMMAND and QUIT what redis would say in short, everything else "+OK". INFO holds the line
+ * "fastbench_null_server:1". Over HTTP every request, whatever its method and path, gets 200 with
+ * `reply_bytes` zeros and the field "Server: fastbench-null"; what is no request gets 400, and
+ * after that, "Connection: close" or HTTP/1.0 the connection is closed. A connection is not read
+ * while its replies wait to be taken, so a client must read while it writes. No allocation per
+ * request.
  *
  * The server owns its threads, connections, listener and, on a unix socket, the file at its path.
  * Functions may be called from any thread, one at a time. SIGPIPE is never raised. */
@@ -26,8 +29,9 @@ typedef struct fb_nullserver_config {
     uint16_t port;         /* 0 = any free one */
     uint32_t threads;
     const int *cpus;      /* one per thread; NULL = not pinned */
-    uint64_t reply_bytes; /* of each bulk string that is read back */
-    bool always_bulk;     /* a bulk string in place of "+OK", too */
+    uint64_t reply_bytes; /* of each bulk string that is read back, or body */
+    bool always_bulk;     /* RESP: a bulk string in place of "+OK", too */
+    bool http;            /* HTTP/1.1, not RESP */
 } fb_nullserver_config;
 
 /* What one thread did since start; busy share = cpu_ns / elapsed_ns. */

@@ -277,6 +277,7 @@ cdef extern from "nullserver.h" nogil:
         const int *cpus
         uint64_t reply_bytes
         c_bool always_bulk
+        c_bool http
 
     ctypedef struct fb_nullserver_usage:
         uint64_t cpu_ns

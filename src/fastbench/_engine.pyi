@@ -48,6 +48,7 @@ class NullServer:
         cpus: Sequence[int] = (),
         reply_bytes: int = 4004,
         always_bulk: bool = False,
+        http: bool = False,
     ) -> None: ...
     @property
     def port(self) -> int: ...

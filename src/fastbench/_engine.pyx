@@ -574,13 +574,16 @@ def populate(buffer):
 
 
 cdef class NullServer:
-    """A server that answers every RESP request at once; listens from construction on."""
+    """A server that answers every request at once; listens from construction on.
+
+    RESP or, with ``http``, HTTP/1.1.
+    """
 
     cdef fb_nullserver *server
     cdef uint32_t threads_
 
     def __cinit__(self, host="127.0.0.1", int port=0, unix_path=None, uint32_t threads=1,
-                  cpus=(), uint64_t reply_bytes=4004, bint always_bulk=False):
+                  cpus=(), uint64_t reply_bytes=4004, bint always_bulk=False, bint http=False):
         cdef _Memory memory = _Memory()
         cdef fb_nullserver_config config
         cdef fb_error err
@@ -591,6 +594,7 @@ cdef class NullServer:
         config.cpus = fill_cpus(cpus, memory)
         config.reply_bytes = reply_bytes
         config.always_bulk = always_bulk
+        config.http = http
         self.server = fb_nullserver_new(&config, &err)
         if self.server == NULL:
             check(err.code, &err)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fastbench import placement, platform_info
-from fastbench.calibrate import calibrate_for, find_null_server
+from fastbench.calibrate import calibrate_for
 from fastbench.errors import FastbenchError
 from fastbench.journal import Head
 from fastbench.load import allow_connections, connections_of, make_plan
 from fastbench.monitor.sampler import Monitor
 from fastbench.monitor.watched import distinct
+from fastbench.null_servers import check_null_server, find_null_server
 from fastbench.repetition import Outcome, now_utc, run_repetition
 from fastbench.report.folder import EXPORTERS, ResultFolder
 from fastbench.report.live import Live
@@ -55,13 +56,14 @@ def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EX
         parse_target(part.config.target)
     spare = placement.embedded_cpus(config)
     allow_connections(sum(connections_of(part.config) for part in parts))
-    if config.null_server is not None:
-        find_null_server(config.null_server)  # better now than after the run
+    elsewhere = find_null_server(config.null_server) if config.null_server else {}
     with _result_folder(config) as folder, open_jobs(parts, spare) as jobs:
         streams = [(p.config, job.stream) for p, job in zip(parts, jobs, strict=True)]
         pids = [server.pid for server in _servers(jobs)]
         placed = placement.place(config, pids, streams[0][1].addresses[0])
         plan = make_plan(config, streams, tuple(placed.client_cpus))
+        if config.null_server:
+            check_null_server(config.null_server, elsewhere, plan)  # better now than after the run
         head = _head(config, jobs, placed)
         journal = folder.open_journal(head) if folder else None
         with placement.off_the_workers(plan.cpus), Live(quiet=not show) as display:

@@ -107,7 +107,7 @@ def _headroom(result: Result) -> Iterator[Evidence]:
             threshold=limit,
             advice=""
             if result.calibration_error
-            else "use --calibrate auto; TLS and HTTP cannot be calibrated",
+            else "use --calibrate auto; TLS and gRPC cannot be calibrated",
         )
         return
     value = calibration.ceiling_per_s / rate

@@ -13,7 +13,7 @@
 #include <string.h>
 
 typedef struct http_trace {
-    char text[8192]; /* "<end offset> <outcome> <class>|<text>[ last];" per reply, then the end */
+    char text[8192]; /* "<end offset> <outcome> <class>|<text>[ last][ head];" each, then the end */
     size_t len;
     bool wrong_count; /* the reader returned a number of bytes that it must not */
 } http_trace;
@@ -31,8 +31,9 @@ __attribute__((format(printf, 2, 3))) static inline void http_trace_add(http_tra
 
 static inline void http_trace_reply(http_trace *t, const fb_http_reader *r, const fb_reply *reply)
 {
-    http_trace_add(t, "%" PRIu64 " %d %s|%s%s;", r->offset, (int)reply->outcome, reply->error_class,
-                   reply->error_text, reply->last ? " last" : "");
+    http_trace_add(t, "%" PRIu64 " %d %s|%s%s%s;", r->offset, (int)reply->outcome,
+                   reply->error_class, reply->error_text, reply->last ? " last" : "",
+                   r->asked == FB_HTTP_HEAD ? " head" : "");
 }
 
 /* Feeds one piece, which is copied so that AddressSanitizer sees its exact bounds.
@@ -78,6 +79,29 @@ static inline void http_trace_run(http_trace *t, fb_http_method method, const ui
             return;
         at += piece;
         size = size[1] != 0 ? size + 1 : sizes;
+    }
+    fb_reply reply;
+    if (fb_http_end(&r, &reply))
+        http_trace_reply(t, &r, &reply);
+    else
+        http_trace_add(t, "more at %" PRIu64, r.offset);
+}
+
+/* Traces bytes one by one, but for those that may be passed over unseen. */
+static inline void http_trace_skipping(http_trace *t, fb_http_method method, const uint8_t *bytes,
+                                       size_t len)
+{
+    *t = (http_trace){0};
+    fb_http_reader r;
+    fb_http_init(&r);
+    for (size_t at = 0; at < len;) {
+        const uint64_t left = len - at;
+        const uint64_t due = fb_http_skippable(&r);
+        const uint64_t n = due < left ? due : left;
+        fb_http_skip(&r, n);
+        at += n;
+        if (at < len && !http_trace_piece(t, &r, method, bytes + at++, 1))
+            return;
     }
     fb_reply reply;
     if (fb_http_end(&r, &reply))

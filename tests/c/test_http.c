@@ -104,6 +104,33 @@ static const sample SAMPLES[] = {
      "broken at 47: chunk is too long: 10000000001"},
     {0, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
      "broken at 51: a chunk is longer than it says: b"},
+    /* Requests. */
+    {FB_HTTP_REQUEST,
+     "POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",
+     "51 0 |;69 0 |;more at 69"},
+    {FB_HTTP_REQUEST, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+     "60 0 |;more at 60"},
+    {FB_HTTP_REQUEST, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "37 0 | last;more at 37"},
+    {FB_HTTP_REQUEST, "GET / HTTP/1.0\r\n\r\n", "18 0 | last;more at 18"},
+    {FB_HTTP_REQUEST, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "42 0 |;more at 42"},
+    {FB_HTTP_REQUEST, "HEAD /?a=b HTTP/1.1\r\n\r\nHEADS * HTTP/1.1\r\n\r\n",
+     "23 0 | head;43 0 |;more at 43"},
+    /* No requests, or without an end. */
+    {FB_HTTP_REQUEST, "GET /\r\n", "broken at 0: not a request line of HTTP/1: GET /"},
+    {FB_HTTP_REQUEST, "GET / HTTP/2\r\n",
+     "broken at 0: not a request line of HTTP/1: GET / HTTP/2"},
+    {FB_HTTP_REQUEST, "GET  HTTP/1.1\r\n",
+     "broken at 0: not a request line of HTTP/1: GET  HTTP/1.1"},
+    {FB_HTTP_REQUEST, "GET /a b HTTP/1.1\r\n",
+     "broken at 0: not a request line of HTTP/1: GET /a b HTTP/1.1"},
+    {FB_HTTP_REQUEST, "G@T / HTTP/1.1\r\n",
+     "broken at 0: not a request line of HTTP/1: G@T / HTTP/1.1"},
+    {FB_HTTP_REQUEST, " / HTTP/1.1\r\n", "broken at 0: not a request line of HTTP/1:  / HTTP/1.1"},
+    {FB_HTTP_REQUEST, "*1\r\n$4\r\nPING\r\n", "broken at 0: not a request line of HTTP/1: *1"},
+    {FB_HTTP_REQUEST, "HTTP/1.1 200 OK\r\n",
+     "broken at 0: not a request line of HTTP/1: HTTP/1.1 200 OK"},
+    {FB_HTTP_REQUEST, "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+     "broken at 42: a request whose body has no end"},
 };
 #define SAMPLE_COUNT (sizeof SAMPLES / sizeof *SAMPLES)
 
@@ -135,6 +162,18 @@ static void test_every_cut(void)
         check_cut(s, (const uint8_t *)s->bytes, len, SINGLE, s->trace);
         for (size_t cut = 1; cut < len; cut++)
             check_cut(s, (const uint8_t *)s->bytes, len, (size_t[]){cut, SIZE_MAX, 0}, s->trace);
+    }
+}
+
+/* Passing over bodies unseen, every sample whose errors have no text to keep gives the same. */
+static void test_skipping(void)
+{
+    for (size_t i = 0; i < SAMPLE_COUNT; i++) {
+        const sample *const s = &SAMPLES[i];
+        http_trace trace;
+        http_trace_skipping(&trace, s->method, (const uint8_t *)s->bytes, strlen(s->bytes));
+        CHECK_STR(s->trace, trace.text);
+        CHECK(!trace.wrong_count);
     }
 }
 
@@ -179,9 +218,9 @@ static void test_damage(void)
     }
 }
 
-/* Traces head, then a field filled up to `fill` bytes, then tail; whole and in pieces of two sizes,
+/* Traces head, then a line filled up to `fill` bytes, then tail; whole and in pieces of two sizes,
  * which must say the same. */
-static const char *long_field(const char *head, size_t fill, const char *tail)
+static const char *long_line(fb_http_method method, const char *head, size_t fill, const char *tail)
 {
     static http_trace trace;
     http_trace cut;
@@ -194,13 +233,18 @@ static const char *long_field(const char *head, size_t fill, const char *tail)
     memcpy(bytes, head, before);
     memset(bytes + before, 'x', fill);
     memcpy(bytes + before + fill, tail, strlen(tail));
-    http_trace_run(&trace, FB_HTTP_OTHER, bytes, len, WHOLE);
-    http_trace_run(&cut, FB_HTTP_OTHER, bytes, len, (size_t[]){1000, 0});
+    http_trace_run(&trace, method, bytes, len, WHOLE);
+    http_trace_run(&cut, method, bytes, len, (size_t[]){1000, 0});
     CHECK_STR(trace.text, cut.text);
-    http_trace_run(&cut, FB_HTTP_OTHER, bytes, len, (size_t[]){before, FB_HTTP_KEPT, 7, 0});
+    http_trace_run(&cut, method, bytes, len, (size_t[]){before, FB_HTTP_KEPT, 7, 0});
     CHECK_STR(trace.text, cut.text);
     free(bytes);
     return trace.text;
+}
+
+static const char *long_field(const char *head, size_t fill, const char *tail)
+{
+    return long_line(FB_HTTP_OTHER, head, fill, tail);
 }
 
 /* Lines may be as long as their limit and no longer; a field that frames must fit what is kept. */
@@ -217,6 +261,17 @@ static void test_line_limits(void)
                   13) == 0);
     CHECK_STR("broken at 0: line is longer than 65536 bytes",
               long_field("HTTP/1.1 200 ", FB_HTTP_MAX_LINE, end));
+}
+
+/* Of a request line that is too long to be kept the version is taken on trust, not so its method.
+ */
+static void test_long_request_line(void)
+{
+    const char *const end = " HTTP/1.0\r\nContent-Length: 0\r\n\r\n";
+    CHECK_STR("1037 0 |;more at 1037", long_line(FB_HTTP_REQUEST, "GET /", 1000, end));
+    CHECK_STR("237 0 | last;more at 237", long_line(FB_HTTP_REQUEST, "GET /", 200, end));
+    CHECK(strncmp(long_line(FB_HTTP_REQUEST, "GET", 1000, end),
+                  "broken at 0: not a request line of HTTP/1: GETxxx", 49) == 0);
 }
 
 /* A head may be as long as its limit, interim replies included; a body of chunks is no head. */
@@ -315,9 +370,11 @@ int main(void)
 {
     RUN(test_whole);
     RUN(test_every_cut);
+    RUN(test_skipping);
     RUN(test_truncated);
     RUN(test_damage);
     RUN(test_line_limits);
+    RUN(test_long_request_line);
     RUN(test_head_limit);
     RUN(test_long_error);
     RUN(test_large_body);

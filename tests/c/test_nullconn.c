@@ -1,7 +1,6 @@
 /* A null server's connection: every reply, every way of cutting, big bodies and slow readers. */
 #include "check.h"
-#include "nullconn.h"
-#include "sockets.h"
+#include "talk.h"
 
 #include <stdio.h>
 
@@ -56,103 +55,13 @@ static const sample SAMPLES[] = {
 
 #define N_SAMPLES (sizeof SAMPLES / sizeof *SAMPLES)
 
-/* A client and the connection that serves it, in one thread. */
-typedef struct talk {
-    int client;
-    fb_nullreplies replies;
-    fb_nullspace space;
-    fb_nullconn *conn;
-    fb_nullconn_state state;
-    uint8_t *received;
-    size_t received_len, room;
-} talk;
-
-static bool talk_open(talk *t, uint64_t reply_bytes, bool tcp, size_t room)
-{
-    int pair[2] = {-1, -1};
-    *t = (talk){.room = room, .state = FB_NULLCONN_READS};
-    t->received = malloc(room);
-    if (!(tcp ? sockets_tcp_pair(pair) : sockets_unix_pair(pair)) || t->received == NULL ||
-        fb_nullreplies_init(&t->replies, reply_bytes, NULL) != FB_OK ||
-        fb_nullspace_init(&t->space, NULL) != FB_OK) {
-        return false;
-    }
-    t->client = pair[0];
-    t->conn = fb_nullconn_new(pair[1], &t->replies, &t->space);
-    return t->conn != NULL;
-}
-
-static void talk_close(talk *t)
-{
-    (void)close(t->client);
-    fb_nullconn_free(t->conn);
-    fb_nullspace_fini(&t->space);
-    fb_nullreplies_fini(&t->replies);
-    free(t->received);
-}
-
-static void serve(talk *t)
-{
-    if (t->state != FB_NULLCONN_GONE) {
-        t->state = fb_nullconn_serve(t->conn, false);
-    }
-}
-
-/* Reads what is there for the client. Returns the bytes read. */
-static size_t read_replies(talk *t)
-{
-    const ssize_t n = recv(t->client, t->received + t->received_len, t->room - t->received_len, 0);
-    t->received_len += n > 0 ? (size_t)n : 0;
-    return n > 0 ? (size_t)n : 0;
-}
-
-/* Sends all of it, in pieces of at most `cut`, serving and (where `reads`) reading in between. */
-static void say(talk *t, const void *request, size_t len, size_t cut, bool reads)
-{
-    const uint8_t *bytes = request;
-    while (len > 0) {
-        const ssize_t n = send(t->client, bytes, len < cut ? len : cut, MSG_NOSIGNAL);
-        if (n > 0) {
-            bytes += n;
-            len -= (size_t)n;
-        }
-        serve(t);
-        if (reads) {
-            (void)read_replies(t);
-        }
-        REQUIRE(n > 0 || reads);
-    }
-}
-
-/* Serves and reads until len bytes of replies are there, or nothing comes for a very long time. */
-static void hear(talk *t, size_t len)
-{
-    while (t->received_len < len) {
-        serve(t);
-        if (read_replies(t) == 0) {
-            struct pollfd polled[] = {
-                {.fd = t->client, .events = POLLIN},
-                {.fd = fb_nullconn_fd(t->conn),
-                 .events = t->state == FB_NULLCONN_BLOCKED ? POLLOUT : POLLIN},
-            };
-            REQUIRE(poll(polled, 2, SOCKETS_PATIENCE_MS) > 0);
-        }
-    }
-}
-
-static void check_replies(const talk *t, const void *expected, size_t len)
-{
-    CHECK_EQ(len, t->received_len);
-    CHECK(t->received_len == len && memcmp(expected, t->received, len) == 0);
-}
-
 /* Every command gets its reply, given whole and byte by byte. */
 static void test_replies(void)
 {
     for (size_t i = 0; i < 2 * N_SAMPLES; i++) {
         const sample *s = &SAMPLES[i / 2];
         talk t;
-        REQUIRE(talk_open(&t, 4, false, 1 << 16));
+        REQUIRE(talk_open(&t, false, 4, false, 1 << 16));
         say(&t, s->request, strlen(s->request), i % 2 == 0 ? SIZE_MAX : 1, true);
         hear(&t, s->reply_len);
         serve(&t);
@@ -184,7 +93,7 @@ static void test_pipeline(void)
             }
         }
         talk t;
-        REQUIRE(talk_open(&t, 4, cut % 2 == 0, 1 << 20));
+        REQUIRE(talk_open(&t, false, 4, cut % 2 == 0, 1 << 20));
         say(&t, requests, request_len, cuts[cut], true);
         hear(&t, reply_len);
         check_replies(&t, replies, reply_len);
@@ -221,7 +130,7 @@ static void echo_of(size_t len, size_t cut)
     memcpy(request + request_len + len, "\r\n", 2);
     request_len += len + 2;
     talk t;
-    REQUIRE(talk_open(&t, 4, false, expected_len + 1));
+    REQUIRE(talk_open(&t, false, 4, false, expected_len + 1));
     for (size_t i = 0; i < n_echoes; i++) {
         say(&t, request, request_len, cut, true);
     }
@@ -253,7 +162,7 @@ static void big_body(bool tcp, size_t cut)
     memcpy(request + request_len, "\r\nPING\r\n", 8);
     request_len += 8;
     talk t;
-    REQUIRE(talk_open(&t, 4, tcp, 1 << 10));
+    REQUIRE(talk_open(&t, false, 4, tcp, 1 << 10));
     for (int i = 0; i < 3; i++) {
         say(&t, request, request_len, cut, true);
     }
@@ -281,7 +190,7 @@ static void test_backpressure(void)
     const size_t reply_len = reply_bytes + 11;
     const size_t n = 100;
     talk t;
-    REQUIRE(talk_open(&t, reply_bytes, false, n * (reply_len + 7) + 1));
+    REQUIRE(talk_open(&t, false, reply_bytes, false, n * (reply_len + 7) + 1));
     for (size_t i = 0; i < n; i++) {
         say(&t, "GET k\r\nPING\r\n", 13, SIZE_MAX, false);
     }
@@ -304,7 +213,7 @@ static void test_backpressure(void)
 static void test_always_bulk(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, 3, true, 100));
+    REQUIRE(talk_open(&t, false, 3, true, 100));
     t.replies.always_bulk = true;
     say(&t, "SET k v\r\nLPUSH l x\r\nPING\r\nGET k\r\n", 33, SIZE_MAX, false);
     hear(&t, 9 + 9 + 7 + 9);
@@ -318,7 +227,7 @@ static void test_more_than_room(void)
 {
     const size_t n = 20000;
     talk t;
-    REQUIRE(talk_open(&t, 1, true, n * 14 + 1));
+    REQUIRE(talk_open(&t, false, 1, true, n * 14 + 1));
     char *requests = malloc(n * 13);
     for (size_t i = 0; i < n; i++) {
         memcpy(requests + 13 * i, "GET k\r\nPING\r\n", 13);
@@ -338,7 +247,7 @@ static void test_more_than_room(void)
 static void test_protocol_error(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, 4, true, 1 << 10));
+    REQUIRE(talk_open(&t, false, 4, true, 1 << 10));
     const char request[] = "PING\r\nSET a b\r\n*1\r\n:1\r\nPING\r\n";
     const char reply[] = "+PONG\r\n+OK\r\n-ERR Protocol error: expected '$', got ':'\r\n";
     say(&t, request, sizeof request - 1, SIZE_MAX, true);
@@ -352,7 +261,7 @@ static void test_protocol_error(void)
 static void test_quit(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, 4, false, 1 << 10));
+    REQUIRE(talk_open(&t, false, 4, false, 1 << 10));
     say(&t, "PING\r\nQUIT\r\nPING\r\n", 18, SIZE_MAX, true);
     hear(&t, 12);
     check_replies(&t, "+PONG\r\n+OK\r\n", 12);
@@ -364,14 +273,14 @@ static void test_quit(void)
 static void test_client_ends(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, 4, false, 1 << 10));
+    REQUIRE(talk_open(&t, false, 4, false, 1 << 10));
     CHECK_EQ(6, send(t.client, "PING\r\n", 6, 0));
     CHECK_EQ(0, shutdown(t.client, SHUT_WR));
     CHECK_EQ(FB_NULLCONN_GONE, fb_nullconn_serve(t.conn, true));
     hear(&t, 7);
     check_replies(&t, "+PONG\r\n", 7);
     talk_close(&t);
-    REQUIRE(talk_open(&t, 4, false, 1 << 10));
+    REQUIRE(talk_open(&t, false, 4, false, 1 << 10));
     CHECK_EQ(9, send(t.client, "GET k\r\nGE", 9, 0));
     (void)close(t.client);
     CHECK_EQ(FB_NULLCONN_GONE, fb_nullconn_serve(t.conn, true));

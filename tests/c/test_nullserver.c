@@ -232,6 +232,32 @@ static void test_unix_socket(void)
     CHECK_EQ(0, rmdir(folder));
 }
 
+/* Asked to, it speaks HTTP: any request is answered alike, and connections are kept. */
+static void test_http(void)
+{
+    fb_nullserver_config config = tcp_config(2);
+    config.http = true;
+    config.reply_bytes = 2;
+    fb_nullserver *server = started(&config);
+    REQUIRE(server != NULL);
+    fb_address address;
+    REQUIRE(fb_address_tcp(&address, "127.0.0.1", fb_nullserver_port(server), NULL) == FB_OK);
+    const char reply[] = "HTTP/1.1 200 OK\r\nServer: fastbench-null\r\n"
+                         "Content-Type: application/octet-stream\r\nContent-Length: 2\r\n\r\n\0";
+    char got[sizeof reply];
+    const int fd = connected(&address);
+    for (int i = 0; i < 3; i++) {
+        CHECK(send_all(fd, "PUT /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 39));
+        CHECK(receive_all(fd, got, sizeof got));
+        CHECK(memcmp(got, reply, sizeof got) == 0);
+    }
+    CHECK_EQ(3, total(server, 2).requests);
+    CHECK(asks(fd, "PING\r\n", "HTTP/1.1 400 Bad Request\r\n"));
+    CHECK(ended(fd));
+    (void)close(fd);
+    fb_nullserver_free(server);
+}
+
 /* QUIT and bytes that are no request end a connection; the server goes on. */
 static void test_hang_up(void)
 {
@@ -322,6 +348,7 @@ int main(void)
     RUN(test_balance);
     RUN(test_slow_reader);
     RUN(test_unix_socket);
+    RUN(test_http);
     RUN(test_hang_up);
     RUN(test_life);
     RUN(test_bad_configurations);

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from support.fakeserver import FakeServer, Reply, always
+from support.restserver import HttpServer
 from support.streams import PING, stream_of
 
 from fastbench import calibrate as module
 from fastbench._engine import NullServer
-from fastbench.calibrate import MEASURE_S, Replies, against, calibrate, replies_like
+from fastbench.calibrate import MEASURE_S, against, calibrate
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.errors import UsageError
-from fastbench.plan import CLOSED_LOOP, Expect, Message, Plan, Rate, Schedule, Text, Tls
+from fastbench.null_servers import Replies, replies_like
+from fastbench.plan import (
+    CLOSED_LOOP,
+    PROTOCOL_HTTP,
+    PROTOCOL_RESP,
+    Expect,
+    Message,
+    Plan,
+    Rate,
+    Schedule,
+    Step,
+    Text,
+    Tls,
+)
 from fastbench.report.folder import ResultFolder
 from fastbench.runner import run
 
@@ -98,10 +113,13 @@ def test_the_schedule_and_the_login_are_left_out() -> None:
         schedule=Schedule(1, (Rate(10.0, 10.0),)),
         max_outstanding=5,
     )
-    plan = against(Plan(streams=(stream,), threads=1, requests=7, spin_ns=9), ("127.0.0.1", 2))
+    address = ("127.0.0.1", 2)
+    plan = against(
+        Plan(streams=(stream,), threads=1, requests=7, spin_ns=9), {PROTOCOL_RESP: address}
+    )
 
     (changed,) = plan.streams
-    assert changed.addresses == (("127.0.0.1", 2),)
+    assert changed.addresses == (address,)
     assert changed.schedule == CLOSED_LOOP
     assert changed.opening == ()
     assert changed.messages == (PING,)
@@ -130,12 +148,76 @@ def test_replies_are_as_those_seen(
     assert found.value_bytes == pytest.approx(replies.value_bytes, abs=4)
 
 
-def test_tls_cannot_be_calibrated() -> None:
-    """The null server speaks no TLS: nothing is claimed."""
-    plan = plan_of(PING)
-    secured = dataclasses.replace(plan.streams[0], tls=Tls(server_name="a"))
+def test_tls_and_unknown_protocols_cannot_be_calibrated() -> None:
+    """The null server speaks no TLS, and no protocol beside its own: nothing is claimed."""
+    (stream,) = plan_of(PING).streams
+    for changes in ({"tls": Tls(server_name="a")}, {"protocol": 99}):
+        plan = Plan(streams=(dataclasses.replace(stream, **changes),), threads=1)  # type: ignore[arg-type]
 
-    assert calibrate(dataclasses.replace(plan, streams=(secured,)), Replies(0)) is None
+        assert calibrate(plan, replies_like(plan, 100)) is None
+
+
+def http_plan(*fields: str, before: tuple[Step, ...] = ()) -> Plan:
+    """Return a plan that posts two bytes, with these fields, to where nobody is."""
+    head = "\r\n".join(["POST / HTTP/1.1", "Content-Length: 2", *fields, "", ""])
+    message = Message((Text(head.encode()), Text(b"hi")), replies=1)
+    stream = stream_of(("192.0.2.1", 1), 4, 2, message, protocol=PROTOCOL_HTTP, before=before)
+    return Plan(streams=(stream,), threads=1)
+
+
+def test_http_has_a_ceiling_too() -> None:
+    """Requests of HTTP are answered by a null server that speaks it."""
+    found = calibrate(http_plan(), Replies(100))
+
+    assert found is not None
+    assert found.ceiling_per_s == pytest.approx(1e6 / found.cpu_us_per_inference)
+    assert 0 < found.raw_per_s < 1.2 * found.ceiling_per_s
+
+
+def test_a_chain_of_two_protocols_has_a_ceiling() -> None:
+    """A value fetched by RESP and a request of HTTP: each step gets the null server it needs."""
+    step = Step(
+        name="fetch",
+        target="",
+        addresses=(("192.0.2.1", 1),),
+        connections=4,
+        pipeline=2,
+        message=GET,
+        fetch_bytes=100,
+    )
+
+    found = calibrate(http_plan(before=(step,)), Replies(50, always_bulk=True))
+
+    assert found is not None
+    assert found.cpu_us_per_inference > 0
+
+
+def test_replies_of_http_are_as_long_as_those_seen() -> None:
+    """What the null server sends for an inference is what the real one sent, head and all."""
+    value_bytes = replies_like(http_plan(), 500).value_bytes
+    field = b"Connection: close\r\n"
+    with (
+        NullServer(http=True, reply_bytes=value_bytes) as server,
+        socket.create_connection(("127.0.0.1", server.port), 60) as client,
+    ):
+        client.sendall(b"POST / HTTP/1.1\r\n" + field + b"\r\n")
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+
+    assert field in received
+    assert len(received) - len(field) == 500
+
+
+def test_secrets_of_http_are_left_out() -> None:
+    """No login goes to a null server, which may be elsewhere; the bytes are as many."""
+    plan = http_plan("Authorization: Bearer s3cret", "X-Api-Key:s3cret2", "X-Other: shown")
+
+    (stream,) = against(plan, {PROTOCOL_HTTP: ("192.0.2.1", 1)}).streams
+
+    (head, _), (before, _) = stream.messages[0].parts, plan.streams[0].messages[0].parts
+    assert isinstance(head, Text)
+    assert isinstance(before, Text)
+    assert len(head.data) == len(before.data)
+    assert b"Authorization: xxxxxxxxxxxxx\r\nX-Api-Key:xxxxxxx\r\nX-Other: shown" in head.data
 
 
 def config_for(server: FakeServer, **fields: object) -> RunConfig:
@@ -179,6 +261,14 @@ def test_a_null_server_elsewhere() -> None:
         asked = len(server.requests)
         with pytest.raises(UsageError, match=r"--null-server .*: a Redis .* answers there"):
             run(config_for(server, null_server=other))
+        with NullServer(http=True) as http_server:
+            spoken = f"rest://127.0.0.1:{http_server.port}"
+            with pytest.raises(UsageError, match="does not speak the protocol of the target"):
+                run(config_for(server, null_server=spoken))
+        with HttpServer() as stranger:
+            wrong = f"rest://127.0.0.1:{stranger.address[1]}"
+            with pytest.raises(UsageError, match="answers there, not 'fastbench null-server --h"):
+                run(config_for(server, null_server=wrong))
 
     assert result.calibration is not None
     assert result.calibration.server == url

@@ -16,7 +16,8 @@ from support.fakeserver import SILENCE, FakeServer, Reply, Request
 from support.redisserver import port_of, programs, running
 from support.streams import stream_of
 
-from fastbench.calibrate import Replies, calibrate
+from fastbench.calibrate import calibrate
+from fastbench.null_servers import Replies
 from fastbench.plan import (
     ARRIVALS_CONSTANT,
     Fetched,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
-from support.cli import fastbench, running
+from support.cli import TIMEOUT_S, fastbench, running
 
 import fastbench as api
+from fastbench._engine import NullServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +43,52 @@ def test_run_against_it(sample: Path, tiny_model: Path) -> None:
     assert "null server" in result.target.server
     assert result.target.check_max_abs_difference is None
     assert done.code == 0
-    assert "busy" in done.out
+    assert "s CPU" in done.out
     assert done.err == ""
+
+
+def test_run_over_http(sample: Path) -> None:
+    """The same over HTTP: every request is answered, and the ceiling of such a plan measured."""
+    with running("null-server", "--http", "--reply-bytes", 12) as server:
+        address = server.wait_for(READY)[1]
+        config = api.RunConfig(
+            target=f"rest://{address}/any/path",
+            dataset=sample,
+            connections=4,
+            pipeline=4,
+            requests=400,
+            warmup_s=0.0,
+            repetitions=1,
+            null_server=f"rest://{address}",
+            calibrate="always",
+        )
+        result = api.run(config)
+        server.signal_group(signal.SIGTERM)
+        done = server.end()
+
+    assert result.repetitions[0].counts.ok == 400
+    assert result.target.server == "fastbench-null"
+    assert result.target.details["reply_body_bytes"] == "12"
+    assert result.calibration is not None
+    assert result.calibration.server == config.null_server
+    assert done.code == 0
+
+
+def test_other_clients_over_http() -> None:
+    """Python's own client gets the same answers, and is told that a connection closes."""
+    with NullServer(http=True, reply_bytes=5) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
+        answers = []
+        for method, fields in (("POST", {}), ("HEAD", {}), ("GET", {"Connection": "close"})):
+            connection.request(method, "/x?y", body=b"z" * 100_000, headers=fields)
+            reply = connection.getresponse()
+            answers.append((reply.status, reply.read(), reply.getheader("Connection")))
+        connection.close()
+        requests = sum(count for _, count, _ in server.stats())
+
+    body = bytes(5)
+    assert answers == [(200, body, None), (200, b"", None), (200, body, "close")]
+    assert requests == 3
 
 
 def test_unix_socket(tmp_path: Path) -> None:
@@ -78,6 +124,7 @@ def test_address_in_use() -> None:
         (("--port", 65536), "--port"),
         (("--threads", 0), "--threads"),
         (("--reply-bytes", -1), "--reply-bytes"),
+        (("--http", "--always-bulk"), "--always-bulk"),
     ],
 )
 def test_wrong_arguments(arguments: tuple[object, ...], word: str) -> None:

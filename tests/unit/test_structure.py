@@ -50,7 +50,7 @@ FLOORS: list[set[str]] = [
     {"datasets", "models", "monitor", "report", "serve"},
     {"machine", "servers"},
     {"job", "nettest", "platform_info", "verification"},
-    {"checker", "collector", "placement", "steps"},
+    {"checker", "collector", "null_servers", "placement", "steps"},
     {"books"},
     {"check", "load", "repetition", "workloads"},
     {"calibrate", "figures", "sustained"},
@@ -64,7 +64,12 @@ FLOORS: list[set[str]] = [
 ]
 
 #: C files that another's test program shows at work.
-COVERED_BY = {"dispatch": "worker", "netserve": "netprobe", "route": "chain"}
+COVERED_BY = {
+    "dispatch": "worker",
+    "netserve": "netprobe",
+    "nullreplies": "nullconn",
+    "route": "chain",
+}
 
 #: Functions of csrc that may allocate or free: their names say that they set up or tear down.
 SETS_UP = re.compile(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fastbench.cli import options
+from fastbench.errors import UsageError
 
 
 def null_server(
@@ -15,25 +16,33 @@ def null_server(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 0,
     unix: Annotated[Path | None, typer.Option(help="Unix socket, instead of TCP.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Native threads.")] = 1,
+    http: Annotated[bool, typer.Option("--http", help="Speak HTTP/1.1, not RESP.")] = False,
     reply_bytes: Annotated[
         int,
-        typer.Option(min=0, max=1 << 30, help="Bytes of each tensor or value that is read back."),
+        typer.Option(
+            min=0, max=1 << 30, help="Bytes of each tensor or value that is read back, or body."
+        ),
     ] = 4004,
     always_bulk: Annotated[
-        bool, typer.Option("--always-bulk", help="Answer so to every command, not only reads.")
+        bool,
+        typer.Option("--always-bulk", help="RESP: answer so to every command, not only reads."),
     ] = False,
 ) -> None:
-    """Answer RESP requests at once with replies of the right shape; Ctrl-C ends it."""
+    """Answer requests at once with replies of the right shape; Ctrl-C ends it."""
     import signal
 
     from fastbench._engine import NullServer
 
     options.check_numeric_host(host)
+    if http and always_bulk:
+        msg = "--http and --always-bulk both given: every reply over HTTP has its body anyway"
+        raise UsageError(msg)
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # they are waited for below
     path = None if unix is None else str(unix)
-    server = NullServer(host, port, path, threads, reply_bytes=reply_bytes, always_bulk=always_bulk)
-    with server:
+    with NullServer(
+        host, port, path, threads, reply_bytes=reply_bytes, always_bulk=always_bulk, http=http
+    ) as server:
         where = f"unix:{path}" if path else f"{host}:{server.port}"
         typer.echo(f"fastbench null-server: ready on {where}")
         signal.sigwait(ends)

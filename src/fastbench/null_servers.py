@@ -1,0 +1,159 @@
+"""Null servers for a plan: what they answer with, and where they are."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from fastbench import platform_info
+from fastbench._engine import NullServer
+from fastbench.errors import ServerError, UsageError
+from fastbench.plan import ANY_LENGTH, PROTOCOL_HTTP, PROTOCOL_RESP
+from fastbench.servers.redis_server import RedisServer
+from fastbench.servers.rest import CONNECT_TIMEOUT_S, RestServer
+from fastbench.targets import HTTP_KINDS, parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fastbench.plan import Address, Plan, Step, Stream
+    from fastbench.targets import Target
+
+#: By protocol that the null server speaks: how a user starts one that does.
+COMMANDS = {PROTOCOL_RESP: "fastbench null-server", PROTOCOL_HTTP: "fastbench null-server --http"}
+_HTTP_NAME = "fastbench-null"  # its field "Server"
+_SMALL_BYTES = 16  # a reply on the wire up to that is as good as "+OK"
+
+#: By protocol: bytes around a value, the digits of its length apart.
+_FRAMES = {
+    PROTOCOL_RESP: 7,
+    PROTOCOL_HTTP: len(
+        "HTTP/1.1 200 OK\r\nServer: fastbench-null\r\n"
+        "Content-Type: application/octet-stream\r\nContent-Length: \r\n\r\n"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """What the null server answers with: ``value_bytes`` in each bulk string or body.
+
+    ``always_bulk``: RESP: to every command, not only to those that read.
+    """
+
+    value_bytes: int
+    always_bulk: bool = False
+
+
+def endpoints_of(plan: Plan) -> list[Stream | Step]:
+    """Return all that a plan sends to: its streams, and the steps before them."""
+    return [*plan.streams, *(step for stream in plan.streams for step in stream.before)]
+
+
+def replies_like(plan: Plan, received: float) -> Replies:
+    """Return replies as those that were seen: ``received`` bytes for each inference.
+
+    Where the plan says what must come back, that counts; else the mean size of a reply does.
+    """
+    expected = [e.length for s in plan.streams for m in s.messages for e in m.expect]
+    values = [length for length in expected if length != ANY_LENGTH and length > 0]
+    chained = any(s.before for s in plan.streams)  # what is fetched must be a value, always
+    if values:
+        return Replies(max(values), always_bulk=chained)
+    frames = [_frames(s, i) for s in plan.streams for i in range(len(s.messages))]
+    per_reply = received / mean(map(len, frames))
+    if per_reply <= _SMALL_BYTES:
+        return Replies(0, always_bulk=chained)
+    value = max(0, round(per_reply - mean(frame for each in frames for frame in each)))
+    return Replies(max(0, value - len(str(value))), always_bulk=True)
+
+
+def _frames(stream: Stream, message: int) -> list[int]:
+    """Return what stands around the value of each reply to one inference."""
+    steps = [(step.protocol, step.message.replies) for step in stream.before]
+    steps.append((stream.protocol, stream.messages[message].replies))
+    return [_FRAMES.get(protocol, 0) for protocol, replies in steps for _ in range(replies)]
+
+
+@contextlib.contextmanager
+def null_servers(
+    plan: Plan, replies: Replies
+) -> Iterator[tuple[list[NullServer], dict[int, Address]]]:
+    """Run a null server for each protocol of a plan; yield them, and where each is.
+
+    They take CPUs that the plan leaves free, and the same kind of socket.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastbench-null-")))
+        addresses: dict[int, Address] = {}
+        servers: list[NullServer] = []
+        for endpoint in endpoints_of(plan):
+            if endpoint.protocol in addresses:
+                continue
+            unix = isinstance(endpoint.addresses[0], str)
+            path = str(folder / str(endpoint.protocol)) if unix else None
+            server = _null_server(plan, replies, path, http=endpoint.protocol == PROTOCOL_HTTP)
+            servers.append(stack.enter_context(server))
+            addresses[endpoint.protocol] = path or ("127.0.0.1", server.port)
+        yield servers, addresses
+
+
+def _null_server(plan: Plan, replies: Replies, path: str | None, *, http: bool) -> NullServer:
+    spare = [cpu for cpu in platform_info.allowed_cpus() if cpu not in plan.cpus]
+    threads = max(1, min(plan.threads, len(spare)))
+    return NullServer(
+        "127.0.0.1",
+        0,
+        path,
+        threads,
+        tuple(spare[:threads]),
+        reply_bytes=replies.value_bytes,
+        always_bulk=replies.always_bulk,
+        http=http,
+    )
+
+
+def find_null_server(url: str) -> dict[int, Address]:
+    """Return the address of a null server elsewhere, by the protocol that it speaks.
+
+    Raises :class:`UsageError` where what answers there is something else, and as
+    :class:`fastbench.servers.redis_server.RedisServer` where nothing does.
+    """
+    target = parse_target(url)
+    if target.kind in HTTP_KINDS:
+        return {PROTOCOL_HTTP: _find_http(target)}
+    with RedisServer(target) as server:
+        if not server.is_null_server:
+            raise _other(target, server.name, PROTOCOL_RESP)
+        return {PROTOCOL_RESP: server.address}
+
+
+def _find_http(target: Target) -> Address:
+    server = RestServer(target)
+    try:
+        name = server.ask({}, b"", CONNECT_TIMEOUT_S).server
+    except ServerError:  # it refused: no null server does
+        name = ""
+    if name != _HTTP_NAME:
+        raise _other(target, name or "server without a name", PROTOCOL_HTTP)
+    return server.address
+
+
+def _other(target: Target, name: str, protocol: int) -> UsageError:
+    return UsageError(
+        f"--null-server {target.url}: a {name} answers there, not '{COMMANDS[protocol]}'"
+    )
+
+
+def check_null_server(url: str, elsewhere: Mapping[int, Address], plan: Plan) -> None:
+    """Raise :class:`UsageError` where a null server does not speak all that a plan does."""
+    for endpoint in endpoints_of(plan):
+        if endpoint.protocol not in elsewhere:
+            command = COMMANDS.get(endpoint.protocol)
+            advice = f"start '{command}' and name that" if command else "leave it out"
+            msg = f"--null-server {url}: does not speak the protocol of the target; {advice}"
+            raise UsageError(msg)
