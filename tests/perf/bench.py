@@ -19,14 +19,16 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import chain_cell  # beside this file, as the next
+import http_cells
 import workload_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from http_cells import HttpCell
     from workload_cells import Pair
 
 FASTBENCH = str(Path(sys.executable).with_name("fastbench"))
@@ -62,6 +64,11 @@ class Cost:
     us: list[float] = field(default_factory=list)
     per_s: list[float] = field(default_factory=list)
 
+    def add(self, us: float, per_s: float) -> None:
+        """Add a round: CPU microseconds per request, and requests per second."""
+        self.us.append(us)
+        self.per_s.append(per_s)
+
 
 def small_cells() -> list[Cell]:
     """Return the cells of the 86-byte command, of 4 KB replies and of tensors."""
@@ -96,7 +103,10 @@ def small_cells() -> list[Cell]:
 
 
 class Servers:
-    """The null server and a real redis-server, each on TCP and a unix socket, pinned."""
+    """The null server and a real redis-server, each on TCP and a unix socket, pinned.
+
+    The null server of HTTP is on TCP only.
+    """
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="fastbench-bench-"))
@@ -110,6 +120,8 @@ class Servers:
             command = [FASTBENCH, "null-server", "--reply-bytes", "4096", *at]
             line = self._start(command, "ready on")
             self.where["null", socket] = line.rpartition(":")[2].strip()
+        command = [FASTBENCH, "null-server", "--http", "--reply-bytes", str(http_cells.REPLY_BYTES)]
+        self.where["http", "tcp"] = self._start(command, "ready on").rpartition(":")[2].strip()
         if shutil.which("redis-server"):
             self._start_redis()
         return self
@@ -174,11 +186,14 @@ def command_line(program: str, cell: Cell, where: str, requests: int) -> list[st
     return [program, *at, *load, *what]
 
 
-def run_pinned(command: list[str]) -> tuple[float, float]:
-    """Run on the client's CPU; return CPU seconds (user + system) and elapsed seconds."""
+def run_pinned(command: list[str], out: IO[bytes] | None = None) -> tuple[float, float]:
+    """Run on the client's CPU; return CPU seconds (user + system) and elapsed seconds.
+
+    ``out``: where standard output goes.
+    """
     pinned = ["taskset", "-c", str(CLIENT_CPU), *command]
     began = time.monotonic()
-    process = subprocess.Popen(pinned, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(pinned, stdout=out or subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr
     problem = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -202,14 +217,25 @@ def measure_line(line: Callable[[int], list[str]], long: int) -> tuple[float, fl
     return (cpu_long - cpu_short) / more * 1e6, more / max(took_long - took_short, 1e-9)
 
 
+def measure_wrk(line: Callable[[int], list[str]]) -> tuple[float, float]:
+    """Do the same for a command line of wrk that runs for so many seconds."""
+    spent = []
+    for seconds in (http_cells.SHORT_S, http_cells.LONG_S):
+        with tempfile.TemporaryFile() as out:
+            cpu, took = run_pinned(line(seconds), out)
+            out.seek(0)
+            spent.append((http_cells.requests_of(out.read().decode()), cpu, took))
+    (few, cpu_short, took_short), (many, cpu_long, took_long) = spent
+    more = max(many - few, 1)
+    return (cpu_long - cpu_short) / more * 1e6, more / (took_long - took_short)
+
+
 def run_cell(cell: Cell, where: str, programs: list[str], rounds: int) -> dict[str, Cost]:
     """Run all programs in turn, ``rounds`` times."""
     costs = {p: Cost() for p in programs}
     for _ in range(rounds):
         for program in programs:
-            us, per_s = measure(program, cell, where)
-            costs[program].us.append(us)
-            costs[program].per_s.append(per_s)
+            costs[program].add(*measure(program, cell, where))
     return costs
 
 
@@ -355,9 +381,7 @@ def report_pair(pair: Pair, rounds: int) -> dict[str, object]:
     ours, other = Cost(), Cost()
     for _ in range(rounds):
         for line, cost in ((pair.ours, ours), (pair.other, other)):
-            us, per_s = measure_line(line, pair.requests)
-            cost.us.append(us)
-            cost.per_s.append(per_s)
+            cost.add(*measure_line(line, pair.requests))
     kind = "per_s" if pair.by_rate else "us"
     ratio, low, high = paired(getattr(ours, kind), getattr(other, kind))
     goal = f"goal {pair.goal:.2f}" if pair.goal else f"goal {pair.goal_us} us"
@@ -390,6 +414,38 @@ def report_pairs(port: str, only: str, rounds: int) -> list[dict[str, object]]:
                 for rows in (pair.requests // 4, pair.requests):
                     workload_cells.make_references(FASTBENCH, folder, rows)
         return [report_pair(pair, rounds) for pair in wanted]
+
+
+def report_http(port: str, only: str, rounds: int) -> list[dict[str, object]]:
+    """Print what a request of HTTP costs beside wrk's; alone where wrk is not installed."""
+    cells = [cell for cell in http_cells.CELLS if only in cell.name]
+    with workload_cells.scratch() as scratch:
+        return [report_http_cell(cell, Path(scratch), port, rounds) for cell in cells]
+
+
+def report_http_cell(cell: HttpCell, folder: Path, port: str, rounds: int) -> dict[str, object]:
+    """Run both programs in turn and print one row."""
+    dataset = http_cells.make_dataset(FASTBENCH, cell, folder)
+    ours = http_cells.fastbench_line(FASTBENCH, cell, dataset, port, CLIENT_CPU)
+    wrk = http_cells.wrk_line(cell, folder, port) if shutil.which("wrk") else None
+    own, peer = Cost(), Cost()
+    for _ in range(rounds):
+        own.add(*measure_line(ours, cell.requests))
+        if wrk:
+            peer.add(*measure_wrk(wrk))
+    row: dict[str, object] = {"cell": cell.name, "fastbench": own.__dict__, "wrk": peer.__dict__}
+    text = f"{cell.name:44} {statistics.median(own.us):8.3f} us"
+    if wrk:
+        ratio, low, high = paired(own.us, peer.us)
+        rate, _, _ = paired(own.per_s, peer.per_s)
+        row |= {"ratio": ratio, "ratio_min": low, "ratio_max": high, "rate_ratio": rate}
+        text += (
+            f" {statistics.median(peer.us):9.3f} us {'wrk':16}"
+            f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}] goal {cell.goal:.2f}"
+            f" rate x{rate:5.2f}"
+        )
+    say(text)
+    return row
 
 
 def report_chains(port: str, only: str, rounds: int) -> list[dict[str, object]]:
@@ -444,6 +500,7 @@ def main() -> None:
                 continue
             programs = ["fastbench", *(p for p in cell.peers if shutil.which(p))]
             rows.append(report(cell, run_cell(cell, where, programs, asked.rounds)))
+        rows += report_http(servers.where["http", "tcp"], asked.only, asked.rounds)
         rows += report_chains(servers.where["null", "tcp"], asked.only, asked.rounds)
         rows += report_pairs(servers.where["null", "tcp"], asked.only, asked.rounds)
     if asked.json:

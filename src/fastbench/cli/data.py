@@ -23,10 +23,18 @@ _DATASET = typer.Argument(help="Folder of the dataset.", metavar="DIR")
 
 
 class Format(StrEnum):
-    """File formats of other programs."""
+    """File formats of other programs that are written and read."""
 
     AIBENCH = "aibench"
     AIBENCH_FRAUD = "aibench-fraud"
+
+
+class Imported(StrEnum):
+    """Those that are read."""
+
+    AIBENCH = "aibench"
+    AIBENCH_FRAUD = "aibench-fraud"
+    NPY = "npy"
 
 
 @app.command()
@@ -179,19 +187,24 @@ def import_(
     *,
     out: Annotated[Path, typer.Option(help="Folder to make.", metavar="DIR")],
     format_name: Annotated[
-        Format, typer.Option("--format", help="Format of the file.")
-    ] = Format.AIBENCH,
+        Imported,
+        typer.Option(
+            "--format", help="Of the file; npy: an array of float32, a row for each sample."
+        ),
+    ] = Imported.AIBENCH,
 ) -> None:
     """Make a dataset of another program's file."""
     from fastbench.datasets.aibench import import_aibench
+    from fastbench.datasets.arrays import import_npy
     from fastbench.datasets.fraud_aibench import import_fraud_aibench
     from fastbench.datasets.progress import progress_bar
 
     with progress_bar(f"Importing from {format_name.value}", "rows") as progress:
-        if format_name is Format.AIBENCH_FRAUD:
+        if format_name is Imported.AIBENCH_FRAUD:
             _say_transactions(import_fraud_aibench(file, out, progress))
         else:
-            _say_dataset(import_aibench(file, out, progress))
+            read = import_npy if format_name is Imported.NPY else import_aibench
+            _say_dataset(read(file, out, progress))
 
 
 def _say_dataset(dataset: Dataset) -> None:

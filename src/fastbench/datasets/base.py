@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Dataset(Rows):
     """A whole, checked dataset.
 
-    ``path``: the folder. ``layout``: ``nhwc`` or ``nchw``. ``dtype`` is always ``float32``.
+    ``path``: the folder. ``layout``: ``nhwc``, ``nchw`` or ``other``. ``dtype`` is always
+    ``float32``.
     """
 
     path: Path

@@ -33,7 +33,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Source(Record, frozen=True, kw_only=True):
     """Where the samples came from.
 
-    ``folder``, ``zip`` of images, ``csv``, ``sample`` (synthetic) or ``aibench``.
+    ``folder``, ``zip`` of images, ``csv``, ``sample`` (synthetic), ``aibench`` or ``npy``.
     """
 
     kind: str
@@ -57,12 +57,15 @@ class Settings(Record, frozen=True, kw_only=True):
 
 
 class Array(Record, frozen=True, kw_only=True):
-    """The array file: its name in the folder, type, shape, and where row 0 begins, in bytes."""
+    """The array file: its name in the folder, type, shape, and where row 0 begins, in bytes.
+
+    ``layout``: of images; ``other`` = of what its rows are nothing is known.
+    """
 
     file: FileName
     dtype: Annotated[str, Meta(pattern="^float32$")]
     shape: Annotated[list[Positive], Meta(min_length=2)]
-    layout: Annotated[str, Meta(pattern="^(nhwc|nchw)$")]
+    layout: Annotated[str, Meta(pattern="^(nhwc|nchw|other)$")]
     offset: int
 
 
