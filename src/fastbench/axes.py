@@ -8,13 +8,14 @@ import itertools
 import json
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastbench.errors import UsageError
+from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from fastbench.config import RunConfig
     from fastbench.sweeps import Setting
@@ -29,10 +30,21 @@ FIELDS = {
     "server-batch": "server_batch",
     "server-min-batch": "server_min_batch",
     "server-min-batch-timeout": "server_min_batch_timeout_ms",
+    "target": "target",
+    "workload": "workload",
+    "dataset": "dataset",
+    "model": "model",
+    "form": "form",
+    "body": "body",
 }
+#: Those of them whose values are text, and say what is measured.
+TEXTS = ("target", "workload", "dataset", "model", "form", "body")
 MAX_CELLS = 10_000
 
 _NUMBER = r"\d+(?:\.\d+)?(?:[eE]\+?\d+)?"
+#: Between two targets: one of them may itself name several servers, with commas.
+_NEXT_TARGET = re.compile(r",(?=[a-z+]+://|embedded:)")
+_SLUG_CHARACTERS = 60
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})([x+])({_NUMBER})", re.ASCII)
 
 #: The settings of one cell, by the names of their options.
@@ -51,10 +63,21 @@ def parse_axes(texts: Iterable[str]) -> dict[str, list[Setting]]:
         _check_name("--over", name)
         if not equals or name in axes:
             raise _wrong(text, "given twice" if equals else f"write --over {name}=1,2,4")
-        axes[name] = list(itertools.chain(*(_values(text, name, v) for v in values.split(","))))
-        if len(set(axes[name])) < len(axes[name]):
-            raise _wrong(text, "has the same value twice")
+        axes[name] = values_of(f"--over {text}", name, values)
     return axes
+
+
+def values_of(where: str, name: str, text: str) -> list[Setting]:
+    """Return the values that ``text`` lists for the setting ``name``.
+
+    Raises :class:`UsageError` that begins with ``where`` and says how to write it.
+    """
+    parts = _NEXT_TARGET.split(text) if name == "target" else text.split(",")
+    values = list(itertools.chain(*(_values(where, name, part) for part in parts)))
+    if len(set(values)) < len(values):
+        msg = f"{where}: has the same value twice"
+        raise UsageError(msg)
+    return values
 
 
 def factorial(axes: Mapping[str, list[Setting]]) -> list[Settings]:
@@ -91,7 +114,13 @@ def read_cells(path: Path) -> list[Settings]:
 
 def cell_name(settings: Mapping[str, Setting]) -> str:
     """Return the name of a cell's folder: ``connections-4_pipeline-1``."""
-    return "_".join(f"{name}-{value}" for name, value in settings.items())
+    return "_".join(f"{name}-{_slug(value)}" for name, value in settings.items())
+
+
+def _slug(value: Setting) -> str:
+    """Return it for the name of a folder: a URL without what has a meaning there."""
+    plain = re.sub(r"[^A-Za-z0-9.+]+", "-", str(value)).strip("-.")
+    return plain[:_SLUG_CHARACTERS] if isinstance(value, str) else str(value)
 
 
 def configure(base: RunConfig, settings: Mapping[str, Setting]) -> RunConfig:
@@ -100,6 +129,8 @@ def configure(base: RunConfig, settings: Mapping[str, Setting]) -> RunConfig:
     Raises :class:`UsageError` naming the cell where they do not fit together.
     """
     fields: dict[str, Any] = {FIELDS[name]: value for name, value in settings.items()}
+    if "dataset" in settings:
+        fields["dataset"] = Path(str(settings["dataset"]))
     try:
         return dataclasses.replace(base, **fields)
     except UsageError as error:
@@ -107,23 +138,25 @@ def configure(base: RunConfig, settings: Mapping[str, Setting]) -> RunConfig:
         raise UsageError(msg) from error
 
 
-def _values(text: str, name: str, part: str) -> list[Setting]:
+def _values(where: str, name: str, part: str) -> list[Setting]:
     """Return one value, or those of a range up to and with its end."""
-    match = _RANGE.fullmatch(part.strip())
+    match = None if name in TEXTS else _RANGE.fullmatch(part.strip())
     if match is None:
-        return [_value(f"--over {text}", name, part.strip())]
+        return [_value(where, name, part.strip())]
     low, high, step = float(match[1]), float(match[2]), float(match[4])
     grows = step > 1 and low > 0 if match[3] == "x" else step > 0
     if low > high or not grows:
-        raise _wrong(text, "a range is LOW..HIGHxFACTOR or LOW..HIGH+STEP and must rise")
-    return _whole(name, _steps(text, low, high, match[3], step))
+        msg = f"{where}: a range is LOW..HIGHxFACTOR or LOW..HIGH+STEP and must rise"
+        raise UsageError(msg)
+    return _whole(name, _steps(where, low, high, match[3], step))
 
 
-def _steps(text: str, low: float, high: float, how: str, step: float) -> list[float]:
+def _steps(where: str, low: float, high: float, how: str, step: float) -> list[float]:
     span = math.log(high / low, step) if how == "x" else (high - low) / step
     count = math.floor(span + 1e-9) + 1
     if count > MAX_CELLS:
-        raise _wrong(text, f"has more than {MAX_CELLS:,} values")
+        msg = f"{where}: has more than {MAX_CELLS:,} values"
+        raise UsageError(msg)
     return [low * step**i if how == "x" else low + step * i for i in range(count)]
 
 
@@ -135,12 +168,23 @@ def _whole(name: str, values: list[float]) -> list[Setting]:
 
 
 def _value(where: str, name: str, text: str) -> Setting:
+    if name in TEXTS:
+        return _text_value(where, name, text)
     pattern = _NUMBER if name == "rate" else r"\d+"
     if re.fullmatch(pattern, text, re.ASCII) is None:
         kind = "a number" if name == "rate" else "a whole number"
         msg = f"{where}: {text!r} is not {kind}; ranges are LOW..HIGHxFACTOR or LOW..HIGH+STEP"
         raise UsageError(msg)
     return float(text) if name == "rate" else int(text)
+
+
+def _text_value(where: str, name: str, text: str) -> str:
+    if not text:
+        msg = f"{where}: a {name} is empty; write them with commas between"
+        raise UsageError(msg)
+    if name == "target":
+        parse_target(text)  # better now than when its turn comes
+    return text
 
 
 def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, str]]]:

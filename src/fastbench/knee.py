@@ -75,7 +75,7 @@ def _load_axis(cells: Sequence[Cell]) -> str | None:
 
 
 def _curve(axis: str, fixed: Mapping[str, Setting], cells: list[Cell]) -> Curve:
-    points = [_point(axis, c) for c in sorted(cells, key=lambda c: c.settings[axis])]
+    points = sorted((_point(axis, c) for c in cells), key=lambda point: point.load)
     knee, finding = find_knee(axis, points)
     return Curve(axis=axis, fixed=dict(fixed), points=points, knee=knee, finding=finding)
 
@@ -84,4 +84,4 @@ def _point(axis: str, cell: Cell) -> Point:
     figures = cell.figures
     mean_ms = figures.mean_response_ms if figures else None
     power = figures.inferences_per_s / (mean_ms / 1e3) if figures and mean_ms else None
-    return Point(cell=cell.name, load=cell.settings[axis], power=power)
+    return Point(cell=cell.name, load=float(cell.settings[axis]), power=power)

@@ -46,8 +46,9 @@ def sweep(
 
     ``axes``: the values that ``cells`` came from, for the record. ``show``: progress of the runs
     on standard error; ``say`` is told each cell that begins. A cell that fails is recorded as
-    failed and the sweep goes on. What an earlier sweep with the same plan completed in that
-    folder is not repeated. Ctrl-C ends it, with what there is.
+    failed and the sweep goes on; so is one whose own target cannot do what is asked of it. What
+    an earlier sweep with the same plan completed in that folder is not repeated. Ctrl-C ends it,
+    with what there is.
 
     Raises :class:`UsageError` where the options are wrong, a cell's settings do not fit together,
     or the folder was begun with another plan.
@@ -84,7 +85,13 @@ def _configs(config: RunConfig, cells: Sequence[Settings], out: Path) -> dict[st
     if not cells:
         msg = "nothing to vary: give --over NAME=VALUES, or --cells FILE"
         raise UsageError(msg)
-    configs = {cell_name(settings): _configured(config, settings) for settings in cells}
+    configs: dict[str, RunConfig] = {}
+    for settings in cells:
+        name = cell_name(settings)
+        if name in configs:
+            msg = f"two cells would have the same folder, {name}: run them apart"
+            raise UsageError(msg)
+        configs[name] = _configured(config, settings)
     return {name: dataclasses.replace(c, out=out / name) for name, c in configs.items()}
 
 
@@ -114,17 +121,19 @@ def _plan(
     order = [cell_name(settings) for settings in cells]
     random.Random(config.seed).shuffle(order)
     now = now_utc()
+    made = [Cell(name=cell_name(s), settings=dict(s)) for s in cells]
+    own = {FIELDS[name] for name in sweeps.text_settings(made)}
     return SweepResult(
         schema_version=SWEEP_SCHEMA_VERSION,
         fastbench_version=version("fastbench"),
         status="running",
         started_at=now,
         ended_at=now,
-        config=study.plan_of(config),
+        config={n: v for n, v in study.plan_of(config).items() if n not in own},
         axes={name: list(values) for name, values in axes.items()},
         order_seed=config.seed,
         order=order,
-        cells=[Cell(name=cell_name(s), settings=dict(s)) for s in cells],
+        cells=made,
     )
 
 
@@ -148,9 +157,9 @@ def _run(config: RunConfig, cell: Cell, *, show: bool) -> Cell:
     """Return the cell with what an earlier run found, or with what happens now."""
     try:
         result = study.earlier_result(config) or study.run(config, show=show)
-    except UsageError:
-        raise
     except FastbenchError as error:
+        if isinstance(error, UsageError) and not sweeps.text_settings([cell]):
+            raise  # it would hold for every other cell as well
         return msgspec.structs.replace(cell, status="failed", error=str(error))
     except KeyboardInterrupt:
         return msgspec.structs.replace(cell, status="interrupted")

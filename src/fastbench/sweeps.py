@@ -7,17 +7,20 @@ folder of its own; a *curve* orders the cells that differ in one load setting on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fastbench import versioned
 from fastbench.results import Counts, LatencySummary, Spread
 
-SWEEP_SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-#: The value of one setting of a cell.
-Setting = int | float
+SWEEP_SCHEMA_VERSION = 2
+
+#: The value of one setting of a cell; a text says what is measured, a number how.
+Setting = int | float | str
 
 
 class LittlesLaw(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +106,8 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     """One sweep: everything that ``sweep.json`` holds.
 
     ``status``: ``running``, ``complete``, ``partial`` (a cell did not complete) or
-    ``interrupted``. ``config``: of all cells, before their settings. ``axes``: what was varied;
+    ``interrupted``. ``config``: of all cells, before their settings, without those that are text.
+    ``axes``: what was varied;
     empty values where the cells were listed. ``order``: names of the cells as they are run,
     shuffled by ``order_seed``.
     """
@@ -119,6 +123,17 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     order: list[str]
     cells: list[Cell]
     curves: list[Curve] = []
+
+
+def shown(value: Setting) -> str:
+    """Return the value of a setting for people."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def text_settings(cells: Iterable[Cell]) -> list[str]:
+    """Return the names of the settings of ``cells`` that are text, in order."""
+    names = [name for cell in cells for name, v in cell.settings.items() if isinstance(v, str)]
+    return list(dict.fromkeys(names))
 
 
 def to_json(sweep: SweepResult) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from fastbench import searches, suites, sweeps
 from fastbench.results import Counts, Latency, LatencySummary, Spread
 
@@ -32,6 +34,40 @@ SWEEP = sweeps.SweepResult(
         ),
         sweeps.Cell(
             name="connections-2", settings={"connections": 2}, status="failed", error="refused"
+        ),
+    ],
+)
+#: Two targets, side by side; the client of one was not ok, a third was not there.
+MATRIX = sweeps.SweepResult(
+    schema_version=sweeps.SWEEP_SCHEMA_VERSION,
+    fastbench_version="0.1.0",
+    status="partial",
+    started_at="2026-01-02T03:04:05.000+00:00",
+    ended_at="2026-01-02T03:05:05.000+00:00",
+    config={"workload": "vision"},
+    axes={"target": ["redisai://a", "rest://b/p", "rest://c/p"]},
+    order_seed=1,
+    order=["target-rest-c-p", "target-redisai-a", "target-rest-b-p"],
+    cells=[
+        sweeps.Cell(
+            name="target-redisai-a",
+            settings={"target": "redisai://a"},
+            status="complete",
+            figures=msgspec.structs.replace(FIGURES, verdict="client-ok"),
+        ),
+        sweeps.Cell(
+            name="target-rest-b-p",
+            settings={"target": "rest://b/p"},
+            status="complete",
+            figures=msgspec.structs.replace(
+                FIGURES, verdict="client-limited", inferences_per_s=400.0
+            ),
+        ),
+        sweeps.Cell(
+            name="target-rest-c-p",
+            settings={"target": "rest://c/p"},
+            status="failed",
+            error="cannot connect to rest://c/p",
         ),
     ],
 )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from fastbench.axes import cell_name, configure, factorial, parse_axes, read_cells
+from fastbench.axes import cell_name, configure, factorial, parse_axes, read_cells, values_of
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -69,6 +66,41 @@ def test_factorial_has_every_combination_once() -> None:
     assert len({cell_name(c) for c in cells}) == 6
     assert cells[0] == {"connections": 1, "pipeline": 1}
     assert cells[1] == {"connections": 1, "pipeline": 8}
+
+
+def test_targets_are_told_apart() -> None:
+    """A comma between two URLs is none within one, which may name several servers."""
+    urls = ["redisai://h1:1,h2:2", "embedded:", "rest://h:80/a,b", "redisai+unix:///x,/y"]
+
+    assert values_of("--servers", "target", ",".join(urls)) == urls
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("target", "redisai://a,mongodb://b", "unknown scheme"),
+        ("target", "rest://a/,rest://a/", "--servers: has the same value twice"),
+        ("workload", "vision,", "--servers: a workload is empty"),
+    ],
+)
+def test_wrong_texts_are_refused(name: str, text: str, says: str) -> None:
+    """What cannot be a value is named before anything runs."""
+    with pytest.raises(UsageError, match=says):
+        values_of("--servers", name, text)
+
+
+def test_text_is_part_of_a_folders_name() -> None:
+    """A URL loses what has a meaning in a path or another URL; a number stays as it was."""
+    name = cell_name({"target": "rest://ann@h:80/../p?q=1", "dataset": "../x", "connections": 4})
+
+    assert name == "target-rest-ann-h-80-..-p-q-1_dataset-x_connections-4"
+
+
+def test_text_settings_become_a_configuration() -> None:
+    """What is sent may be varied as well: by name, a folder as a path."""
+    config = configure(RunConfig(), {"target": "rest://h/", "body": "json", "dataset": "d"})
+
+    assert (config.target, config.body, config.dataset) == ("rest://h/", "json", Path("d"))
 
 
 def test_too_many_cells_are_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from support.page import Page
-from support.sample_studies import FIGURES, SEARCH, SWEEP
+from support.sample_studies import FIGURES, MATRIX, SEARCH, SWEEP
 
 from fastbench.knee import curves
 from fastbench.report.html import search_page, sweep_page
@@ -97,6 +97,44 @@ def test_knee_is_a_star_on_the_curve() -> None:
         [3 * 2.9],
     )
     assert "knee at connections 2" in made.sections["finding"]
+
+
+def test_targets_are_compared_with_their_verdicts() -> None:
+    """Each target that ran is a mark, hollow where its client was not ok; its page is linked."""
+    made = Page(sweep_page.render(MATRIX).decode())
+    (rate,) = made.plots["throughput"]["traces"]
+
+    assert (rate["y"], rate["x"]) == (["redisai://a", "rest://b/p"], [100.0, 400.0])
+    assert [s.endswith("-open") for s in rate["marker"]["symbol"]] == [False, True]
+    assert [t["name"] for t in made.plots["latencies"]["traces"]] == ["p50", "p95", "p99"]
+    assert "cannot connect to rest://c/p" in made.sections["finding"]
+    assert "no curve" not in made.sections["finding"]
+    assert made.table_with("cell", "client")[0][-1] == "client-ok"
+    assert len(made.table_with("target", "inferences/s")) == 3
+
+
+def test_targets_at_several_loads_are_curves() -> None:
+    """With a load that varies too, each target has its own curve, named after it."""
+    cells = [
+        Cell(
+            name=f"{target}-{cell.name}",
+            settings={"target": target, **cell.settings},
+            status="complete",
+            figures=cell.figures,
+        )
+        for target in ("rest://a/", EVIL)
+        for cell in sweep().cells
+    ]
+    page = sweep_page.render(changed(sweep(), cells=cells, curves=curves(cells))).decode()
+    made = Page(page)
+
+    names = [t["name"] for t in made.plots["by-load"]["traces"]]
+    assert sorted(names) == [
+        "target &lt;/script&gt;&lt;script&gt;window.harmed=1&lt;/script&gt;: inferences/s",
+        "target rest://a/: inferences/s",
+    ]
+    assert "throughput" not in made.plots
+    assert EVIL not in page
 
 
 def test_lower_bounds_of_a_curve_are_hollow() -> None:

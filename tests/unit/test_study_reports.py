@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from support.sample_network import network, transaction
 from support.sample_result import result
-from support.sample_studies import FIGURES, SEARCH, SUITE, SWEEP
+from support.sample_studies import FIGURES, MATRIX, SEARCH, SUITE, SWEEP
 
 from fastbench import searches, sweeps
 from fastbench.cli import sweep as sweep_command
@@ -67,6 +67,29 @@ def test_sweep_table_has_every_cell_and_its_failure() -> None:
     assert "FAILED" in text
     assert "connections-2: failed: refused" in text
     assert "1 of 2 cells complete" in text
+
+
+def test_targets_side_by_side() -> None:
+    """Each target is a row with its figures and verdict; one that failed says why below."""
+    lines = sweep_files.console(MATRIX).splitlines()
+
+    assert "sweep of 3 targets, PARTIAL, 2 of 3 cells complete" in lines[0]
+    first = next(line for line in lines if line.startswith("redisai://a"))
+    assert first.split()[1:3] == ["100.0", "9.000"]
+    assert first.endswith("client-ok")
+    assert next(line for line in lines if line.startswith("rest://b/p")).endswith("client-limited")
+    assert next(line for line in lines if line.startswith("rest://c/p")).endswith("FAILED")
+    assert lines[-1] == "target-rest-c-p: failed: cannot connect to rest://c/p"
+
+
+def test_targets_side_by_side_in_markdown_and_csv() -> None:
+    """Text columns stand to the left; the file reads back as it was."""
+    table = sweep_files.markdown(MATRIX).decode().splitlines()
+    rows = list(csv.DictReader(sweep_files.csv_file(MATRIX).decode().splitlines()))
+
+    assert table[3].startswith("| --- | --: |")
+    assert [row["target"] for row in rows] == ["redisai://a", "rest://b/p", "rest://c/p"]
+    assert sweeps.from_json(sweeps.to_json(MATRIX)) == MATRIX
 
 
 @pytest.mark.parametrize(("few", "marked"), [(["p9999"], False), (["p99", "p9999"], True)])

@@ -121,6 +121,37 @@ def test_secrets_of_streams_are_not_written(tmp_path: Path) -> None:
     assert "geheim" not in (tmp_path / "s" / "sweep.json").read_text()
 
 
+def test_target_that_cannot_is_a_row_and_the_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where targets differ, what one of them cannot do says nothing of the others."""
+
+    def run(config: RunConfig, **_: object) -> None:
+        msg = f"{config.target}: cannot"
+        raise UsageError(msg)
+
+    monkeypatch.setattr(runner, "run", run)
+    targets = ["redis://a", "redis://b"]
+    found = sweep(config(tmp_path / "m"), [{"target": t} for t in targets], {"target": targets})
+
+    assert [cell.error for cell in found.cells] == ["redis://a: cannot", "redis://b: cannot"]
+    assert [cell.name for cell in found.cells] == ["target-redis-a", "target-redis-b"]
+    assert "target" not in found.config
+    with pytest.raises(UsageError, match="cannot"):
+        sweep(config(tmp_path / "s"), [{"pipeline": 1}], {"pipeline": [1]})
+    assert not (tmp_path / "s").exists()
+
+
+def test_cells_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Two targets whose folders would be the same one are told so before anything runs."""
+    cells = [{"target": "redis+unix:///a/b"}, {"target": "redis+unix:///a-b"}]
+
+    with pytest.raises(UsageError, match="two cells would have the same folder"):
+        sweep(config(tmp_path / "m"), cells, {})
+
+    assert not (tmp_path / "m").exists()
+
+
 def test_cells_are_run_in_the_order_of_the_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from support.sample_studies import SEARCH, SWEEP
 
@@ -39,5 +40,14 @@ def test_damaged_sweep_is_refused(data: bytes, says: str) -> None:
 
 def test_search_is_not_a_sweep() -> None:
     """A file of another kind is refused, and the line says what was expected."""
+    sweep = msgspec.structs.replace(SWEEP, schema_version=SEARCH.schema_version)
+
     with pytest.raises(UsageError, match="not a whole fastbench search"):
-        searches.from_json(sweeps.to_json(SWEEP))
+        searches.from_json(sweeps.to_json(sweep))
+
+
+def test_sweep_of_an_older_schema_is_still_read() -> None:
+    """What was written before text could be a setting reads as ever."""
+    older = msgspec.structs.replace(SWEEP, schema_version=1)
+
+    assert sweeps.from_json(sweeps.to_json(older)) == older

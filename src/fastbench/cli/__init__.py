@@ -13,6 +13,7 @@ from fastbench.cli import (
     compare,
     data,
     doctor,
+    matrix,
     model,
     net,
     null_server,
@@ -37,6 +38,7 @@ app.command("run")(run.run)
 app.command("command")(command.command)
 app.add_typer(sweep.app, name="sweep")
 app.add_typer(search.app, name="search")
+app.command("matrix")(matrix.matrix)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")

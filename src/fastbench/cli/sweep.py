@@ -16,8 +16,11 @@ from fastbench.cli.login import Login
 from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fastbench.axes import Settings
     from fastbench.config import RunConfig
-    from fastbench.sweeps import SweepResult
+    from fastbench.sweeps import Setting, SweepResult
 
 app = typer.Typer(
     help="Run the same benchmark at many settings: one table, the curve and its knee.",
@@ -39,7 +42,8 @@ class Varied(Group):
         Option(
             help="NAME=VALUES: connections=1,2,4, pipeline=1..64x2 (doubling) or "
             "rate=100..1000+100; may be repeated, for every combination. NAME: rate, connections, "
-            "threads, pipeline, batch, server-batch, server-min-batch, server-min-batch-timeout."
+            "threads, pipeline, batch, server-batch, server-min-batch, server-min-batch-timeout; "
+            "or target, workload, dataset, model, form, body, as body=raw,json."
         ),
     ] = None
     cells: Annotated[
@@ -82,17 +86,29 @@ def sweep_command(given: Given) -> None:
 
 
 def _sweep(config: RunConfig, given: Given) -> int:
-    from fastbench import axes, sweep
-    from fastbench.report.studies import check_format, print_study
+    from fastbench import axes
 
-    check_format(given.values["output_format"])
-    required = required_verdict(given)
     over, listed = given.values["over"] or (), given.values["cells"]
     if bool(over) == bool(listed):
         msg = "give what is varied by --over NAME=VALUES, or by --cells FILE"
         raise UsageError(msg)
     varied = axes.parse_axes(over)
     cells = axes.read_cells(listed) if listed else axes.factorial(varied)
+    return sweep_over(config, cells, varied, given)
+
+
+def sweep_over(
+    config: RunConfig,
+    cells: Sequence[Settings],
+    varied: Mapping[str, list[Setting]],
+    given: Given,
+) -> int:
+    """Run the cells, print what was found as the options say, and return the exit code."""
+    from fastbench import sweep
+    from fastbench.report.studies import check_format, print_study
+
+    check_format(given.values["output_format"])
+    required = required_verdict(given)
     quiet = given.values["quiet"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = sweep.sweep(config, cells, varied, show=not quiet, say=teller(quiet=quiet))

@@ -47,7 +47,8 @@ BAR = 30
 def console(sweep: SweepResult) -> str:
     """Return the sweep as plain text: head, table, curves, what failed."""
     heads, rows = cells_table(sweep)
-    parts = [head(sweep), text_table(heads, rows)]
+    left = 0 if sweeps.text_settings(sweep.cells) else -1
+    parts = [head(sweep), text_table(heads, rows, left=left)]
     parts += [_curve_text(sweep, curve) for curve in sweep.curves]
     parts += ["\n".join(remarks_on(sweep))]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -58,7 +59,8 @@ def markdown(sweep: SweepResult) -> bytes:
     heads, rows = cells_table(sweep)
     found = [curve_name(curve) + curve.finding for curve in sweep.curves]
     remarks = [f"* {escape(text)}" for text in (*found, *remarks_on(sweep))]
-    parts = [escape(head(sweep)), _markdown_table(heads, rows), "\n".join(remarks)]
+    words = len(sweeps.text_settings(sweep.cells))
+    parts = [escape(head(sweep)), _markdown_table(heads, rows, words), "\n".join(remarks)]
     return ("\n\n".join(filter(None, parts)) + "\n").encode()
 
 
@@ -93,12 +95,24 @@ def head(sweep: SweepResult) -> str:
     """Return what was swept and how far it came, in one line."""
     done = sum(cell.status == "complete" for cell in sweep.cells)
     status = "" if sweep.status == "complete" else f", {sweep.status.upper()}"
-    target = targets_of(sweep.config)
     return (
-        f"fastbench {sweep.fastbench_version}: sweep of {target}{status}, "
+        f"fastbench {sweep.fastbench_version}: sweep of {subject(sweep)}{status}, "
         f"{done} of {len(sweep.cells)} cells complete, in an order shuffled by seed "
         f"{sweep.order_seed}"
     )
+
+
+def subject(sweep: SweepResult) -> str:
+    """Return what was measured: the target or, where there are several, how many."""
+    targets = {cell.settings["target"] for cell in sweep.cells if "target" in cell.settings}
+    if targets:
+        return f"{len(targets)} target{'s' if len(targets) > 1 else ''}"
+    return targets_of(sweep.config)
+
+
+def settings_text(cell: Cell) -> str:
+    """Return what makes a cell differ from the others, on one line."""
+    return numbers.printable(", ".join(map(sweeps.shown, cell.settings.values())))
 
 
 def _setting_names(sweep: SweepResult) -> list[str]:
@@ -108,7 +122,10 @@ def _setting_names(sweep: SweepResult) -> list[str]:
 def cells_table(sweep: SweepResult) -> tuple[list[str], list[list[str]]]:
     """Return heads and rows: the settings and figures of each cell."""
     names = _setting_names(sweep)
-    rows = [[f"{c.settings[n]:g}" for n in names] + _cells(c) for c in sweep.cells]
+    rows = [
+        [numbers.printable(sweeps.shown(c.settings[n])) for n in names] + _cells(c)
+        for c in sweep.cells
+    ]
     return [*names, *HEADS], rows
 
 
@@ -153,8 +170,8 @@ def _in_flight(figures: Figures) -> str:
 
 def curve_name(curve: Curve) -> str:
     """Return the settings that a curve holds fixed, as ``threads 2: ``; empty for none."""
-    fixed = ", ".join(f"{name} {value:g}" for name, value in curve.fixed.items())
-    return f"{fixed}: " if fixed else ""
+    fixed = ", ".join(f"{name} {sweeps.shown(value)}" for name, value in curve.fixed.items())
+    return numbers.printable(f"{fixed}: ") if fixed else ""
 
 
 def _curve_text(sweep: SweepResult, curve: Curve) -> str:
@@ -200,9 +217,9 @@ def remarks_on(sweep: SweepResult) -> list[str]:
     return remarks
 
 
-def _markdown_table(heads: list[str], rows: list[list[str]]) -> str:
+def _markdown_table(heads: list[str], rows: list[list[str]], words: int) -> str:
     cells = [[escape(cell) for cell in row] for row in rows]
-    return "\n".join(table([escape(head) for head in heads], cells, numeric_from=0))
+    return "\n".join(table([escape(head) for head in heads], cells, numeric_from=words))
 
 
 FORMATS: dict[str, Callable[[SweepResult], bytes]] = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fastbench import sweeps
 from fastbench.report import sweep_files
-from fastbench.report.facts import targets_of
 from fastbench.report.html.about import plan_section
+from fastbench.report.html.cell_plots import cell_plots
 from fastbench.report.html.elements import element, join, table
 from fastbench.report.html.page import page
 from fastbench.report.html.plots import FAINT, SYMBOLS, Json, Plot, Section, axis, line
@@ -26,17 +27,18 @@ def render(sweep: SweepResult) -> bytes:
     figures = {cell.name: cell.figures for cell in sweep.cells if cell.figures}
     curves = [curve for curve in sweep.curves if any(p.cell in figures for p in curve.points)]
     sections = [
-        Section("finding", "What was found", _findings(sweep), _plots(curves, figures)),
+        Section("finding", "What was found", _findings(sweep), _plots(sweep, curves, figures)),
         Section("cells", "Cells", _cells(sweep)),
         plan_section(sweep.config),
     ]
-    title = f"Sweep of {targets_of(sweep.config)}"
+    title = f"Sweep of {sweep_files.subject(sweep)}"
     return page(title, element("p", sweep_files.head(sweep)), sections)
 
 
 def _findings(sweep: SweepResult) -> Html:
     curves = [f"{sweep_files.curve_name(curve)}{curve.finding}" for curve in sweep.curves]
-    none = ["no curve: no setting of the load was varied alone"]
+    compares = bool(sweeps.text_settings(sweep.cells))
+    none = [] if compares else ["no curve: no setting of the load was varied alone"]
     texts = [*(curves or none), *sweep_files.remarks_on(sweep)]
     return element("ul", *(element("li", text) for text in texts), class_="warnings")
 
@@ -49,9 +51,11 @@ def _cells(sweep: SweepResult) -> Html:
     return join((table([*heads, "file"], linked, class_="numbers"), note))
 
 
-def _plots(curves: Sequence[Curve], figures: Mapping[str, Figures]) -> tuple[Plot, ...]:
+def _plots(
+    sweep: SweepResult, curves: Sequence[Curve], figures: Mapping[str, Figures]
+) -> tuple[Plot, ...]:
     if not curves:
-        return ()
+        return cell_plots(sweep) if sweeps.text_settings(sweep.cells) else ()
     return _throughput_latency(curves, figures), _by_load(curves, figures)
 
 
