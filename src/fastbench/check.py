@@ -14,7 +14,8 @@ from fastbench.datasets.manifest import kind_of
 from fastbench.errors import ModelError, ServerError
 from fastbench.models.inputs import random_inputs
 from fastbench.servers.connect import connect, lasting
-from fastbench.servers.redisai import DTYPES, check_fit
+from fastbench.servers.fit import check_fit
+from fastbench.servers.redisai import DTYPES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fastbench.bodies import HTTP_SCHEMES, check_body
 from fastbench.errors import UsageError
 from fastbench.forms import DIALECTS, FORMS, check_form
 
@@ -32,12 +33,16 @@ ARRIVALS = ("constant", "poisson")
 CALIBRATE = ("auto", "always", "never")
 RESP_VERSIONS = (2, 3)
 TLS_VERSIONS = ("1.2", "1.3")
-HTTP_SCHEMES = ("rest://", "rests://")
-TLS_SCHEMES = ("rediss://", "redisais://", "rests://")
-BODIES = ("raw", "json", "multipart")
+TLS_SCHEMES = (
+    *("rediss://", "redisais://", "rests://"),
+    *("triton+https://", "tfserving+https://"),
+)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*")  # RFC 9110 5.1 and 5.5
 _SECRET = re.compile(r"auth|cookie|token|secret|key", re.IGNORECASE)
-_FRAMING = ("content-length", "transfer-encoding", "connection", "expect", "upgrade")
+_FRAMING = (
+    *("content-length", "transfer-encoding", "connection", "expect", "upgrade"),
+    "inference-header-content-length",
+)
 MAX_PATTERN = 100_000
 MAX_FETCHES = 7
 MAX_FETCH_BYTES = 512 * 1024 * 1024
@@ -193,8 +198,9 @@ class RunConfig:
     inference that did not begin within that time (TIMEOUT), counted as a time-out; 0 = never.
     ``script``: TorchScript file with functions around the model, for the form ``script``.
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
-    ``body``: of requests to targets ``rest://``: ``raw`` (the tensor's bytes), ``json`` or
-    ``multipart``; ``headers``: further header fields of these, each as ``Name: value``.
+    ``body``: of requests over HTTP, one of :data:`fastbench.bodies.BODIES`: ``raw`` (the tensor's
+    bytes), ``json``, ``json-columns`` or ``multipart``; None = the first of the target's;
+    ``headers``: further header fields of these requests, each as ``Name: value``.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime; ``all`` = each,
     as far as this machine keeps up.
     ``max_errors``: end the run after that many failed inferences; None = never.
@@ -246,7 +252,7 @@ class RunConfig:
     dialect: str = "modern"
     persist: bool = False
     script: Path | None = None
-    body: str = "raw"
+    body: str | None = None
     headers: tuple[str, ...] = ()
     verify: int | Literal["all"] = 0
     max_errors: int | None = None
@@ -287,7 +293,6 @@ class RunConfig:
         _check_choice("workload", self.workload, WORKLOADS)
         _check_choice("form", self.form, FORMS)
         _check_choice("dialect", self.dialect, DIALECTS)
-        _check_choice("body", self.body, BODIES)
         _check_choice("arrivals", self.arrivals, ARRIVALS)
         _check_choice("calibrate", self.calibrate, CALIBRATE)
         if self.backend is not None:
@@ -351,22 +356,26 @@ class RunConfig:
     def _check_http(self) -> None:
         for header in self.headers:
             _check_header(header)
-        is_http = self.target.startswith(HTTP_SCHEMES)
-        if not is_http and (self.headers or self.body != "raw"):
-            msg = f"--body and --header are for targets rest:// and rests://, not {self.target}"
+        if self.target.startswith(HTTP_SCHEMES):
+            self._check_over_http()
+        elif self.headers or self.body is not None:
+            msg = f"--body and --header are for HTTP, e.g. targets rest://, not for {self.target}"
             raise UsageError(msg)
-        if is_http and self.workload == "command":
-            msg = f"{self.target}: fastbench command sends Redis commands; use fastbench run"
-            raise UsageError(msg)
-        if is_http and (self.server_batch or self.models > 1):
-            msg = "--server-batch and --models: no model is loaded over rest://"
-            raise UsageError(msg)
-        if is_http and (self.form != "pipeline" or self.dialect != "modern"):
-            msg = "--form and --dialect are for RedisAI; for rest:// there is --body"
-            raise UsageError(msg)
-        if is_http and self.server_timeout_ms:
-            msg = "--server-timeout is for RedisAI; for rest:// there is --timeout"
-            raise UsageError(msg)
+
+    def _check_over_http(self) -> None:
+        check_body(self.target, self.body, fetched=self.reference_from is not None)
+        own = self.form != "pipeline" or self.dialect != "modern"
+        held = self.workload == "fraud" and self.reference and not self.reference_from
+        for wrong, why in (
+            (self.workload == "command", "fastbench command sends Redis commands: fastbench run"),
+            (self.server_batch or self.models > 1, "--server-batch, --models: nothing is loaded"),
+            (own, "--form and --dialect are for RedisAI; over HTTP there is --body"),
+            (self.server_timeout_ms, "--server-timeout is for RedisAI; over HTTP use --timeout"),
+            (held, "it holds no reference data: give --reference-from URL or --no-reference"),
+        ):
+            if wrong:
+                msg = f"{self.target}: {why}"
+                raise UsageError(msg)
 
     def _check_fraud(self) -> None:
         if self.reference_from and not self.reference:

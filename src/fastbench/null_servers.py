@@ -13,8 +13,8 @@ from fastbench import platform_info
 from fastbench._engine import NullServer
 from fastbench.errors import ServerError, UsageError
 from fastbench.plan import ANY_LENGTH, PROTOCOL_HTTP, PROTOCOL_RESP
+from fastbench.servers.http_server import CONNECT_TIMEOUT_S, HttpServer
 from fastbench.servers.redis_server import RedisServer
-from fastbench.servers.rest import CONNECT_TIMEOUT_S, RestServer
 from fastbench.targets import HTTP_KINDS, parse_target
 
 if TYPE_CHECKING:
@@ -133,9 +133,9 @@ def find_null_server(url: str) -> dict[int, Address]:
 
 
 def _find_http(target: Target) -> Address:
-    server = RestServer(target)
+    server = HttpServer(target)
     try:
-        name = server.ask({}, b"", CONNECT_TIMEOUT_S).server
+        name = server.infer(target.resource or "/", {}, b"", CONNECT_TIMEOUT_S).server
     except ServerError:  # it refused: no null server does
         name = ""
     if name != _HTTP_NAME:

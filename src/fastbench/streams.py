@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastbench.config import HTTP_SCHEMES, MAX_IN_FLIGHT, TLS_SCHEMES, RunConfig
+from fastbench.bodies import HTTP_SCHEMES
+from fastbench.config import MAX_IN_FLIGHT, TLS_SCHEMES, RunConfig
 from fastbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _part(
     values |= {"streams": (), **stream.own}
     target = values.get("target", config.target)
     if not target.startswith(HTTP_SCHEMES):
-        values = {"headers": (), "body": "raw"} | values
+        values = {"headers": (), "body": None} | values
     if "tls" not in values and not target.startswith(TLS_SCHEMES):
         values["tls"] = None
     if "workload" not in values and "command" in values:

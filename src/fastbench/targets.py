@@ -14,16 +14,33 @@ from fastbench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEFAULT_PORTS = {"redisai": 6379, "redis": 6379, "rest": 80}
-SECURE = {"redisais": "redisai", "rediss": "redis", "rests": "rest"}
-SECURE_PORTS = {"rest": 443}  # where it is another one
-HTTP_KINDS = ("rest",)
+DEFAULT_PORTS = {
+    "redisai": 6379,
+    "redis": 6379,
+    "rest": 80,
+    "triton+http": 8000,
+    "tfserving+http": 8501,
+    "torchserve": 8080,
+}
+SECURE = {
+    "redisais": "redisai",
+    "rediss": "redis",
+    "rests": "rest",
+    "triton+https": "triton+http",
+    "tfserving+https": "tfserving+http",
+}
+SECURE_PORTS = dict.fromkeys(("rest", "triton+http", "tfserving+http"), 443)  # another one
+#: Servers over HTTP whose URL ends in /MODEL or /MODEL/VERSION.
+MODEL_KINDS = ("triton+http", "tfserving+http", "torchserve")
+HTTP_KINDS = ("rest", *MODEL_KINDS)
 SCHEMES = (
     *("redisai", "redisai+unix", "redisais"),
     *("redis", "redis+unix", "rediss"),
     *("rest", "rests"),
+    *("triton+http", "triton+https", "tfserving+http", "tfserving+https", "torchserve"),
     "embedded",
 )
+MANAGEMENT_PORT = 8081  # of TorchServe, unless its URL says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +49,10 @@ class Target:
 
     ``kind``: which server kind speaks to it, e.g. ``redisai``. ``host`` and ``port``, or ``path``
     of a unix socket; for ``rest`` also ``resource``, the path and query of the requests, as they
-    stand in the URL; for ``embedded`` all are empty until it is started, and ``path`` is ``unix``
-    when a unix socket was asked for. ``tls``: for ``redisais``, ``rediss`` and ``rests``.
+    stand in the URL. For MODEL_KINDS ``model`` and ``version`` (may be empty), as they stand there
+    too; ``management``: the port of TorchServe's management API. For ``embedded`` all are empty
+    until it is started, and ``path`` is ``unix`` when a unix socket was asked for.
+    ``tls``: for the keys of SECURE.
     ``others``: where a URL names several servers, those after the first, which is described here;
     all have ``url``.
     """
@@ -44,6 +63,9 @@ class Target:
     port: int = 0
     path: str = ""
     resource: str = ""
+    model: str = ""
+    version: str = ""
+    management: int = 0
     user: str = ""
     tls: bool = False
     others: tuple[Target, ...] = ()
@@ -61,7 +83,9 @@ def parse_target(url: str) -> Target:
 
     ``redisais://`` is ``redisai://`` over TLS; ``redis://``, ``redis+unix://`` and ``rediss://``
     are the same for plain commands. ``rest://host[:port]/path?query`` is an HTTP/1.1 server,
-    ``rests://`` one over TLS. Several servers of one kind are written with commas:
+    ``rests://`` one over TLS. ``triton+http://host[:port]/MODEL[/VERSION]``, ``tfserving+http://``
+    and ``torchserve://`` are model servers by name, the first two with ``https`` over TLS.
+    Several servers of one kind are written with commas:
     ``redis://h1:6379,h2:6380``, ``redis+unix:///a,/b`` (``%2C`` is a comma in a path).
 
     Raises :class:`UsageError` naming what is wrong with it and what would be right; a password in
@@ -79,7 +103,8 @@ def parse_target(url: str) -> Target:
         raise _wrong(
             url,
             "unknown scheme; use redisai://host:port, redisais://host:port for TLS, "
-            "redisai+unix:///path/of/socket, rest://host:port/path or embedded:",
+            "redisai+unix:///path/of/socket, rest://host:port/path, triton+http://host:port/MODEL, "
+            "tfserving+http://…, torchserve://… or embedded:",
         )
     if parts.password is not None:
         raise _wrong(
@@ -146,18 +171,40 @@ def _tcp_target(url: str, parts: SplitResult) -> Target:
         raise _wrong(url, "the port must be a number from 1 to 65535") from e
     if not parts.hostname or port == 0:
         raise _wrong(url, f"needs a host and a port, e.g. {parts.scheme}://127.0.0.1:{usual}")
-    is_http = kind in HTTP_KINDS
-    if not is_http and (parts.path not in {"", "/"} or parts.query or parts.fragment):
+    if kind not in HTTP_KINDS and (parts.path not in {"", "/"} or parts.query or parts.fragment):
         raise _wrong(url, "nothing may follow the port")
-    return Target(
+    target = Target(
         url,
         kind,
         host=parts.hostname,
         port=port or usual,
-        resource=_resource(url, parts) if is_http else "",
+        resource=_resource(url, parts) if kind == "rest" else "",
         user=unquote(parts.username or ""),
         tls=tls,
     )
+    return _with_model(target, parts) if kind in MODEL_KINDS else target
+
+
+def _with_model(target: Target, parts: SplitResult) -> Target:
+    """Return the target with the model that its path names."""
+    found = re.fullmatch(r"/([!-.0-~]+)(?:/([!-.0-~]+))?/?", parts.path)
+    if found is None:
+        example = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/MODEL or /MODEL/VERSION"
+        raise _wrong(target.url, f"needs the name of a model, in ASCII: {example}")
+    model, version = found[1], found[2] or ""
+    if target.kind == "tfserving+http" and version and not version.isdecimal():
+        raise _wrong(target.url, "TensorFlow Serving's versions are numbers: /MODEL/VERSION")
+    management = _management(target, parts) if target.kind == "torchserve" else 0
+    if parts.fragment or (parts.query and not management):
+        raise _wrong(target.url, "nothing may follow the model and its version")
+    return dataclasses.replace(target, model=model, version=version, management=management)
+
+
+def _management(target: Target, parts: SplitResult) -> int:
+    found = re.fullmatch(r"management=(\d{1,5})", parts.query or f"management={MANAGEMENT_PORT}")
+    if found is None or not 0 < int(found[1]) < 2**16:
+        raise _wrong(target.url, "only ?management=PORT may follow the model and its version")
+    return int(found[1])
 
 
 def _resource(url: str, parts: SplitResult) -> str:

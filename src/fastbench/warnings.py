@@ -26,6 +26,7 @@ SHORT_RUN_S = 5.0
 UNSTABLE = 0.10  # (max - min) / median of the rate over repetitions
 UNSTEADY = 0.25  # of the inferences that could be in flight
 WRONG_ANSWERS = "wrong answers: what was sampled differs from what the model computes"
+UNCHECKED = "not checked"  # how a target's detail begins that could not be found out
 
 
 def assess(result: Result) -> list[Warning]:
@@ -170,6 +171,17 @@ def _insecure(result: Result) -> Iterator[Warning]:
         )
 
 
+def _unready(result: Result) -> Iterator[Warning]:
+    for target in [stream.target for stream in result.streams] or [result.target]:
+        found = target.details.get("readiness", "")
+        if found.startswith(UNCHECKED):
+            yield Warning(
+                code="readiness-not-checked",
+                message=f"{target.url}: whether a worker had the model ready was {found}",
+                advice="open the management API to the client, or give its port: ?management=PORT",
+            )
+
+
 def _unpinned(result: Result) -> Iterator[Warning]:
     unpinned = {t.name for t in _threads(result) if t.cpu is None}
     if unpinned:
@@ -307,6 +319,7 @@ RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
     _clipped,
     _schedule_missed,
     _insecure,
+    _unready,
     _unpinned,
     _cold_cache,
     _governor,

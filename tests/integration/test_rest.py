@@ -12,6 +12,7 @@ from support.redisserver import port_of, programs
 from support.redisserver import running as redis_running
 from support.restserver import Behaviour, HttpServer
 
+from fastbench.datasets.fraud import FraudConfig, build_fraud
 from fastbench.results import Result, from_json
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MODEL = "mean_rgb_224"
+FRAUD = ("fraud", "fraud_noreference")
 LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """Return the URL of ``fastbench serve --rest`` without its scheme."""
-    words = ("serve", "--rest", "--port", 0, "--model", MODEL, "--intra-op", 1)
+    models = [word for name in (MODEL, *FRAUD) for word in ("--model", name)]
+    words = ("serve", "--rest", "--port", 0, *models, "--intra-op", 1)
     with running(*words) as server:
         server.wait_for("Booting worker")
         yield server.wait_for(r"Listening at: http://(\S+:\d+)")[1]
@@ -111,7 +114,45 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
 def test_health_of_the_reference_app(served: str) -> None:
     """/health says that it is up, over any HTTP client."""
     with urllib.request.urlopen(f"http://{served}/health", timeout=LIMIT_S) as reply:
-        assert json.load(reply) == {"status": "ok", "models": [MODEL]}
+        assert json.load(reply) == {"status": "ok", "models": sorted((MODEL, *FRAUD))}
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a few transactions with their reference data."""
+    out = tmp_path_factory.mktemp("cards") / "set"
+    return build_fraud(FraudConfig(out=out, sample=50)).path
+
+
+@pytest.mark.parametrize("body", ["raw", "json", "multipart"])
+def test_fraud_without_reference(served: str, cards: Path, body: str) -> None:
+    """Transactions alone are answered rightly in each form."""
+    result = _run(
+        *(f"rest://{served}/predict/fraud_noreference", "--workload", "fraud", "--no-reference"),
+        *("--dataset", cards, "--body", body, "--verify", 10),
+    )
+
+    [repetition] = result.repetitions
+    assert repetition.counts.ok == 60
+    assert repetition.verification is not None
+    assert (repetition.verification.checked, repetition.verification.mismatches) == (10, 0)
+
+
+@pytest.mark.skipif(not programs(), reason="needs redis-server")
+@pytest.mark.parametrize("body", ["raw", "multipart"])
+def test_fraud_with_reference(served: str, cards: Path, tmp_path: Path, body: str) -> None:
+    """The real web server gets transaction and reference data of one row, from two places."""
+    with redis_running(programs()[0], tmp_path) as client:
+        result = _run(
+            *(f"rest://{served}/predict/fraud", "--workload", "fraud", "--dataset", cards),
+            *("--reference-from", f"redis://127.0.0.1:{port_of(client)}", "--body", body),
+            *("--connections", 2, "--verify", 10),
+        )
+
+    [repetition] = result.repetitions
+    assert (repetition.counts.ok, len(repetition.steps)) == (60, 2)
+    assert repetition.verification is not None
+    assert (repetition.verification.checked, repetition.verification.mismatches) == (10, 0)
 
 
 @pytest.mark.parametrize(

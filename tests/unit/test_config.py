@@ -153,6 +153,12 @@ def test_option_names() -> None:
         ({"target": "rest://h", "headers": ("Content-length: 3",)}, "frames"),
         ({"target": "rest://h", "form": "dag"}, "--form"),
         ({"target": "rest://h", "server_batch": 2}, "--server-batch"),
+        ({"target": "rest://h", "workload": "fraud"}, "--reference-from URL or --no-reference"),
+        ({"target": "triton+http://h/m", "body": "multipart"}, "one of raw, json"),
+        (
+            {"target": "rest://h", "headers": ("Inference-Header-Content-Length: 3",)},
+            "frames",
+        ),
     ],
 )
 def test_http_options(values: dict[str, Any], words: str) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fastbench.datasets.vision import VisionConfig, build
 from fastbench.errors import DatasetError
+from fastbench.servers.http_messages import INSTANCES, JsonForm
 from fastbench.workloads import json_bodies as subject
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def test_number_is_exact_and_of_fixed_width(value: float) -> None:
 @pytest.mark.parametrize("batch", [1, 2])
 def test_bodies_hold_the_rows(dataset: Dataset, batch: int) -> None:
     """Each body is JSON of ``batch`` rows in order, nested as they are; none is left out."""
-    with subject.json_bodies(dataset, batch) as data:
+    with subject.json_bodies(dataset, batch, INSTANCES) as data:
         assert isinstance(data.path, int)
         assert data.rows == 5 // batch
         bodies = [os.pread(data.path, data.row_bytes, i * data.row_bytes) for i in range(data.rows)]
@@ -48,13 +49,26 @@ def test_bodies_hold_the_rows(dataset: Dataset, batch: int) -> None:
     np.testing.assert_array_equal(np.concatenate(rows), dataset.array()[: batch * (5 // batch)])
 
 
+def test_flat_numbers_in_another_form(dataset: Dataset) -> None:
+    """The numbers stand in one list where that is asked for, between texts that hold anything."""
+    with subject.json_bodies(dataset, 2, JsonForm('{"50%":', ',"%s":1}', flat=True)) as data:
+        assert isinstance(data.path, int)
+        found = json.loads(os.pread(data.path, data.row_bytes, data.row_bytes))
+
+    assert set(found) == {"50%", "%s"}
+    np.testing.assert_array_equal(np.float32(found["50%"]), dataset.array()[2:4].ravel())
+
+
 def test_nan_is_refused(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON has no NaN: the rows that hold one are named."""
     values = np.array(dataset.array())
     values[3, 0, 0, 0] = np.nan
     monkeypatch.setattr(type(dataset), "array", lambda _: values)
 
-    with pytest.raises(DatasetError, match="rows 2 to 3 of"), subject.json_bodies(dataset, 2):
+    with (
+        pytest.raises(DatasetError, match="rows 2 to 3 of"),
+        subject.json_bodies(dataset, 2, INSTANCES),
+    ):
         pass
 
 
@@ -62,5 +76,8 @@ def test_too_much_text_is_refused(dataset: Dataset, monkeypatch: pytest.MonkeyPa
     """Where the bodies do not fit, nothing is written."""
     monkeypatch.setattr(subject, "_ROOM", 0.0)
 
-    with pytest.raises(DatasetError, match="--body raw"), subject.json_bodies(dataset, 1):
+    with (
+        pytest.raises(DatasetError, match="--body raw"),
+        subject.json_bodies(dataset, 1, INSTANCES),
+    ):
         pass

@@ -50,6 +50,22 @@ def test_raw(client: FlaskClient, means: np.ndarray[Any, Any]) -> None:
     np.testing.assert_array_equal(np.frombuffer(reply.data, "<f4").reshape(2, 3), means)
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+def test_raw_inputs_one_after_the_other(client: FlaskClient, samples: int) -> None:
+    """Bytes for a model of two inputs are all samples of the first, then all of the second."""
+    model = load_model("fraud")
+    inputs = [np.repeat(value, samples, axis=0) for value in random_inputs(model)]
+    data = b"".join(value.tobytes() for value in inputs)
+
+    reply = client.post("/predict/fraud", data=data, content_type="application/octet-stream")
+    wrong = client.post("/predict/fraud", data=data[4:], content_type="application/octet-stream")
+
+    found = np.frombuffer(reply.data, "<f4").reshape(samples, 2)
+    np.testing.assert_array_equal(found, Oracle(model).run(inputs)[0])
+    assert wrong.status_code == 400
+    assert "one sample of all inputs has 1144" in wrong.get_json()["error"]
+
+
 def test_json(client: FlaskClient, means: np.ndarray[Any, Any]) -> None:
     """JSON under ``instances`` is answered with JSON under ``outputs``."""
     reply = client.post("/predict/mean_rgb_224", json={"instances": IMAGES.tolist()})

@@ -25,7 +25,7 @@ GENERATED = {".git", ".venv", "build", "dist", "results", "__pycache__", ".hypot
 #: Where each Python module or subpackage stands: imports point to a lower floor.
 FLOORS: list[set[str]] = [
     {"errors", "interrupts", "password"},
-    {"forms", "versioned"},
+    {"bodies", "forms", "versioned"},
     {
         "cache",
         "comparison",

@@ -187,3 +187,51 @@ def test_wrong_http_targets(url: str) -> None:
 def test_what_is_certainly_local(url: str, local: bool) -> None:
     """Only what cannot be another machine is local: a name that begins like loopback can be."""
     assert is_local(url) == local
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "port", "model", "version"),
+    [
+        ("triton+http://h/m", "triton+http", 8000, "m", ""),
+        ("triton+https://h/m/2/", "triton+http", 443, "m", "2"),
+        ("tfserving+http://ann@h:81/a%20b/12", "tfserving+http", 81, "a%20b", "12"),
+        ("tfserving+https://h/m", "tfserving+http", 443, "m", ""),
+        ("torchserve://[::1]/m/1.0", "torchserve", 8080, "m", "1.0"),
+    ],
+)
+def test_targets_with_a_model(url: str, kind: str, port: int, model: str, version: str) -> None:
+    """The path names the model and, where there is one, its version; ports are the usual ones."""
+    target = parse_target(url)
+
+    assert (target.kind, target.port) == (kind, port)
+    assert (target.model, target.version) == (model, version)
+    assert target.tls == ("https" in url)
+
+
+def test_management_port() -> None:
+    """TorchServe's other port stands in the query, 8081 where it does not; others have none."""
+    assert parse_target("torchserve://h/m").management == 8081
+    assert parse_target("torchserve://h/m?management=90").management == 90
+    assert parse_target("triton+http://h/m").management == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("triton+http://h", "/MODEL"),
+        ("triton+http://h:1/", "triton\\+http://h:1/MODEL or /MODEL/VERSION"),
+        ("triton+http://h/m/1/x", "/MODEL"),
+        ("triton+http://h/\u00e4", "ASCII"),
+        ("triton+http://h/m?x=1", "nothing may follow"),
+        ("triton+http://h/m#x", "nothing may follow"),
+        ("tfserving+http://h/m/v1", "numbers"),
+        ("torchserve://h/m?management=0", "management=PORT"),
+        ("torchserve://h/m?management=65536", "management=PORT"),
+        ("torchserve://h/m?x=1", "management=PORT"),
+        ("torchserve:///m", "host"),
+    ],
+)
+def test_wrong_targets_with_a_model(url: str, words: str) -> None:
+    """What names no model, or more than one and its version, is refused with what is right."""
+    with pytest.raises(UsageError, match=words):
+        parse_target(url)

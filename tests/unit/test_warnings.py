@@ -171,6 +171,10 @@ CASES: dict[str, tuple[Callable[[], Result], str]] = {
         lambda: changed(fair(), config={**fair().config, "tls": {"insecure": True}}),
         "tls-insecure",
     ),
+    "unready": (
+        lambda: with_target("torchserve://a/m", details={"readiness": "not checked: closed"}),
+        "readiness-not-checked",
+    ),
     "unpinned": (lambda: with_thread(cpu=None), "unpinned"),
     "governor": (lambda: on_platform(cpu_governor="powersave"), "cpu-governor"),
     "random": (lambda: with_target("redisai://a", random_weights=True), "random-weights"),

@@ -25,7 +25,8 @@ class What(Group):
         str,
         Argument(
             help="redisai://\\[user@]host:port, redisais:// for TLS, redisai+unix:///path, "
-            "rest://host:port/path, rests:// for TLS, or embedded: (default).",
+            "rest://host:port/path, rests:// for TLS, triton+http://host:port/MODEL, "
+            "tfserving+http://…, torchserve://…, or embedded: (default).",
         ),
     ] = "embedded:"
     config: Annotated[
@@ -44,9 +45,10 @@ class What(Group):
     backend: Annotated[
         str | None, Option(help="TF, TFLITE, TORCH or ONNX. Default: from the file.")
     ] = None
-    inputs: Annotated[list[str] | None, Option("--input", help="Input name of the model (TF).")] = (
-        None
-    )
+    inputs: Annotated[
+        list[str] | None,
+        Option("--input", help="Input name of the model (TF; over HTTP if the server is silent)."),
+    ] = None
     outputs: Annotated[
         list[str] | None, Option("--output", help="Output name of the model (TF).")
     ] = None
@@ -55,7 +57,8 @@ class What(Group):
         bool,
         Option(
             "--reference/--no-reference",
-            help="fraud: whether the model also takes reference data, which the server holds.",
+            help="fraud: whether the model also takes reference data, from RedisAI's keys or "
+            "--reference-from.",
         ),
     ] = True
     models: Annotated[
@@ -117,12 +120,15 @@ class What(Group):
         Option(help="modern, or legacy: AI.MODELRUN and AI.DAGRUN as aibench sends them."),
     ] = "modern"
     body: Annotated[
-        str,
-        Option(help="Of requests to rest://: raw (the tensor's bytes), json or multipart."),
-    ] = "raw"
+        str | None,
+        Option(
+            help="Of requests over HTTP: raw (the tensor's bytes), json, json-columns or "
+            "multipart. Default: raw where the server takes it."
+        ),
+    ] = None
     headers: Annotated[
         list[str] | None,
-        Option("--header", help="Field of requests to rest://, 'Name: value'; may be repeated."),
+        Option("--header", help="Field of requests over HTTP, 'Name: value'; may be repeated."),
     ] = None
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fastbench.config import HTTP_SCHEMES
+from fastbench.bodies import HTTP_SCHEMES, body_of
 from fastbench.report import numbers
 from fastbench.topology import format_list
 
@@ -122,8 +122,9 @@ def _load(result: Result) -> str:
 
 def _form(config: dict[str, Any]) -> str:
     """Say how an inference is sent: over HTTP its body, else its dialect and form."""
-    if str(config.get("target", "")).startswith(HTTP_SCHEMES):
-        return f"{config.get('body', 'raw')} body"
+    target = str(config.get("target", ""))
+    if target.startswith(HTTP_SCHEMES):
+        return f"{body_of(target, config.get('body'))} body"
     return " ".join(str(config[key]) for key in ("dialect", "form") if config.get(key))
 
 

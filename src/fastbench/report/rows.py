@@ -201,9 +201,12 @@ def _add_server(rows: Rows, result: Result) -> None:
     rows.head("server, by its own account")
     rows.add("CPU, %", [selfreport.cpu_percent(m) for m in metrics], numbers.tenths)
     rows.add("commands/s", [selfreport.commands_per_s(m) for m in metrics], numbers.rate)
+    gathered = [selfreport.samples_per_execution(m) for m in metrics]
+    rows.add("samples/execution", gathered, numbers.tenths)
     execution = [selfreport.execution_ms(m) for m in metrics]
     if any(value is not None for value in execution):
         form = numbers.cost_format(median_of(execution))
+        rows.add("queue mean, ms", [selfreport.queue_ms(m) for m in metrics], form)
         rows.add("execution mean, ms", execution, form)
         rows.add("service mean, ms", [r.service_ms.mean for r in result.repetitions], form)
 

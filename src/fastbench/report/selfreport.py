@@ -30,11 +30,27 @@ def commands_per_s(metrics: ServerMetrics | None) -> float | None:
     return None if commands is None or seconds is None else commands / seconds
 
 
+def queue_ms(metrics: ServerMetrics | None) -> float | None:
+    """Return how long inferences waited in the server's queue in the mean, as Triton counts it."""
+    return _mean(metrics, "queue_ns", "queue_count", 1e6)
+
+
 def execution_ms(metrics: ServerMetrics | None) -> float | None:
-    """Return RedisAI's mean execution time of the run's models, without queueing."""
-    calls = _delta(metrics, "model_calls")
-    duration_us = _delta(metrics, "model_duration_us")
-    return duration_us / calls / 1e3 if calls and duration_us is not None else None
+    """Return the mean execution time of the run's models, without queueing: RedisAI, Triton."""
+    redisai = _mean(metrics, "model_duration_us", "model_calls", 1e3)
+    if redisai is not None:
+        return redisai
+    return _mean(metrics, "compute_infer_ns", "compute_infer_count", 1e6)
+
+
+def samples_per_execution(metrics: ServerMetrics | None) -> float | None:
+    """Return how many samples one run of the model had in the mean, as Triton counts it."""
+    return _mean(metrics, "inference_count", "execution_count")
+
+
+def _mean(metrics: ServerMetrics | None, total: str, count: str, unit: float = 1.0) -> float | None:
+    sums, times = _delta(metrics, total), _delta(metrics, count)
+    return sums / times / unit if times and sums is not None else None
 
 
 def _delta(metrics: ServerMetrics | None, name: str) -> float | None:

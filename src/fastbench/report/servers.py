@@ -49,6 +49,7 @@ FIGURES = (
     Figure("RSS", "MiB", _rss, numbers.tenths),
     Figure("its own CPU", "%", lambda s: selfreport.cpu_percent(s.metrics), numbers.tenths),
     Figure("commands/s", "", lambda s: selfreport.commands_per_s(s.metrics), numbers.rate),
+    Figure("queue mean", "ms", lambda s: selfreport.queue_ms(s.metrics), _execution),
     Figure("execution mean", "ms", lambda s: selfreport.execution_ms(s.metrics), _execution),
 )
 

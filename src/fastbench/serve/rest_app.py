@@ -1,15 +1,17 @@
 """The common production set-up, small: models behind Flask and gunicorn, run by onnxruntime.
 
 ``POST /predict/NAME`` takes a tensor as ``application/octet-stream`` (little-endian, one sample or
-several), as JSON (``{"instances": [...]}``, or one key for each input of the model) or as
-``multipart/form-data`` (one part for each input, named as it is). It answers raw with raw, else
-with JSON, ``{"outputs": [...]}``: the first output. ``GET /health`` names the models.
+several; where the model has several inputs, one input after the other), as JSON
+(``{"instances": [...]}``, or one key for each input of the model) or as ``multipart/form-data``
+(one part for each input, named as it is). It answers raw with raw, else with JSON,
+``{"outputs": [...]}``: the first output. ``GET /health`` names the models.
 
 gunicorn runs :func:`create_app` once in each worker process.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -112,11 +114,25 @@ def create_app(models: Mapping[str, str], intra_op: int = 0) -> flask.Flask:
 
 def _answer(model: Served, request: flask.Request) -> flask.Response:
     if request.mimetype == _RAW:
-        answer = model.run({_only(model).name: _only(model).of_bytes(request.get_data())})
+        answer = model.run(_of_bytes(model, request.get_data()))
         return flask.Response(answer.tobytes(), mimetype=_RAW)
     is_form = request.mimetype == "multipart/form-data"
     answer = model.run(_of_form(model, request) if is_form else _of_json(model, request))
     return flask.jsonify(outputs=answer.tolist())
+
+
+def _of_bytes(model: Served, data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the inputs, which stand one after the other with as many samples each."""
+    if len(model.inputs) == 1:
+        return {model.inputs[0].name: model.inputs[0].of_bytes(data)}
+    each = [i.dtype.itemsize * math.prod(i.shape) for i in model.inputs]
+    samples, rest = divmod(len(data), sum(each))
+    if rest:
+        msg = f"{len(data)} bytes: one sample of all inputs has {sum(each)}"
+        raise BadRequest(msg)
+    ends = itertools.accumulate(samples * size for size in each)
+    parts = [data[end - samples * size : end] for size, end in zip(each, ends, strict=True)]
+    return {i.name: i.of_bytes(part) for i, part in zip(model.inputs, parts, strict=True)}
 
 
 def _of_form(model: Served, request: flask.Request) -> dict[str, NDArray[Any]]:
@@ -145,7 +161,7 @@ def _check_names(model: Served, given: Mapping[str, object]) -> None:
 def _only(model: Served) -> Input:
     if len(model.inputs) != 1:
         names = ", ".join(i.name for i in model.inputs)
-        msg = f"the model has several inputs ({names}): send JSON or multipart"
+        msg = f"the model has several inputs ({names}): send them all, by name"
         raise BadRequest(msg)
     return model.inputs[0]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbench.errors import ModelError, ServerError, UsageError
+from fastbench.errors import ModelError, ServerError
 from fastbench.plan import Field, Payload, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.data import file_data
@@ -23,13 +23,12 @@ from fastbench.servers.redisai_messages import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from fastbench.config import RunConfig, TlsConfig
     from fastbench.datasets.rows import Rows
-    from fastbench.models.base import Model, TensorSpec
+    from fastbench.models.base import Model
     from fastbench.models.script import Script
     from fastbench.servers.redisai_messages import Keys
     from fastbench.servers.resp import Argument
@@ -235,42 +234,3 @@ def _spelt(argument: Argument, batch: bytes) -> Any:
     if isinstance(argument, tuple):
         return "".join("check" if isinstance(p, Field) else p for p in argument)
     return argument
-
-
-def check_fit(model: Model, inputs: Sequence[Rows], batch: int, folder: Path) -> None:
-    """Raise :class:`ModelError` when the model cannot take the rows of a dataset.
-
-    ``inputs``: of each input of the model, in its order; ``folder``: of the dataset.
-    """
-    if model.inputs and len(model.inputs) != len(inputs):
-        names = ", ".join(spec.name for spec in model.inputs)
-        msg = (
-            f"model {model.name} takes {len(model.inputs)} inputs ({names}), and {len(inputs)} "
-            "would be sent: choose another --model or --workload"
-        )
-        raise ModelError(msg)
-    for spec, rows in zip(model.inputs, inputs, strict=False):
-        _check_input(model, spec, rows, batch, folder)
-
-
-def _check_input(model: Model, spec: TensorSpec, rows: Rows, batch: int, folder: Path) -> None:
-    wanted, given = spec.shape, (batch, *rows.row_shape)
-    if wanted is None:
-        return
-    fits = len(wanted) == len(given) and all(
-        w is None or w == g for w, g in zip(wanted, given, strict=True)
-    )
-    if not fits or spec.dtype not in {None, rows.dtype}:
-        msg = (
-            f"model {model.name} takes {spec.dtype} {_dims(wanted)}, but the dataset "
-            f"{folder} with --batch {batch} gives {rows.dtype} {_dims(given)}: "
-            "build the dataset with another --layout, or choose another model or --batch"
-        )
-        raise ModelError(msg)
-    if batch > rows.rows:
-        msg = f"--batch {batch}: the dataset {folder} has only {rows.rows} rows"
-        raise UsageError(msg)
-
-
-def _dims(shape: tuple[int | None, ...]) -> str:
-    return "x".join("N" if d is None else str(d) for d in shape)

@@ -1,97 +1,46 @@
-"""Any HTTP/1.1 server that answers a POST: reaching it, and asking it once before the run."""
+"""``rest://``: whatever answers a POST over HTTP."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import socket
 from typing import TYPE_CHECKING
 
-from fastbench.config import TlsConfig
-from fastbench.errors import ConnectError, ProtocolError, ServerError
-from fastbench.password import hidden
-from fastbench.servers.http_replies import Answer, answer_of
-from fastbench.servers.tls import Secured
+from fastbench.servers.dialect import Served
+from fastbench.servers.http_messages import INSTANCES, multipart_body, plain_body
+from fastbench.servers.http_replies import plain_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastbench.servers.http_messages import Body, JsonForm, Sent
+    from fastbench.servers.http_replies import Answer
+    from fastbench.servers.http_server import HttpServer
     from fastbench.targets import Target
 
-CONNECT_TIMEOUT_S = 10.0
-_MOVED = (301, 302, 303, 307, 308)
-_OK = range(200, 300)
-_SHOWN = 120  # characters of a refusal's body
 
+class Rest:
+    """Whatever answers a POST: nothing is asked before the first inference."""
 
-class RestServer:
-    """One server behind ``rest://`` or ``rests://``.
+    kind = "rest"
 
-    ``address``: numeric host and port, for the engine; ``tls``: how it speaks TLS, or None.
+    def resource(self, target: Target) -> str:
+        """Return path and query of the URL."""
+        return target.resource
 
-    Raises :class:`ConnectError` when nobody listens, or TLS cannot be agreed on.
-    """
+    def meet(self, _server: HttpServer, _fields: Mapping[str, str]) -> Served:
+        """Return nothing: there is nothing that could be asked."""
+        return Served()
 
-    def __init__(self, target: Target, tls: TlsConfig | None = None) -> None:
-        """Connect once to see that it is there."""
-        self.target = target
-        self._secured = Secured(tls or TlsConfig(), target.host) if target.tls else None
-        self.tls = self._secured.plan if self._secured else None
-        with self._errors(), self._connected() as plain:
-            host, port = plain.getpeername()[:2]
-            self.address: tuple[str, int] = (host, port)
-            if self._secured:
-                self._secured.try_on(plain)
+    def body(self, form: str, sent: Sequence[Sent], _served: Served) -> Body:
+        """Return the bytes of the inputs, bare or as the files of a form."""
+        return multipart_body(sent) if form == "multipart" else plain_body(sent)
 
-    @property
-    def agreed(self) -> str:
-        """Version and cipher of TLS; empty without it."""
-        return self._secured.agreed if self._secured else ""
+    def json_form(self, _form: str, _sent: Sent, _served: Served) -> JsonForm:
+        """Return ``{"instances": rows}``."""
+        return INSTANCES
 
-    def ask(self, fields: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
-        """Send one request as the engine will, over a connection of its own.
-
-        Raises :class:`ServerError` where the answer is no success, :class:`ProtocolError` where it
-        is not HTTP, :class:`ConnectError` where none comes.
-        """
-        with self._errors(), self._connected(timeout_s) as plain:
-            connection = http.client.HTTPConnection(*self.address, timeout=timeout_s)
-            connection.sock = self._secured.wrap(plain) if self._secured else plain
-            with contextlib.closing(connection):
-                connection.request("POST", self.target.resource, body, dict(fields))
-                answer = answer_of(connection.getresponse())
-        if answer.status not in _OK:
-            raise self._refused(answer)
-        return answer
-
-    def _connected(self, timeout_s: float = CONNECT_TIMEOUT_S) -> socket.socket:
-        return socket.create_connection((self.target.host, self.target.port), timeout_s)
-
-    def _refused(self, answer: Answer) -> ServerError:
-        said = " ".join(answer.body.decode(errors="replace").split())[:_SHOWN]
-        advice = "; it moved: give the new address" if answer.status in _MOVED else ""
-        words = f"{answer.status} {answer.reason}".strip() + (f": {said}" if said else "")
-        return ServerError(
-            f"{self.target.url} refused the first inference: {hidden(words)}{advice}"
-        )
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn the errors of sockets and of http.client into ours, with the target's name."""
-        url = self.target.url
-        try:
-            yield
-        except http.client.RemoteDisconnected as e:
-            msg = f"{url} closed the connection without an answer; does it speak TLS there?"
-            raise ConnectError(msg) from e
-        except http.client.HTTPException as e:
-            msg = f"{url} does not speak HTTP/1.1: {hidden(str(e)) or type(e).__name__}"
-            raise ProtocolError(msg) from e
-        except TimeoutError as e:
-            msg = f"{url}: no answer in time; raise --timeout if the model needs longer"
-            raise ConnectError(msg) from e
-        except OSError as e:
-            found = self._secured.explain(e) if self._secured else None
-            reason = found or f"{e.strerror or e}; is the server running there?"
-            msg = f"cannot connect to {url}: {reason}"
-            raise ConnectError(msg) from e
+    def tensor(self, answer: Answer, _served: Served) -> NDArray[np.float32]:
+        """Return the numbers of JSON, or else the body as float32."""
+        return plain_tensor(answer)

@@ -6,11 +6,11 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
 
-from fastbench.errors import FastbenchError, UsageError
+from fastbench.errors import FastbenchError
 from fastbench.schedules import target_rate
 from fastbench.servers.connect import started
 from fastbench.targets import HTTP_KINDS, parse_target
-from fastbench.workloads import command, fraud, rest, vision
+from fastbench.workloads import command, fraud, vision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -28,7 +28,10 @@ OPEN: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
 }
 
 #: The same where the target is an HTTP server.
-OPEN_HTTP: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {"vision": rest.open_job}
+OPEN_HTTP: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
+    "vision": vision.open_http_job,
+    "fraud": fraud.open_http_job,
+}
 
 
 @contextlib.contextmanager
@@ -58,9 +61,5 @@ def _open(part: Part, url: str, stack: contextlib.ExitStack) -> Job:
 
 
 def _opener(config: RunConfig) -> Callable[[RunConfig], AbstractContextManager[Job]]:
-    if parse_target(config.target).kind not in HTTP_KINDS:
-        return OPEN[config.workload]
-    if config.workload not in OPEN_HTTP:
-        msg = f"{config.target}: --workload {config.workload} is not possible over HTTP yet"
-        raise UsageError(msg)
-    return OPEN_HTTP[config.workload]
+    over_http = parse_target(config.target).kind in HTTP_KINDS
+    return (OPEN_HTTP if over_http else OPEN)[config.workload]

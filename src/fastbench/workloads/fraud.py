@@ -18,9 +18,10 @@ from fastbench.servers.resp import command, message
 from fastbench.targets import parse_target
 from fastbench.workloads.fetches import reach, step_to
 from fastbench.workloads.inference import Material, open_inference
+from fastbench.workloads.over_http import open_posting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from fastbench.config import RunConfig
@@ -35,42 +36,69 @@ REFERENCE_KEY = (f"{PREFIXES[TENSORS]}{{", Field(FIELD_ROW, 0), "}")
 
 def open_job(config: RunConfig) -> AbstractContextManager[Job]:
     """Open the dataset, load the model, and the reference data that the server does not hold."""
-    dataset = open_fraud(config.dataset) if config.dataset else default_transactions()
+    dataset = _dataset(config)
+    material = _material(config, dataset)
     if not config.reference:
-        material = Material(
-            about=dataset,
-            inputs=(dataset.transactions,),
-            model=MODEL_WITHOUT_REFERENCE,
-            keys=TRANSACTION_KEYS,
-        )
         return open_inference(config, material)
     if config.reference_from:
-        return _open_fetching(config, dataset, config.reference_from)
+        inference = open_inference(config, material)
+        return _open_fetching(config, dataset, config.reference_from, inference, setting_reference)
 
     def prepare(server: RedisAI) -> dict[str, str]:
         return {"references": str(ensure_references(server, dataset.references, (TENSORS,)))}
 
-    return open_inference(config, dataclasses.replace(_with_reference(dataset), prepare=prepare))
+    return open_inference(config, dataclasses.replace(material, prepare=prepare))
 
 
-def _with_reference(dataset: FraudDataset) -> Material:
+def open_http_job(config: RunConfig) -> AbstractContextManager[Job]:
+    """Open the dataset, and post it to a model that the server has; reference data by a chain."""
+    dataset = _dataset(config)
+    posting = open_posting(config, _material(config, dataset))
+    if not config.reference_from:
+        return posting
+    return _open_fetching(config, dataset, config.reference_from, posting, lambda m: m)
+
+
+def _dataset(config: RunConfig) -> FraudDataset:
+    return open_fraud(config.dataset) if config.dataset else default_transactions()
+
+
+def _material(config: RunConfig, dataset: FraudDataset) -> Material:
+    if not config.reference:
+        return Material(
+            about=dataset,
+            inputs=(dataset.transactions,),
+            names=("transaction",),
+            model=MODEL_WITHOUT_REFERENCE,
+            keys=TRANSACTION_KEYS,
+        )
     return Material(
         about=dataset,
         inputs=(dataset.transactions, dataset.references),
+        names=("transaction", "reference"),
         model=MODEL,
         keys=TRANSACTION_KEYS._replace(reference=REFERENCE_KEY),
     )
 
 
 @contextlib.contextmanager
-def _open_fetching(config: RunConfig, dataset: FraudDataset, url: str) -> Iterator[Job]:
-    """Make the job whose inferences first get their reference data from the server at ``url``."""
+def _open_fetching(
+    config: RunConfig,
+    dataset: FraudDataset,
+    url: str,
+    inference: AbstractContextManager[Job],
+    with_fetched: Callable[[Message], Message],
+) -> Iterator[Job]:
+    """Make the job whose inferences first get their reference data from the server at ``url``.
+
+    ``inference``: what follows, sending what was fetched as ``with_fetched`` changes its messages.
+    """
     get = message([command("GET", (f"{PREFIXES[BLOBS]}{{", Field(FIELD_ROW, 0), "}"))], replies=1)
     with contextlib.ExitStack() as stack:
         holders = reach(config, parse_target(url), stack)
         found = [ensure_references(h, dataset.references, (BLOBS,)) for h in holders]
         step = step_to(holders, config, get, fetch_bytes=dataset.references.row_bytes)
-        job = stack.enter_context(open_inference(config, _with_reference(dataset)))
+        job = stack.enter_context(inference)
         said = {"references": str(found[0]), "fetched_from": step.target}
         yield dataclasses.replace(
             job,
@@ -78,7 +106,7 @@ def _open_fetching(config: RunConfig, dataset: FraudDataset, url: str) -> Iterat
             stream=dataclasses.replace(
                 job.stream,
                 before=(step,),
-                messages=tuple(setting_reference(m) for m in job.stream.messages),
+                messages=tuple(with_fetched(m) for m in job.stream.messages),
             ),
             target=msgspec.structs.replace(job.target, details=job.target.details | said),
         )

@@ -18,8 +18,9 @@ from fastbench.models.loading import load_model
 from fastbench.models.script import read_script
 from fastbench.results import DatasetInfo
 from fastbench.servers.connect import check_connections, connect, describe_all
+from fastbench.servers.fit import check_fit
 from fastbench.servers.model_keys import keys_of
-from fastbench.servers.redisai import Loaded, RedisAI, check_fit, make_inference
+from fastbench.servers.redisai import Loaded, RedisAI, make_inference
 from fastbench.targets import parse_target
 
 if TYPE_CHECKING:
@@ -70,12 +71,14 @@ class Material:
     """What a workload sends, and under which names.
 
     ``inputs``: rows for each input of the model, in its order; the first are sent in turn.
+    ``names``: what the inputs are called where the server does not say, e.g. as parts of a form.
     ``model``: the one of a configuration that names none. ``prepare``: makes a server hold
     what an inference needs besides the model, and returns what the result is to say of that.
     """
 
     about: About
     inputs: tuple[Rows, ...]
+    names: tuple[str, ...]
     model: str
     keys: Keys
     prepare: Callable[[RedisAI], dict[str, str]] = _nothing

@@ -7,6 +7,7 @@ digits, from which float32 comes back exactly (IEEE 754: 9 are enough).
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import tempfile
 from typing import IO, TYPE_CHECKING
@@ -19,7 +20,8 @@ from fastbench.plan import Data
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fastbench.datasets.base import Dataset
+    from fastbench.datasets.rows import Rows
+    from fastbench.servers.http_messages import JsonForm
 
 NUMBER = "%15.8e"
 _WIDTH = 15
@@ -27,36 +29,37 @@ _ROOM = 0.9  # of what is free that may be used
 
 
 @contextlib.contextmanager
-def json_bodies(dataset: Dataset, batch: int) -> Iterator[Data]:
-    """Render ``{"instances": [row, ...]}`` for each ``batch`` rows; the file goes with the block.
+def json_bodies(rows: Rows, batch: int, form: JsonForm) -> Iterator[Data]:
+    """Render a body for each ``batch`` rows; the file goes with the block.
 
     Raises :class:`DatasetError` for NaN and infinities, which JSON does not have, and where the
     bodies do not fit into the folder for temporary files.
     """
-    template = template_of((batch, *dataset.row_shape))
-    count, each = dataset.rows // batch, len(template % zeros(dataset, batch))
+    template = template_of((batch, *rows.row_shape), form)
+    count, each = rows.rows // batch, len(template % zeros(rows, batch))
     with contextlib.ExitStack() as stack:
         try:
             _check_room(count * each)
             file = stack.enter_context(tempfile.TemporaryFile(prefix="fastbench-json-"))
-            _render(dataset, batch, count, template, file)
+            _render(rows, batch, count, template, file)
         except OSError as error:
             msg = f"{tempfile.gettempdir()}: cannot hold the JSON bodies: {error.strerror}"
             raise DatasetError(msg) from error
         yield Data(file.fileno(), 0, each, count)
 
 
-def template_of(shape: tuple[int, ...]) -> str:
-    """Return a format of as many numbers as ``shape`` has, nested as it says."""
+def template_of(shape: tuple[int, ...], form: JsonForm) -> str:
+    """Return a format of as many numbers as ``shape`` has, nested as it says or flat."""
     nested = NUMBER
-    for size in reversed(shape):
+    for size in reversed((math.prod(shape),) if form.flat else shape):
         nested = "[" + ",".join([nested] * size) + "]"
-    return f'{{"instances":{nested}}}'
+    before, after = (text.replace("%", "%%") for text in (form.before, form.after))
+    return f"{before}{nested}{after}"
 
 
-def zeros(dataset: Dataset, batch: int) -> tuple[float, ...]:
+def zeros(rows: Rows, batch: int) -> tuple[float, ...]:
     """Return as many numbers as one body holds."""
-    return (0.0,) * (batch * int(np.prod(dataset.row_shape)))
+    return (0.0,) * (batch * math.prod(rows.row_shape))
 
 
 def _check_room(wanted: int) -> None:
@@ -64,20 +67,20 @@ def _check_room(wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if wanted > free * _ROOM:
         msg = (
-            f"--body json: the dataset's rows take {wanted / 1e9:.1f} GB as text, {folder} has "
+            f"the dataset's rows take {wanted / 1e9:.1f} GB as JSON, {folder} has "
             f"{free / 1e9:.1f} GB free: use a smaller dataset, --body raw, or another TMPDIR"
         )
         raise DatasetError(msg)
 
 
-def _render(dataset: Dataset, batch: int, count: int, template: str, file: IO[bytes]) -> None:
-    rows = dataset.array()
+def _render(rows: Rows, batch: int, count: int, template: str, file: IO[bytes]) -> None:
+    array = rows.array()
     for index in range(count):
-        values = np.asarray(rows[index * batch : (index + 1) * batch])
+        values = np.asarray(array[index * batch : (index + 1) * batch])
         if not np.isfinite(values).all():
             msg = (
-                f"--body json: rows {index * batch} to {(index + 1) * batch - 1} of "
-                f"{dataset.path} hold NaN or infinity, which JSON does not have: use --body raw"
+                f"rows {index * batch} to {(index + 1) * batch - 1} of {rows.data_path} hold NaN "
+                "or infinity, which JSON does not have: send them as bytes, or leave them out"
             )
             raise DatasetError(msg)
         file.write((template % tuple(values.ravel().tolist())).encode())

@@ -8,6 +8,7 @@ from fastbench.datasets.base import open_dataset
 from fastbench.datasets.sample import default_sample
 from fastbench.servers.redisai_messages import IMAGE_KEYS
 from fastbench.workloads.inference import Material, open_inference
+from fastbench.workloads.over_http import open_posting
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -20,6 +21,16 @@ MODEL = "mobilenet_v1_100_224"
 
 def open_job(config: RunConfig) -> AbstractContextManager[Job]:
     """Open the dataset, load the model into the server and check its first answer."""
+    return open_inference(config, _material(config))
+
+
+def open_http_job(config: RunConfig) -> AbstractContextManager[Job]:
+    """Open the dataset, and post it to a model that the server has."""
+    return open_posting(config, _material(config))
+
+
+def _material(config: RunConfig) -> Material:
     dataset = open_dataset(config.dataset) if config.dataset else default_sample()
-    material = Material(about=dataset, inputs=(dataset,), model=MODEL, keys=IMAGE_KEYS)
-    return open_inference(config, material)
+    return Material(
+        about=dataset, inputs=(dataset,), names=("image",), model=MODEL, keys=IMAGE_KEYS
+    )

@@ -1,0 +1,95 @@
+"""The Open Inference Protocol v2 over HTTP: bodies of requests, and the tensor in a reply.
+
+Sources: KServe's Open Inference Protocol (REST), and Triton's binary tensor data extension: the
+JSON comes first, the field Inference-Header-Content-Length says how long it is, and then the
+tensors follow one after another, little-endian.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbench.plan import Text
+from fastbench.servers.http_messages import BYTES, Body, JsonForm
+from fastbench.servers.http_replies import JSON_LENGTH, NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from fastbench.servers.http_messages import Sent
+    from fastbench.servers.http_replies import Answer
+
+#: The protocol's name of a type → NumPy's.
+NUMPY_TYPES = {
+    "BOOL": "bool",
+    **{f"INT{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
+}
+DATATYPES = {name: datatype for datatype, name in NUMPY_TYPES.items()}
+_ID = "1"  # optional by the protocol, but some servers fail without one
+_DATA = "@"
+
+
+def binary_body(sent: Sequence[Sent], outputs: Sequence[str]) -> Body:
+    """Return JSON and then the bytes of each input; outputs are wanted as bytes too.
+
+    ``outputs``: their names; empty = all that there are.
+    """
+    inputs = [_head(s) | {"parameters": {"binary_data_size": s.length}} for s in sent]
+    wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    everything = {"parameters": {"binary_data_output": True}}
+    head = _json({"id": _ID, "inputs": inputs} | ({"outputs": wanted} if wanted else everything))
+    return Body(
+        BYTES,
+        (Text(head), *(s.part for s in sent)),
+        len(head) + sum(s.length for s in sent),
+        {JSON_LENGTH: str(len(head))},
+    )
+
+
+def json_form(sent: Sent, outputs: Sequence[str]) -> JsonForm:
+    """Return what stands around the numbers of one input."""
+    wanted = {"outputs": [{"name": name} for name in outputs]} if outputs else {}
+    text = _json({"id": _ID, "inputs": [_head(sent) | {"data": _DATA}]} | wanted).decode()
+    before, after = text.split(f'"data":"{_DATA}"')
+    return JsonForm(f'{before}"data":', after, flat=True)
+
+
+def tensor_of(answer: Answer, name: str = "") -> NDArray[np.float32]:
+    """Return the output ``name``, or else the first one, as float32; empty where there is none."""
+    try:
+        outputs = _outputs(answer)
+        found = outputs.get(name, next(iter(outputs.values())))
+        return found.astype(np.float32).ravel()
+    except (ValueError, TypeError, KeyError, AttributeError, StopIteration):
+        return NOTHING
+
+
+def _outputs(answer: Answer) -> dict[str, NDArray[Any]]:
+    """Return the outputs by name. Raises where the reply is not what the protocol has."""
+    at = answer.json_bytes or len(answer.body)
+    found = {}
+    for output in json.loads(answer.body[:at])["outputs"]:
+        dtype = np.dtype(NUMPY_TYPES[output["datatype"]]).newbyteorder("<")
+        if "data" in output:
+            found[output["name"]] = np.asarray(output["data"], dtype=dtype)
+            continue
+        size = output["parameters"]["binary_data_size"]
+        found[output["name"]] = np.frombuffer(answer.body, dtype, size // dtype.itemsize, at)
+        at += size
+    return found
+
+
+def _head(sent: Sent) -> dict[str, Any]:
+    datatype = DATATYPES[sent.dtype]
+    return {"name": sent.name, "shape": list(sent.shape), "datatype": datatype}
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

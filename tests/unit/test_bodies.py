@@ -1,0 +1,57 @@
+"""Which forms of body a target over HTTP takes, and which is usual."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastbench.bodies import BODIES, bodies_of, body_of, check_body
+from fastbench.errors import UsageError
+from fastbench.targets import HTTP_KINDS, SECURE
+
+
+@pytest.mark.parametrize(
+    ("url", "usual"),
+    [
+        ("rest://h", "raw"),
+        ("rests://h", "raw"),
+        ("triton+http://h/m", "raw"),
+        ("tfserving+https://h/m", "json"),
+        ("torchserve://h/m", "raw"),
+    ],
+)
+def test_usual_form(url: str, usual: str) -> None:
+    """Bytes where a server takes them, JSON where it takes nothing else; a wish goes first."""
+    assert body_of(url, None) == usual
+    assert body_of(url, "multipart") == "multipart"
+    check_body(url, None, fetched=usual == "raw")
+
+
+def test_every_http_scheme_has_forms() -> None:
+    """Whoever adds a kind of server says what it takes, with TLS as without."""
+    secure = {scheme for scheme, kind in SECURE.items() if kind in HTTP_KINDS}
+
+    assert set(BODIES) == {*HTTP_KINDS, *secure}
+    assert bodies_of("redisai://h") == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted", "words"),
+    [
+        ("rest://h", "xml", "one of raw, json, multipart"),
+        ("triton+http://h/m", "multipart", "one of raw, json"),
+        ("tfserving+http://h/m", "raw", "one of json, json-columns"),
+    ],
+)
+def test_unknown_forms(url: str, wanted: str, words: str) -> None:
+    """What a kind of server does not take is refused with what it does."""
+    with pytest.raises(UsageError, match=words):
+        check_body(url, wanted, fetched=False)
+
+
+@pytest.mark.parametrize("wanted", ["json", None])
+def test_fetched_bytes_in_json(wanted: str | None) -> None:
+    """Bytes from another server cannot be put into JSON, named as such or usual."""
+    url = "tfserving+http://h/m" if wanted is None else "rest://h"
+
+    with pytest.raises(UsageError, match="--no-reference"):
+        check_body(url, wanted, fetched=True)

@@ -1,0 +1,118 @@
+"""The Open Inference Protocol's bodies byte for byte, and tensors in its replies."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fastbench.plan import Fetched, Payload, Text
+from fastbench.servers.http_messages import Sent
+from fastbench.servers.http_replies import Answer
+from fastbench.servers.oip_messages import binary_body, json_form, tensor_of
+
+IMAGE = Sent("x", (2, 3), "float32", Payload(2), 24)
+REFERENCE = Sent("r", (2, 1), "float32", Fetched(0), 8)
+VALUES = np.array([[1.5, -2.0, 3.25]], dtype="<f4")
+
+
+def answer(head: object, raw: bytes = b"", json_bytes: int | None = None) -> Answer:
+    """Return a reply with ``head`` as JSON before ``raw`` bytes."""
+    text = head if isinstance(head, bytes) else json.dumps(head).encode()
+    length = (len(text) if raw else 0) if json_bytes is None else json_bytes
+    return Answer(200, "OK", "application/json", "", text + raw, length)
+
+
+def output(name: str = "y", datatype: str = "FP32", **more: object) -> dict[str, object]:
+    """Return an output as it stands in a reply."""
+    return {"name": name, "datatype": datatype, "shape": [1, 3], **more}
+
+
+def test_binary_body() -> None:
+    """JSON says how many bytes of each input follow, the head how long the JSON is."""
+    body = binary_body([IMAGE, REFERENCE], ["y", "z"])
+
+    head = (
+        b'{"id":"1","inputs":['
+        b'{"name":"x","shape":[2,3],"datatype":"FP32","parameters":{"binary_data_size":24}},'
+        b'{"name":"r","shape":[2,1],"datatype":"FP32","parameters":{"binary_data_size":8}}],'
+        b'"outputs":[{"name":"y","parameters":{"binary_data":true}},'
+        b'{"name":"z","parameters":{"binary_data":true}}]}'
+    )
+    assert body.parts == (Text(head), Payload(2), Fetched(0))
+    assert body.length == len(head) + 32
+    assert body.fields == {"Inference-Header-Content-Length": str(len(head))}
+    assert body.content_type == "application/octet-stream"
+
+
+def test_all_outputs_are_wanted_where_none_is_known() -> None:
+    """Without names the request asks for whatever there is, as bytes too."""
+    [head, *_] = binary_body([IMAGE], []).parts
+
+    assert isinstance(head, Text)
+    assert json.loads(head.data)["parameters"] == {"binary_data_output": True}
+
+
+def test_json_form() -> None:
+    """With numbers between its two parts it is the protocol's JSON; names may hold anything."""
+    sent = Sent('a"%s@', (2, 3), "float32", Payload(2), 24)
+    form = json_form(sent, ["y"])
+
+    assert form.flat
+    assert json.loads(f"{form.before}[1,2,3,4,5,6]{form.after}") == {
+        "id": "1",
+        "inputs": [
+            {"name": 'a"%s@', "shape": [2, 3], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6]}
+        ],
+        "outputs": [{"name": "y"}],
+    }
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "FP64", "FP16"])
+def test_tensor_in_bytes(datatype: str) -> None:
+    """Each output begins where the one before it ends; the one that is wanted is found by name."""
+    other = b"12345678"
+    wanted = VALUES.astype(f"<f{int(datatype[2:]) // 8}").tobytes()
+    outputs = [
+        output("z", "INT64", parameters={"binary_data_size": len(other)}),
+        output("y", datatype, parameters={"binary_data_size": len(wanted)}),
+    ]
+
+    found = tensor_of(answer({"outputs": outputs}, other + wanted), "y")
+
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, VALUES.ravel())
+
+
+@pytest.mark.parametrize("data", [[1.5, -2, 3.25], [[1.5, -2, 3.25]]])
+def test_tensor_in_json(data: object) -> None:
+    """Flat or nested, the numbers are found; without the wanted name the first output counts."""
+    reply = answer({"outputs": [output(data=data), output("z", data=[1])]})
+
+    for name in ("y", "", "none"):
+        np.testing.assert_array_equal(tensor_of(reply, name), VALUES.ravel())
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer(b""),
+        answer(b"{"),
+        answer(b"[]"),
+        answer(b'"x"'),
+        answer({"outputs": []}),
+        answer({"outputs": [1]}),
+        answer({"error": "x"}),
+        answer({"outputs": [output(data=["a"])]}),
+        answer({"outputs": [output(data=[[1], [2, 3]])]}),
+        answer({"outputs": [output(datatype="BYTES", data=["a"])]}),
+        answer({"outputs": [output()]}),
+        answer({"outputs": [output(parameters={"binary_data_size": 12})]}, b"12345678"),
+        answer({"outputs": [output(parameters={"binary_data_size": "x"})]}, b"12345678"),
+        answer({"outputs": [output(data=[1])]}, json_bytes=5),
+    ],
+)
+def test_what_is_no_tensor_is_empty(reply: Answer) -> None:
+    """An empty tensor differs from every right answer, so it is counted as wrong."""
+    assert tensor_of(reply).size == 0
