@@ -18,6 +18,8 @@
 #define SCRATCH_BYTES (64 * 1024)
 #define OWN_FRAME_MAX (16384 + FRAME_HEAD) /* the longest that nghttp2 writes itself */
 
+static const char HTTP1[] = "HTTP/";
+
 /* A call on the wire. */
 typedef struct stream {
     uint32_t place;
@@ -34,6 +36,7 @@ typedef struct grpc {
     fb_outq *out;    /* while nghttp2 is asked what to send */
     uint8_t *scratch;
     uint32_t scratch_len;
+    uint8_t like_http1;   /* of the first bytes that came; UINT8_MAX = they are others */
     int broken;           /* why no session stands, or what failed; 0 = nothing */
     char error_text[160]; /* what nghttp2 said last; "" = nothing */
 } grpc;
@@ -221,13 +224,26 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return 0;
 }
 
+/* The first bytes that came, in whatever pieces, are those of a reply of HTTP/1. */
+static bool is_http1(grpc *g, const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len && g->like_http1 < sizeof HTTP1 - 1; i++) {
+        if (bytes[i] != (uint8_t)HTTP1[g->like_http1]) {
+            g->like_http1 = UINT8_MAX;
+            return false;
+        }
+        g->like_http1++;
+    }
+    return g->like_http1 == sizeof HTTP1 - 1;
+}
+
 static int take(void *state, const uint8_t *bytes, size_t len)
 {
     grpc *g = state;
     if (g->session == NULL) {
         return g->broken;
     }
-    if (!g->calls.greeted && len >= 5 && memcmp(bytes, "HTTP/", 5) == 0) {
+    if (FB_UNLIKELY(!g->calls.greeted) && is_http1(g, bytes, len)) {
         return fail(g, FB_E_PROTOCOL, "the server speaks HTTP/1");
     }
     const ssize_t n = nghttp2_session_mem_recv(g->session, bytes, len);
@@ -478,6 +494,7 @@ static void reset(void *state)
     g->broken = FB_OK;
     g->error_text[0] = '\0';
     g->scratch_len = 0;
+    g->like_http1 = 0;
     fb_calls_reset(&g->calls);
     memset(g->streams, 0, g->calls.places * sizeof *g->streams);
     if (open_session(g) != 0) {

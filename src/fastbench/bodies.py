@@ -19,6 +19,7 @@ BODIES = {
     "torchserve": _BYTES,
 }
 HTTP_SCHEMES = tuple(f"{scheme}://" for scheme in BODIES)
+GRPC_SCHEMES = ("triton+grpc://",)
 
 
 def is_json(body: str) -> bool:

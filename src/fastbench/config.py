@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastbench.bodies import HTTP_SCHEMES, check_body
+from fastbench.bodies import GRPC_SCHEMES, HTTP_SCHEMES, check_body
 from fastbench.errors import UsageError
 from fastbench.forms import DIALECTS, FORMS, check_form
 
@@ -357,20 +357,22 @@ class RunConfig:
         for header in self.headers:
             _check_header(header)
         if self.target.startswith(HTTP_SCHEMES):
-            self._check_over_http()
+            check_body(self.target, self.body, fetched=self.reference_from is not None)
         elif self.headers or self.body is not None:
             msg = f"--body and --header are for HTTP, e.g. targets rest://, not for {self.target}"
             raise UsageError(msg)
 
-    def _check_over_http(self) -> None:
-        check_body(self.target, self.body, fetched=self.reference_from is not None)
+        if self.target.startswith((*HTTP_SCHEMES, *GRPC_SCHEMES)):
+            self._check_served()
+
+    def _check_served(self) -> None:
         own = self.form != "pipeline" or self.dialect != "modern"
         held = self.workload == "fraud" and self.reference and not self.reference_from
         for wrong, why in (
             (self.workload == "command", "fastbench command sends Redis commands: fastbench run"),
             (self.server_batch or self.models > 1, "--server-batch, --models: nothing is loaded"),
-            (own, "--form and --dialect are for RedisAI; over HTTP there is --body"),
-            (self.server_timeout_ms, "--server-timeout is for RedisAI; over HTTP use --timeout"),
+            (own, "--form and --dialect are for RedisAI; for HTTP there is --body"),
+            (self.server_timeout_ms, "--server-timeout is for RedisAI; elsewhere use --timeout"),
             (held, "it holds no reference data: give --reference-from URL or --no-reference"),
         ):
             if wrong:

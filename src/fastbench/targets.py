@@ -19,6 +19,7 @@ DEFAULT_PORTS = {
     "redis": 6379,
     "rest": 80,
     "triton+http": 8000,
+    "triton+grpc": 8001,
     "tfserving+http": 8501,
     "torchserve": 8080,
 }
@@ -30,14 +31,22 @@ SECURE = {
     "tfserving+https": "tfserving+http",
 }
 SECURE_PORTS = dict.fromkeys(("rest", "triton+http", "tfserving+http"), 443)  # another one
-#: Servers over HTTP whose URL ends in /MODEL or /MODEL/VERSION.
-MODEL_KINDS = ("triton+http", "tfserving+http", "torchserve")
-HTTP_KINDS = ("rest", *MODEL_KINDS)
+#: Servers whose URL ends in /MODEL or /MODEL/VERSION.
+MODEL_KINDS = ("triton+http", "triton+grpc", "tfserving+http", "torchserve")
+HTTP_KINDS = ("rest", "triton+http", "tfserving+http", "torchserve")
+GRPC_KINDS = ("triton+grpc",)
 SCHEMES = (
     *("redisai", "redisai+unix", "redisais"),
     *("redis", "redis+unix", "rediss"),
     *("rest", "rests"),
-    *("triton+http", "triton+https", "tfserving+http", "tfserving+https", "torchserve"),
+    *(
+        "triton+http",
+        "triton+https",
+        "triton+grpc",
+        "tfserving+http",
+        "tfserving+https",
+        "torchserve",
+    ),
     "embedded",
 )
 MANAGEMENT_PORT = 8081  # of TorchServe, unless its URL says otherwise
@@ -84,7 +93,8 @@ def parse_target(url: str) -> Target:
     ``redisais://`` is ``redisai://`` over TLS; ``redis://``, ``redis+unix://`` and ``rediss://``
     are the same for plain commands. ``rest://host[:port]/path?query`` is an HTTP/1.1 server,
     ``rests://`` one over TLS. ``triton+http://host[:port]/MODEL[/VERSION]``, ``tfserving+http://``
-    and ``torchserve://`` are model servers by name, the first two with ``https`` over TLS.
+    and ``torchserve://`` are model servers by name, the first two with ``https`` over TLS;
+    ``triton+grpc://`` is the first one over gRPC.
     Several servers of one kind are written with commas:
     ``redis://h1:6379,h2:6380``, ``redis+unix:///a,/b`` (``%2C`` is a comma in a path).
 
@@ -171,7 +181,9 @@ def _tcp_target(url: str, parts: SplitResult) -> Target:
         raise _wrong(url, "the port must be a number from 1 to 65535") from e
     if not parts.hostname or port == 0:
         raise _wrong(url, f"needs a host and a port, e.g. {parts.scheme}://127.0.0.1:{usual}")
-    if kind not in HTTP_KINDS and (parts.path not in {"", "/"} or parts.query or parts.fragment):
+    if kind not in {"rest", *MODEL_KINDS} and (
+        parts.path not in {"", "/"} or parts.query or parts.fragment
+    ):
         raise _wrong(url, "nothing may follow the port")
     target = Target(
         url,

@@ -498,11 +498,12 @@ static void test_cancel(void)
 }
 
 /* Other protocols are told apart by name, where that can be seen. */
-static void check_foreign(const char *bytes, const char *text)
+static void check_foreign(const char *bytes, const char *text, size_t cut)
 {
     rig r;
     fb_error err = {0};
     REQUIRE(rig_open(&r, 10, 64, NULL, 0));
+    r.cut = cut;
     int rc = carry_back(&r, (const uint8_t *)bytes, strlen(bytes));
     rc = rc == FB_OK ? table()->pump(r.state, &r.out) : rc;
     CHECK_EQ(FB_E_PROTOCOL, rc);
@@ -515,8 +516,12 @@ static void check_foreign(const char *bytes, const char *text)
 
 static void test_foreign_servers(void)
 {
-    check_foreign("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "HTTP/1");
-    check_foreign("-ERR unknown command 'PRI'\r\n-ERR unknown command 'SM'\r\n", "SETTINGS");
+    static const size_t cuts[] = {1, 3, ALL};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        check_foreign("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", "HTTP/1", cuts[i]);
+        check_foreign("-ERR unknown command 'PRI'\r\n-ERR unknown command 'SM'\r\n", "SETTINGS",
+                      cuts[i]);
+    }
 }
 
 int main(void)

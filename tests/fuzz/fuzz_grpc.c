@@ -65,6 +65,9 @@ static void run(trace *t, const uint8_t *data, size_t size, size_t cut)
         }
         at += n;
     }
+    if (t->code == FB_OK) { /* nghttp2 may keep an error to itself until it has told the peer */
+        t->code = m->pump(state, &out);
+    }
     m->fini(state);
     fb_outq_fini(&out);
     free(state);

@@ -194,6 +194,7 @@ def test_what_is_certainly_local(url: str, local: bool) -> None:
     [
         ("triton+http://h/m", "triton+http", 8000, "m", ""),
         ("triton+https://h/m/2/", "triton+http", 443, "m", "2"),
+        ("triton+grpc://h/m/2", "triton+grpc", 8001, "m", "2"),
         ("tfserving+http://ann@h:81/a%20b/12", "tfserving+http", 81, "a%20b", "12"),
         ("tfserving+https://h/m", "tfserving+http", 443, "m", ""),
         ("torchserve://[::1]/m/1.0", "torchserve", 8080, "m", "1.0"),

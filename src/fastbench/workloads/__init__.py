@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastbench.errors import FastbenchError
 from fastbench.schedules import target_rate
 from fastbench.servers.connect import started
-from fastbench.targets import HTTP_KINDS, parse_target
+from fastbench.targets import GRPC_KINDS, HTTP_KINDS, parse_target
 from fastbench.workloads import command, fraud, vision
 
 if TYPE_CHECKING:
@@ -27,11 +27,16 @@ OPEN: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
     "command": command.open_job,
 }
 
-#: The same where the target is an HTTP server.
+#: The same by kind of target, where that is no server of Redis' protocol.
 OPEN_HTTP: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
     "vision": vision.open_http_job,
     "fraud": fraud.open_http_job,
 }
+OPEN_GRPC: dict[str, Callable[[RunConfig], AbstractContextManager[Job]]] = {
+    "vision": vision.open_grpc_job,
+    "fraud": fraud.open_grpc_job,
+}
+OPEN_BY_KIND = dict.fromkeys(HTTP_KINDS, OPEN_HTTP) | dict.fromkeys(GRPC_KINDS, OPEN_GRPC)
 
 
 @contextlib.contextmanager
@@ -61,5 +66,4 @@ def _open(part: Part, url: str, stack: contextlib.ExitStack) -> Job:
 
 
 def _opener(config: RunConfig) -> Callable[[RunConfig], AbstractContextManager[Job]]:
-    over_http = parse_target(config.target).kind in HTTP_KINDS
-    return (OPEN_HTTP if over_http else OPEN)[config.workload]
+    return OPEN_BY_KIND.get(parse_target(config.target).kind, OPEN)[config.workload]

@@ -18,6 +18,7 @@ from fastbench.servers.resp import command, message
 from fastbench.targets import parse_target
 from fastbench.workloads.fetches import reach, step_to
 from fastbench.workloads.inference import Material, open_inference
+from fastbench.workloads.over_grpc import open_calls
 from fastbench.workloads.over_http import open_posting
 
 if TYPE_CHECKING:
@@ -52,11 +53,22 @@ def open_job(config: RunConfig) -> AbstractContextManager[Job]:
 
 def open_http_job(config: RunConfig) -> AbstractContextManager[Job]:
     """Open the dataset, and post it to a model that the server has; reference data by a chain."""
+    return _open_served(config, open_posting)
+
+
+def open_grpc_job(config: RunConfig) -> AbstractContextManager[Job]:
+    """Open the dataset, and call a model that the server has; reference data by a chain."""
+    return _open_served(config, open_calls)
+
+
+def _open_served(
+    config: RunConfig, open_inferring: Callable[[RunConfig, Material], AbstractContextManager[Job]]
+) -> AbstractContextManager[Job]:
     dataset = _dataset(config)
-    posting = open_posting(config, _material(config, dataset))
+    inference = open_inferring(config, _material(config, dataset))
     if not config.reference_from:
-        return posting
-    return _open_fetching(config, dataset, config.reference_from, posting, lambda m: m)
+        return inference
+    return _open_fetching(config, dataset, config.reference_from, inference, lambda m: m)
 
 
 def _dataset(config: RunConfig) -> FraudDataset:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastbench import verification
 from fastbench.bodies import body_of, is_json
 from fastbench.config import secret_of
-from fastbench.errors import ServerError, UsageError
+from fastbench.errors import ServerError
 from fastbench.job import Job
-from fastbench.models.loading import load_model
 from fastbench.monitor.watched import Watched
 from fastbench.password import hide_too, password
-from fastbench.plan import PROTOCOL_HTTP, Data, Fetched, Payload, Stream, Text
+from fastbench.plan import PROTOCOL_HTTP, Data, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.connect import check_connections, endpoints
 from fastbench.servers.data import file_data
-from fastbench.servers.fit import check_fit, check_inputs
+from fastbench.servers.fit import check_inputs
 from fastbench.servers.http_messages import Sent, fields_of, json_body, post
 from fastbench.servers.http_replies import NOTHING, answer_in
 from fastbench.servers.http_server import HttpServer
@@ -29,8 +26,9 @@ from fastbench.servers.tfserving import TfServing
 from fastbench.servers.torchserve import TorchServe
 from fastbench.servers.triton import Triton
 from fastbench.targets import parse_target
-from fastbench.workloads.inference import changed, describe, identity, oracle_of
+from fastbench.workloads.inference import changed, describe, identity
 from fastbench.workloads.json_bodies import json_bodies
+from fastbench.workloads.served import arranged, check_answers, first_body, sent_as, verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 
     from fastbench.config import RunConfig
     from fastbench.measured import Capture
-    from fastbench.models.base import TensorSpec
     from fastbench.models.onnx_session import Oracle
     from fastbench.results import Verification
     from fastbench.servers.dialect import Dialect, Served
@@ -102,7 +99,7 @@ def open_posting(config: RunConfig, material: Material) -> Iterator[Job]:
     """
     with _posting(config, material) as posting:
         answers = [_ask(server, config, posting) for server in posting.servers]
-        oracle, found = _check(config, posting, answers)
+        oracle, found = check_answers(config, material, [posting.tensor(a) for a in answers])
         before = identity(material)
         servers = posting.servers
         yield Job(
@@ -134,7 +131,7 @@ def _posting(config: RunConfig, material: Material) -> Iterator[Posting]:
     servers = [HttpServer(e, config.tls) for e in endpoints(target, config.tls)]
     asking = fields_of(servers[0].target, None, config.headers, password())
     served = [_meet(dialect, server, asking, config, material) for server in servers]
-    sent = _sent(config, material, served[0])
+    sent = sent_as(config, material, served[0])
     with _bodies(form, dialect, material, sent, served[0]) as (data, body):
         fields = fields_of(servers[0].target, body, config.headers, password())
         yield Posting(dialect, servers, served, material, form, body, data, fields)
@@ -149,35 +146,11 @@ def _meet(
 ) -> Served:
     """Ask one server what it serves, and whether that takes the rows."""
     served = dialect.meet(server, fields)
-    takes = _arranged(served.takes, material.names)
+    takes = arranged(served.takes, material.names)
     check_inputs(served.model, takes, material.inputs, config.batch, material.about.path)
     if served.against_raw and config.body is None:
         raise ServerError(served.against_raw)
     return dataclasses.replace(served, takes=takes)
-
-
-def _arranged(takes: Sequence[TensorSpec], names: Sequence[str]) -> tuple[TensorSpec, ...]:
-    """Return the inputs of a model in the order of ``names``, where they are called so."""
-    by_name = {spec.name: spec for spec in takes}
-    return tuple(by_name[name] for name in names) if set(by_name) == set(names) else tuple(takes)
-
-
-def _sent(config: RunConfig, material: Material, served: Served) -> list[Sent]:
-    """Return how each input is sent: rows of the dataset, then what the chain got."""
-    names = [s.name for s in served.takes] or config.inputs or material.names
-    if len(names) != len(material.inputs):
-        msg = f"--input {' '.join(names)}: an inference has {len(material.inputs)} inputs"
-        raise UsageError(msg)
-    return [
-        Sent(
-            name=name,
-            shape=(config.batch, *rows.row_shape),
-            dtype=rows.dtype,
-            part=Fetched(i - 1) if i else Payload(config.batch),
-            length=config.batch * rows.row_bytes,
-        )
-        for i, (name, rows) in enumerate(zip(names, material.inputs, strict=True))
-    ]
 
 
 @contextlib.contextmanager
@@ -199,56 +172,15 @@ def _ask(server: HttpServer, config: RunConfig, posting: Posting) -> Answer:
     return server.infer(posting.resource, posting.fields, body, config.timeout_s)
 
 
-def first_body(body: Body, data: Data, material: Material) -> bytes:
-    """Return the body of the first inference."""
-    fd = os.dup(data.path) if isinstance(data.path, int) else os.open(data.path, os.O_RDONLY)
-    try:
-        found = b""
-        for part in body.parts:
-            if isinstance(part, Text):
-                found += part.data
-            elif isinstance(part, Payload):
-                found += os.pread(fd, part.rows * data.row_bytes, data.offset)
-            elif isinstance(part, Fetched):
-                found += material.inputs[part.step + 1].array()[0].tobytes()
-        return found
-    finally:
-        os.close(fd)
-
-
-def _check(
-    config: RunConfig, posting: Posting, answers: Sequence[Answer]
-) -> tuple[Oracle | None, float | None]:
-    """Compare the first answers with the model's, where answers are to be verified."""
-    if not config.verify:
-        return None, None
-    inputs = posting.material.inputs
-    model = load_model(config.model or posting.material.model, config.backend)
-    check_fit(model, inputs, config.batch, posting.material.about.path)
-    oracle = oracle_of(config, model)
-    rows = [i.array()[: config.batch] for i in inputs]
-    found = [verification.check_first(model, oracle, rows, posting.tensor(a)) for a in answers]
-    return oracle, max(f for f in found if f is not None)
-
-
 def _verifier(
     config: RunConfig, posting: Posting, oracle: Oracle | None
 ) -> Callable[[list[Capture]], Verification] | None:
-    if oracle is None:
-        return None
-
-    expected = verification.Expected(oracle, posting.material.inputs, config.batch)
-    each = config.batch if is_json(posting.form) else 1  # there a row of data is a whole body
-
     def tensor_of(data: bytes) -> NDArray[np.float32]:
         answer = answer_in(data)
         return NOTHING if answer is None else posting.tensor(answer)
 
-    def verify(captures: list[Capture]) -> Verification:
-        kept = [dataclasses.replace(c, row=c.row * each) for c in captures]
-        return verification.verify(kept, config.verify, expected, tensor_of)
-
-    return verify
+    each = config.batch if is_json(posting.form) else 1  # there a row of data is a whole body
+    return verifier(config, posting.material, oracle, tensor_of, each)
 
 
 def _describe(

@@ -8,6 +8,7 @@ from fastbench.datasets.base import open_dataset
 from fastbench.datasets.sample import default_sample
 from fastbench.servers.redisai_messages import IMAGE_KEYS
 from fastbench.workloads.inference import Material, open_inference
+from fastbench.workloads.over_grpc import open_calls
 from fastbench.workloads.over_http import open_posting
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def open_job(config: RunConfig) -> AbstractContextManager[Job]:
 def open_http_job(config: RunConfig) -> AbstractContextManager[Job]:
     """Open the dataset, and post it to a model that the server has."""
     return open_posting(config, _material(config))
+
+
+def open_grpc_job(config: RunConfig) -> AbstractContextManager[Job]:
+    """Open the dataset, and call a model that the server has."""
+    return open_calls(config, _material(config))
 
 
 def _material(config: RunConfig) -> Material:

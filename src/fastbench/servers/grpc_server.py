@@ -1,0 +1,113 @@
+"""Any gRPC server: reaching it, and asking it something before or beside the run.
+
+What asks is the engine itself, in a run of one call, so that what is asked goes the measured way.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from fastbench._engine import Engine
+from fastbench.errors import ConnectError, FastbenchError, ProtocolError, ServerError
+from fastbench.password import hidden
+from fastbench.plan import PROTOCOL_GRPC, Plan, Stream, Text
+from fastbench.servers.grpc_messages import authority_of, message_in, unary
+
+if TYPE_CHECKING:
+    from fastbench.plan import Message
+    from fastbench.targets import Target
+
+CONNECT_TIMEOUT_S = 10.0
+SHORT_REPLY = 256 * 1024  # bytes: room for what a server says of itself
+LONG_REPLY = 64 * 1024 * 1024  # and for an inference
+_POLL_S = 0.05
+_NS = 1e9
+
+
+class GrpcServer:
+    """One server behind a target over gRPC.
+
+    ``address``: numeric host and port, for the engine.
+    Raises :class:`ConnectError` when nobody listens.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Connect once to see that it is there."""
+        self.target = target
+        self.authority = authority_of(target)
+        try:
+            with socket.create_connection((target.host, target.port), CONNECT_TIMEOUT_S) as found:
+                host, port = found.getpeername()[:2]
+        except OSError as e:
+            reason = e.strerror or str(e)
+            msg = f"cannot connect to {target.url}: {reason}; is the server running there?"
+            raise ConnectError(msg) from e
+        self.address: tuple[str, int] = (host, port)
+
+    def call(
+        self,
+        path: str,
+        message: bytes,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+        room: int = SHORT_REPLY,
+    ) -> bytes:
+        """Call the method ``path`` and return the message of the reply, of ``room`` bytes at most.
+
+        Raises :class:`ServerError` where the call fails, :class:`ConnectError` where no answer
+        comes, :class:`ProtocolError` where what listens does not speak gRPC.
+        """
+        try:
+            reply = self._ask(path, message, timeout_s, room)
+        except FastbenchError as e:
+            said = f"{self.target.url}: {path.rpartition('/')[2]}: {hidden(str(e))}"
+            raise type(e)(said) from e
+        found = message_in(reply)
+        if found is None:
+            msg = f"{self.target.url}: the reply to {path} is longer than {room:,} bytes"
+            raise ProtocolError(msg)
+        return found
+
+    def _ask(self, path: str, message: bytes, timeout_s: float, room: int) -> bytes:
+        call = unary(path, (Text(message),), len(message), self.authority)
+        with Engine(_plan(self.address, call, timeout_s, room)) as engine:
+            engine.start()
+            while not engine.wait(_POLL_S):
+                pass
+            try:
+                engine.join()
+            except ConnectError as e:
+                msg = f"{e}; does it speak gRPC there?"
+                raise ConnectError(msg) from e
+            captures, errors = engine.take_captures(), engine.error_classes()
+            totals = engine.totals()
+        if errors:
+            [(name, (_, text))] = errors.items()
+            raise ServerError(f"{name}: {text}" if text else name)
+        if totals.ok != 1:
+            raise ConnectError(_silence(lost=totals.lost > 0))
+        return captures[0].data
+
+
+def _silence(*, lost: bool) -> str:
+    if lost:
+        return "the server closed the connection without an answer"
+    return "no answer in time; raise --timeout if the model needs longer"
+
+
+def _plan(address: tuple[str, int], call: Message, timeout_s: float, room: int) -> Plan:
+    stream = Stream(
+        addresses=(address,),
+        connections=1,
+        pipeline=1,
+        messages=(call,),
+        protocol=PROTOCOL_GRPC,
+    )
+    return Plan(
+        streams=(stream,),
+        threads=1,
+        requests=1,
+        timeout_ns=round(timeout_s * _NS),
+        captures=1,
+        capture_bytes=room,
+    )

@@ -1,0 +1,218 @@
+"""The Open Inference Protocol v2 over gRPC: its requests, and what its replies say.
+
+Source: grpc_predict_v2.proto of KServe's Open Inference Protocol; Triton's grpc_service.proto for
+the statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbench.errors import ProtocolError
+from fastbench.models.base import TensorSpec
+from fastbench.plan import Text
+from fastbench.servers.grpc_messages import message_in
+from fastbench.servers.http_messages import Body
+from fastbench.servers.oip_messages import DATATYPES, NUMPY_TYPES
+from fastbench.servers.protobuf import chunk, chunk_head, fields, integers, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from fastbench.plan import Part
+    from fastbench.servers.http_messages import Sent
+
+SERVICE = "/inference.GRPCInferenceService/"
+INFER = f"{SERVICE}ModelInfer"
+_RAW_INPUT, _RAW_OUTPUT = 7, 6  # of ModelInferRequest, of ModelInferResponse
+#: Field of InferTensorContents -> NumPy's type of its values; integers are varints.
+_CONTENTS = {1: "bool", 2: "int32", 3: "int64", 4: "uint32", 5: "uint64", 6: "<f4", 7: "<f8"}
+_FLOATS = (6, 7)
+_DURATIONS = {
+    1: "success",
+    2: "fail",
+    3: "queue",
+    4: "compute_input",
+    5: "compute_infer",
+    6: "compute_output",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAbout:
+    """What ServerMetadata says."""
+
+    name: str = ""
+    version: str = ""
+    extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAbout:
+    """What ModelMetadata says."""
+
+    name: str = ""
+    versions: tuple[str, ...] = ()
+    platform: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+def model_request(model: str, version: str) -> bytes:
+    """Return ModelReadyRequest, ModelMetadataRequest or ModelStatisticsRequest: all are alike."""
+    return chunk(1, model) + (chunk(2, version) if version else b"")
+
+
+def infer_body(model: str, version: str, sent: Sequence[Sent], outputs: Sequence[str]) -> Body:
+    """Return a ModelInferRequest with each input's bytes in raw_input_contents.
+
+    ``outputs``: those that are wanted; empty = all that there are.
+    """
+    head = model_request(model, version)
+    for each in sent:
+        tensor = chunk(1, each.name) + chunk(2, DATATYPES[each.dtype]) + packed(3, each.shape)
+        head += chunk(5, tensor)
+    for name in outputs:
+        head += chunk(6, chunk(1, name))
+    parts: list[Part] = []
+    length = 0
+    for each in sent:
+        head += chunk_head(_RAW_INPUT, each.length)
+        parts += [Text(head), each.part]
+        length += len(head) + each.length
+        head = b""
+    return Body("application/grpc", tuple(parts), length)
+
+
+def is_ready(reply: bytes) -> bool:
+    """Tell what ServerReady or ModelReady said."""
+    return any(field == 1 and value == 1 for field, value in fields(reply))
+
+
+def server_about(reply: bytes) -> ServerAbout:
+    """Read a ServerMetadataResponse."""
+    found = _by_field(reply)
+    return ServerAbout(_text(found, 1), _text(found, 2), tuple(_texts(found, 3)))
+
+
+def model_about(reply: bytes) -> ModelAbout:
+    """Read a ModelMetadataResponse."""
+    found = _by_field(reply)
+    return ModelAbout(
+        name=_text(found, 1),
+        versions=tuple(_texts(found, 2)),
+        platform=_text(found, 3),
+        inputs=tuple(_spec(value) for value in found.get(4, [])),
+        outputs=tuple(_spec(value) for value in found.get(5, [])),
+    )
+
+
+def counters(reply: bytes) -> dict[str, float]:
+    """Read a ModelStatisticsResponse: sums over the versions, as over HTTP."""
+    sums: dict[str, float] = {}
+    for version in _by_field(reply).get(1, []):
+        for name, value in _statistics(_bytes(version)):
+            sums[name] = sums.get(name, 0) + value
+    return sums
+
+
+def tensor_of(kept: bytes, name: str) -> NDArray[np.float32]:
+    """Return the output ``name`` in a reply as it was kept; empty where there is none."""
+    message = message_in(kept)
+    return np.empty(0, np.float32) if message is None else output_of(message, name)
+
+
+def output_of(message: bytes, name: str) -> NDArray[np.float32]:
+    """Return the output ``name`` of a ModelInferResponse, or else the first; empty without one."""
+    nothing = np.empty(0, np.float32)
+    try:
+        outputs = _outputs(message)
+        found = outputs.get(name, next(iter(outputs.values()), nothing))
+        return found.astype(np.float32).ravel()
+    except (ProtocolError, KeyError, ValueError, TypeError):
+        return nothing
+
+
+def _outputs(message: bytes) -> dict[str, NDArray[Any]]:
+    """Return the outputs of a ModelInferResponse; raw contents are in the order of the outputs."""
+    found = _by_field(message)
+    raw = found.get(_RAW_OUTPUT, [])
+    outputs = {}
+    for i, output in enumerate(found.get(5, [])):
+        about = _by_field(_bytes(output))
+        dtype = np.dtype(NUMPY_TYPES[_text(about, 2)]).newbyteorder("<")
+        if i < len(raw):
+            outputs[_text(about, 1)] = np.frombuffer(_bytes(raw[i]), dtype)
+        else:
+            outputs[_text(about, 1)] = _contents(about.get(5, [])).astype(dtype)
+    return outputs
+
+
+def _contents(messages: Sequence[int | bytes]) -> NDArray[Any]:
+    """Return the values of an InferTensorContents."""
+    values: list[NDArray[Any]] = [np.empty(0, np.float32)]
+    for message in messages:
+        for field, value in fields(_bytes(message)):
+            dtype = _CONTENTS[field]
+            if field in _FLOATS:
+                values.append(np.frombuffer(_bytes(value), dtype))
+            else:
+                values.append(np.asarray(list(integers(value))).astype(dtype))
+    return np.concatenate(values)
+
+
+def _spec(message: int | bytes) -> TensorSpec:
+    """Read a TensorMetadata; the name of a type that is not known stays."""
+    found = _by_field(_bytes(message))
+    shape = [size for value in found.get(3, []) for size in integers(value)]
+    datatype = _text(found, 2)
+    return TensorSpec(
+        _text(found, 1),
+        NUMPY_TYPES.get(datatype, datatype),
+        tuple(None if size < 0 else size for size in shape),
+    )
+
+
+def _statistics(message: bytes) -> Iterator[tuple[str, int]]:
+    found = _by_field(message)
+    yield "inference_count", _integer(found, 4)
+    yield "execution_count", _integer(found, 5)
+    for stats in found.get(6, []):
+        for field, value in fields(_bytes(stats)):
+            if field in _DURATIONS:
+                duration = _by_field(_bytes(value))
+                yield f"{_DURATIONS[field]}_count", _integer(duration, 1)
+                yield f"{_DURATIONS[field]}_ns", _integer(duration, 2)
+
+
+def _by_field(message: bytes) -> dict[int, list[int | bytes]]:
+    found: dict[int, list[int | bytes]] = {}
+    for field, value in fields(message):
+        found.setdefault(field, []).append(value)
+    return found
+
+
+def _bytes(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        msg = "not the expected protobuf message: an integer where bytes should be"
+        raise ProtocolError(msg)
+    return value
+
+
+def _integer(found: dict[int, list[int | bytes]], field: int) -> int:
+    value = found.get(field, [0])[-1]
+    return value if isinstance(value, int) else 0
+
+
+def _texts(found: dict[int, list[int | bytes]], field: int) -> Iterator[str]:
+    for value in found.get(field, []):
+        yield _bytes(value).decode(errors="replace")
+
+
+def _text(found: dict[int, list[int | bytes]], field: int) -> str:
+    return next(_texts(found, field), "")

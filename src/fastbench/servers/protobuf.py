@@ -1,0 +1,104 @@
+"""Protocol buffers by hand: the few fields that a template or a short reply needs.
+
+Source: the encoding of protobuf, https://protobuf.dev/programming-guides/encoding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastbench.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED = {_FIXED64: 8, _FIXED32: 4}
+_64_BITS = (1 << 64) - 1
+_LONGEST = 10  # bytes of a varint
+_TOP = 0x80  # of a byte that others follow
+
+
+def varint(value: int) -> bytes:
+    """Return an integer of at most 64 bits; a negative one takes ten bytes, as int64 has it."""
+    value &= _64_BITS
+    out = bytearray()
+    while value >= _TOP:
+        out.append(value & 0x7F | _TOP)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def integer(field: int, value: int) -> bytes:
+    """Return a field that is an integer or a bool."""
+    return varint(field << 3 | _VARINT) + varint(value)
+
+
+def chunk(field: int, data: bytes | str) -> bytes:
+    """Return a field that is bytes, a string or a message."""
+    content = data.encode() if isinstance(data, str) else data
+    return chunk_head(field, len(content)) + content
+
+
+def chunk_head(field: int, length: int) -> bytes:
+    """Return what stands before the ``length`` bytes of such a field."""
+    return varint(field << 3 | _BYTES) + varint(length)
+
+
+def packed(field: int, values: tuple[int, ...]) -> bytes:
+    """Return a repeated field of integers, as proto3 packs it; nothing where there are none."""
+    return chunk(field, b"".join(varint(value) for value in values)) if values else b""
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield number and value of each field in order: an integer, or bytes.
+
+    Raises :class:`ProtocolError` where it is not protobuf, or cut short.
+    """
+    at = 0
+    while at < len(data):
+        key, at = _varint_at(data, at)
+        kind = key & 7
+        if kind == _VARINT:
+            value, at = _varint_at(data, at)
+            yield key >> 3, value
+            continue
+        if kind == _BYTES:
+            length, at = _varint_at(data, at)
+        elif kind in _FIXED:
+            length = _FIXED[kind]
+        else:
+            msg = f"not a protobuf message: a field of wire type {kind}"
+            raise ProtocolError(msg)
+        if at + length > len(data):
+            msg = f"a protobuf message is cut short: {at + length - len(data)} bytes are missing"
+            raise ProtocolError(msg)
+        yield key >> 3, data[at : at + length]
+        at += length
+
+
+def integers(value: int | bytes) -> Iterator[int]:
+    """Yield the signed integers of a repeated field: one, or packed ones."""
+    if isinstance(value, int):
+        yield _signed(value)
+        return
+    at = 0
+    while at < len(value):
+        found, at = _varint_at(value, at)
+        yield _signed(found)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _varint_at(data: bytes, at: int) -> tuple[int, int]:
+    """Return the integer at a place, and the place behind it."""
+    value = 0
+    for i, byte in enumerate(data[at : at + _LONGEST]):
+        value |= (byte & 0x7F) << 7 * i
+        if byte < _TOP:
+            return value & _64_BITS, at + i + 1
+    msg = "not a protobuf message: an integer does not end"
+    raise ProtocolError(msg)

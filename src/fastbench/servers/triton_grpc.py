@@ -1,0 +1,91 @@
+"""``triton+grpc://``: Triton, and other servers of the Open Inference Protocol v2 over gRPC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from fastbench.errors import ServerError
+from fastbench.monitor.metrics import Reading
+from fastbench.servers.dialect import Served, model_path
+from fastbench.servers.oip_grpc import (
+    SERVICE,
+    counters,
+    is_ready,
+    model_about,
+    model_request,
+    server_about,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastbench.servers.grpc_server import GrpcServer
+
+STATISTICS = "statistics"
+TIMEOUT_S = 2.0
+
+
+def model_of(path: str) -> tuple[str, str]:
+    """Return name and version of a model from ``MODEL[/VERSION]`` as in the URL.
+
+    An empty version: the server chooses.
+    """
+    name, _, version = path.partition("/")
+    return unquote(name), unquote(version)
+
+
+def meet(server: GrpcServer) -> Served:
+    """Ask whether server and model are ready, and what they are.
+
+    Raises :class:`FastbenchError` where an inference cannot succeed.
+    """
+    key = model_path(server.target, "/")
+    request = model_request(*model_of(key))
+    _check_ready(server, "ServerReady", b"", "the server")
+    about = server_about(server.call(f"{SERVICE}ServerMetadata", b""))
+    _check_ready(server, "ModelReady", request, f"model {server.target.model}")
+    model = model_about(server.call(f"{SERVICE}ModelMetadata", request))
+    lists = {"extensions": about.extensions, "model_versions": model.versions}
+    return Served(
+        server=f"{about.name} {about.version}".strip(),
+        model=model.name,
+        backend=model.platform,
+        takes=model.inputs,
+        gives=model.outputs,
+        details={name: ", ".join(values) for name, values in lists.items() if values},
+        key=key,
+        ask=(lambda keys: Statistics(server, keys)) if STATISTICS in about.extensions else None,
+    )
+
+
+class Statistics:
+    """A source of metrics: what ModelStatistics counts, with the names that it has over HTTP.
+
+    ``keys``: of the models, each ``MODEL`` or ``MODEL/VERSION``; they are added up.
+    """
+
+    def __init__(self, server: GrpcServer, keys: Sequence[str]) -> None:
+        self._server = server
+        self._requests = [model_request(*model_of(key)) for key in keys]
+
+    def read(self) -> Reading:
+        """Ask once, over a connection of its own. Raises :class:`FastbenchError` without answer."""
+        sums: dict[str, float] = {}
+        for request in self._requests:
+            reply = self._server.call(f"{SERVICE}ModelStatistics", request, TIMEOUT_S)
+            for name, value in counters(reply).items():
+                sums[name] = sums.get(name, 0) + value
+        return Reading(counters=sums, gauges={})
+
+    def close(self) -> None:
+        """Do nothing: there is no connection between two questions."""
+
+
+def _check_ready(server: GrpcServer, method: str, request: bytes, what: str) -> None:
+    if not is_ready(server.call(f"{SERVICE}{method}", request)):
+        msg = (
+            f"{server.target.url}: {what} is not ready, says {method}; wait for it, or look into "
+            "the server's log"
+        )
+        raise ServerError(msg)

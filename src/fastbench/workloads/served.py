@@ -1,0 +1,117 @@
+"""What workloads share whose model is in the server already: how rows are sent, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+from fastbench import verification
+from fastbench.errors import UsageError
+from fastbench.models.loading import load_model
+from fastbench.plan import Fetched, Payload, Text
+from fastbench.servers.fit import check_fit
+from fastbench.servers.http_messages import Sent
+from fastbench.workloads.inference import oracle_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastbench.config import RunConfig
+    from fastbench.measured import Capture
+    from fastbench.models.base import TensorSpec
+    from fastbench.models.onnx_session import Oracle
+    from fastbench.plan import Data
+    from fastbench.results import Verification
+    from fastbench.servers.dialect import Served
+    from fastbench.servers.http_messages import Body
+    from fastbench.workloads.inference import Material
+
+
+def arranged(takes: Sequence[TensorSpec], names: Sequence[str]) -> tuple[TensorSpec, ...]:
+    """Return the inputs of a model in the order of ``names``, where they are called so."""
+    by_name = {spec.name: spec for spec in takes}
+    return tuple(by_name[name] for name in names) if set(by_name) == set(names) else tuple(takes)
+
+
+def sent_as(config: RunConfig, material: Material, served: Served) -> list[Sent]:
+    """Return how each input is sent: rows of the dataset, then what the chain got.
+
+    Raises :class:`UsageError` where names are given for another number of inputs.
+    """
+    names = [s.name for s in served.takes] or config.inputs or material.names
+    if len(names) != len(material.inputs):
+        msg = f"--input {' '.join(names)}: an inference has {len(material.inputs)} inputs"
+        raise UsageError(msg)
+    return [
+        Sent(
+            name=name,
+            shape=(config.batch, *rows.row_shape),
+            dtype=rows.dtype,
+            part=Fetched(i - 1) if i else Payload(config.batch),
+            length=config.batch * rows.row_bytes,
+        )
+        for i, (name, rows) in enumerate(zip(names, material.inputs, strict=True))
+    ]
+
+
+def first_body(body: Body, data: Data, material: Material) -> bytes:
+    """Return the body of the first inference."""
+    fd = os.dup(data.path) if isinstance(data.path, int) else os.open(data.path, os.O_RDONLY)
+    try:
+        found = b""
+        for part in body.parts:
+            if isinstance(part, Text):
+                found += part.data
+            elif isinstance(part, Payload):
+                found += os.pread(fd, part.rows * data.row_bytes, data.offset)
+            elif isinstance(part, Fetched):
+                found += material.inputs[part.step + 1].array()[0].tobytes()
+        return found
+    finally:
+        os.close(fd)
+
+
+def check_answers(
+    config: RunConfig, material: Material, answers: Sequence[NDArray[np.float32]]
+) -> tuple[Oracle | None, float | None]:
+    """Compare the first answers with the model's, where answers are to be verified.
+
+    Returns what knows the right ones, and the largest difference. Raises :class:`ModelError` where
+    an answer is wrong.
+    """
+    if not config.verify:
+        return None, None
+    inputs = material.inputs
+    model = load_model(config.model or material.model, config.backend)
+    check_fit(model, inputs, config.batch, material.about.path)
+    oracle = oracle_of(config, model)
+    rows = [i.array()[: config.batch] for i in inputs]
+    found = [verification.check_first(model, oracle, rows, answer) for answer in answers]
+    return oracle, max(f for f in found if f is not None)
+
+
+def verifier(
+    config: RunConfig,
+    material: Material,
+    oracle: Oracle | None,
+    tensor_of: Callable[[bytes], NDArray[np.float32]],
+    each: int = 1,
+) -> Callable[[list[Capture]], Verification] | None:
+    """Return what compares kept replies with the oracle's answers; None without an oracle.
+
+    ``tensor_of``: finds the answer in a reply. ``each``: rows of the dataset in one of the data
+    that are sent.
+    """
+    if oracle is None:
+        return None
+    expected = verification.Expected(oracle, material.inputs, config.batch)
+
+    def verify(captures: list[Capture]) -> Verification:
+        kept = [dataclasses.replace(c, row=c.row * each) for c in captures]
+        return verification.verify(kept, config.verify, expected, tensor_of)
+
+    return verify

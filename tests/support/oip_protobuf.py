@@ -1,0 +1,124 @@
+"""The messages of the Open Inference Protocol in protobuf's own library: the oracle for ours.
+
+Names and numbers are those of grpc_predict_v2.proto and, for statistics, of Triton.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_F = descriptor_pb2.FieldDescriptorProto
+_TYPES = {
+    "bool": _F.TYPE_BOOL,
+    "int32": _F.TYPE_INT32,
+    "int64": _F.TYPE_INT64,
+    "uint32": _F.TYPE_UINT32,
+    "uint64": _F.TYPE_UINT64,
+    "float": _F.TYPE_FLOAT,
+    "double": _F.TYPE_DOUBLE,
+    "string": _F.TYPE_STRING,
+    "bytes": _F.TYPE_BYTES,
+}
+
+#: Message -> its fields; ``*`` before a type: repeated. A type that is none is a message.
+_MESSAGES = {
+    "ModelRequest": ("1 name string", "2 version string"),
+    "Ready": ("1 ready bool",),
+    "ServerMetadataResponse": ("1 name string", "2 version string", "3 extensions *string"),
+    "TensorMetadata": ("1 name string", "2 datatype string", "3 shape *int64"),
+    "ModelMetadataResponse": (
+        "1 name string",
+        "2 versions *string",
+        "3 platform string",
+        "4 inputs *TensorMetadata",
+        "5 outputs *TensorMetadata",
+    ),
+    "Contents": (
+        "1 bool_contents *bool",
+        "2 int_contents *int32",
+        "3 int64_contents *int64",
+        "4 uint_contents *uint32",
+        "5 uint64_contents *uint64",
+        "6 fp32_contents *float",
+        "7 fp64_contents *double",
+        "8 bytes_contents *bytes",
+    ),
+    "Tensor": (
+        "1 name string",
+        "2 datatype string",
+        "3 shape *int64",
+        "5 contents Contents",
+    ),
+    "Wanted": ("1 name string",),
+    "ModelInferRequest": (
+        "1 model_name string",
+        "2 model_version string",
+        "3 id string",
+        "5 inputs *Tensor",
+        "6 outputs *Wanted",
+        "7 raw_input_contents *bytes",
+    ),
+    "ModelInferResponse": (
+        "1 model_name string",
+        "2 model_version string",
+        "3 id string",
+        "5 outputs *Tensor",
+        "6 raw_output_contents *bytes",
+    ),
+    "Duration": ("1 count uint64", "2 ns uint64"),
+    "InferStatistics": (
+        "1 success Duration",
+        "2 fail Duration",
+        "3 queue Duration",
+        "4 compute_input Duration",
+        "5 compute_infer Duration",
+        "6 compute_output Duration",
+        "7 cache_hit Duration",
+    ),
+    "ModelStatistics": (
+        "1 name string",
+        "2 version string",
+        "3 last_inference uint64",
+        "4 inference_count uint64",
+        "5 execution_count uint64",
+        "6 inference_stats InferStatistics",
+    ),
+    "ModelStatisticsResponse": ("1 model_stats *ModelStatistics",),
+}
+
+
+def _classes() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(
+        name="fastbench_tests_oip.proto", package="fastbench_tests", syntax="proto3"
+    )
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for line in fields:
+            number, field, kind = line.split()
+            plain = kind.removeprefix("*")
+            added = message.field.add(name=field, number=int(number))
+            added.label = _F.LABEL_REPEATED if kind != plain else _F.LABEL_OPTIONAL
+            added.type = _TYPES.get(plain, _F.TYPE_MESSAGE)
+            if plain not in _TYPES:
+                added.type_name = f".fastbench_tests.{plain}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"fastbench_tests.{name}"))
+        for name in _MESSAGES
+    }
+
+
+CLASSES = _classes()
+
+
+def oip(kind: str, /, **fields: Any) -> Any:
+    """Return a message of a kind."""
+    return CLASSES[kind](**fields)
+
+
+def parsed(kind: str, data: bytes) -> Any:
+    """Return the message of a kind in bytes. Raises where they are none."""
+    return CLASSES[kind].FromString(data)

@@ -1,0 +1,177 @@
+"""The Open Inference Protocol over gRPC: templates and replies against protobuf's own library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.oip_protobuf import oip, parsed
+
+from fastbench.models.base import TensorSpec
+from fastbench.plan import Fetched, Payload, Text
+from fastbench.servers.http_messages import Sent
+from fastbench.servers.oip_grpc import (
+    counters,
+    infer_body,
+    is_ready,
+    model_about,
+    model_request,
+    output_of,
+    server_about,
+    tensor_of,
+)
+
+IMAGE = Sent("input", (2, 4, 3), "float32", Payload(2), 96)
+REFERENCE = Sent("reference", (1, 256), "float32", Fetched(0), 1024)
+
+
+def on_the_wire(parts: Any, row: bytes, fetched: bytes = b"") -> bytes:
+    """Return the bytes that the engine makes of parts."""
+    found = b""
+    for part in parts:
+        if isinstance(part, Text):
+            found += part.data
+        else:
+            found += row if isinstance(part, Payload) else fetched
+    return found
+
+
+@pytest.mark.parametrize("version", ["", "3"])
+@pytest.mark.parametrize("outputs", [(), ("probabilities", "größe")])
+def test_request_is_what_the_library_reads_and_writes(
+    version: str, outputs: tuple[str, ...]
+) -> None:
+    """A template with a row in place is the same bytes that protobuf writes for the message."""
+    row = np.random.default_rng(1).bytes(96)
+    body = infer_body("mobilenet", version, [IMAGE], outputs)
+
+    sent = on_the_wire(body.parts, row)
+
+    assert len(sent) == body.length
+    wanted = oip(
+        "ModelInferRequest",
+        model_name="mobilenet",
+        model_version=version,
+        inputs=[{"name": "input", "datatype": "FP32", "shape": [2, 4, 3]}],
+        outputs=[{"name": name} for name in outputs],
+        raw_input_contents=[row],
+    )
+    assert parsed("ModelInferRequest", sent) == wanted
+    assert sent == wanted.SerializeToString(deterministic=True)
+
+
+def test_request_of_two_inputs() -> None:
+    """The bytes of each input stand in the order of the inputs, fetched ones too."""
+    row, fetched = b"r" * 96, b"f" * 1024
+    body = infer_body("fraud", "", [IMAGE, REFERENCE], ())
+    found = parsed("ModelInferRequest", on_the_wire(body.parts, row, fetched))
+
+    assert [i.name for i in found.inputs] == ["input", "reference"]
+    assert list(found.raw_input_contents) == [row, fetched]
+
+
+def test_model_request() -> None:
+    """Name and version, and without one the server chooses."""
+    assert model_request("m", "") == oip("ModelRequest", name="m").SerializeToString()
+    both = oip("ModelRequest", name="m", version="12")
+    assert model_request("m", "12") == both.SerializeToString()
+
+
+def test_readiness() -> None:
+    """Ready is true, or it is not: false is left out on the wire."""
+    assert is_ready(oip("Ready", ready=True).SerializeToString())
+    assert not is_ready(oip("Ready", ready=False).SerializeToString())
+
+
+def test_metadata() -> None:
+    """What server and model say of themselves; sizes below zero are any size."""
+    server = oip("ServerMetadataResponse", name="triton", version="2.51", extensions=["a", "b"])
+    about = server_about(server.SerializeToString())
+    assert (about.name, about.version, about.extensions) == ("triton", "2.51", ("a", "b"))
+
+    model = oip(
+        "ModelMetadataResponse",
+        name="m",
+        versions=["1", "2"],
+        platform="onnx",
+        inputs=[{"name": "i", "datatype": "FP32", "shape": [-1, 224, 224, 3]}],
+        outputs=[{"name": "o", "datatype": "BYTES", "shape": []}],
+    )
+    told = model_about(model.SerializeToString())
+    assert (told.name, told.versions, told.platform) == ("m", ("1", "2"), "onnx")
+    assert told.inputs == (TensorSpec("i", "float32", (None, 224, 224, 3)),)
+    assert told.outputs == (TensorSpec("o", "BYTES", ()),)
+
+
+def kept(message: Any) -> bytes:
+    """Return a reply as the engine keeps it."""
+    data = message.SerializeToString()
+    return b"\0" + len(data).to_bytes(4, "big") + data
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dtype", "field"),
+    [
+        ("FP32", "float32", "fp32_contents"),
+        ("FP64", "float64", "fp64_contents"),
+        ("INT32", "int32", "int_contents"),
+        ("INT8", "int8", "int_contents"),
+        ("INT64", "int64", "int64_contents"),
+        ("UINT16", "uint16", "uint_contents"),
+        ("UINT64", "uint64", "uint64_contents"),
+        ("BOOL", "bool", "bool_contents"),
+    ],
+)
+@pytest.mark.parametrize("raw", [True, False])
+def test_output(datatype: str, dtype: str, field: str, *, raw: bool) -> None:
+    """Raw and typed contents of every type are read, and the output is found by its name."""
+    values = np.array([0, 1, 1, 0, 1]).astype(dtype)
+    if dtype.startswith(("float", "int")):
+        values = np.array([0, 1, -2, 3, 100]).astype(dtype)
+    other = np.array([1, 0, 1]).astype(dtype)
+    both = [("other", other), ("wanted", values)]
+    typed = {} if raw else {n: {"contents": {field: v.tolist()}} for n, v in both}
+    message = oip(
+        "ModelInferResponse",
+        outputs=[{"name": n, "datatype": datatype, **typed.get(n, {})} for n, _ in both],
+        raw_output_contents=[v.tobytes() for _, v in both] if raw else [],
+    )
+
+    assert tensor_of(kept(message), "wanted").tolist() == values.astype(np.float32).tolist()
+    first = output_of(message.SerializeToString(), "")
+    assert first.tolist() == other.astype(np.float32).tolist()
+
+
+def test_output_that_cannot_be_read() -> None:
+    """What is no answer is empty: it differs from every right one."""
+    text = oip("ModelInferResponse", outputs=[{"name": "o", "datatype": "BYTES"}])
+    uneven = oip(
+        "ModelInferResponse",
+        outputs=[{"name": "o", "datatype": "FP32"}],
+        raw_output_contents=[b"abc"],
+    )
+    for reply in (b"", b"\0\0\0\0\2\xff", kept(text), kept(uneven), kept(oip("Ready"))):
+        assert tensor_of(reply, "o").size == 0
+
+
+def test_statistics() -> None:
+    """Counts and durations of all versions are added up, with the names that they have in JSON."""
+    each = {
+        "inference_count": 10,
+        "execution_count": 4,
+        "inference_stats": {
+            "success": {"count": 3, "ns": 300},
+            "queue": {"count": 3, "ns": 2**40},
+            "compute_infer": {"count": 3, "ns": 7},
+            "cache_hit": {"count": 1, "ns": 1},
+        },
+    }
+    message = oip("ModelStatisticsResponse", model_stats=[each, each])
+
+    found = counters(message.SerializeToString())
+
+    assert (found["inference_count"], found["execution_count"]) == (20, 8)
+    assert (found["queue_count"], found["queue_ns"]) == (6, 2**41)
+    assert found["compute_infer_ns"] == 14
+    assert "cache_hit_ns" not in found
