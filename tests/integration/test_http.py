@@ -150,3 +150,18 @@ def test_over_tls(tmp_path: Path, framing: str) -> None:
 
     assert (ran.totals.ok, ran.totals.lost) == (40, 0)
     assert server.seen.bodies == dict.fromkeys(hashes, 10)
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="needs openssl")
+def test_tls_that_was_cut_off_ends_no_reply(tmp_path: Path) -> None:
+    """A body that ends with the connection is whole only when the server said so: RFC 9112, 9.8."""
+    authority = Authority(tmp_path / "ca")
+    pair = authority.issue("server", "IP:127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    tls = Tls(server_name="127.0.0.1", ca_file=str(authority.cert))
+
+    with HttpServer(Behaviour(framing="end", farewell=False), context) as server:
+        ran = drive(_plan(server, 5, tls=tls))
+
+    assert (ran.totals.ok, ran.totals.lost) == (0, 5)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
+import ssl
 import threading
 import time
 from collections import Counter
@@ -13,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from fastbench.plan import PROTOCOL_HTTP, Message, Payload, Stream, Text
 
 if TYPE_CHECKING:
-    import ssl
     from typing import Self
 
     from fastbench.plan import Data
@@ -27,7 +28,8 @@ class Behaviour:
 
     ``close_every``: it says that it closes after so many on a connection, and
     closes; ``drop_every``: it closes without a word instead of the answer. ``fail_every``: so
-    many of all requests are answered with 503. ``framing``: length, chunked or end.
+    many of all requests are answered with 503. ``framing``: length, chunked or end. ``farewell``:
+    it ends TLS before it closes.
     """
 
     delay_s: float = 0.0
@@ -35,6 +37,7 @@ class Behaviour:
     drop_every: int = 0
     fail_every: int = 0
     framing: str = "length"
+    farewell: bool = True
 
 
 @dataclass
@@ -55,7 +58,9 @@ class HttpServer:
     ) -> None:
         """Listen on a free port; ``tls``: over TLS."""
         self.seen, self.lock = Seen(), threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self, behaviour or Behaviour()))
+        how = behaviour or Behaviour()
+        self._server = _Server(("127.0.0.1", 0), _handler(self, how))
+        self._server.farewell = how.farewell
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.address: tuple[str, int] = ("127.0.0.1", self._server.server_address[1])
@@ -75,6 +80,14 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False  # connections may outlive the test that made them
     request_queue_size = 128
+    farewell = True
+
+    def shutdown_request(self, request: Any) -> None:
+        if isinstance(request, ssl.SSLSocket) and self.farewell:
+            with contextlib.suppress(OSError):
+                request.settimeout(10)
+                request.unwrap()
+        super().shutdown_request(request)
 
     def handle_error(self, _request: Any, _address: Any) -> None:
         """Say nothing: a client that goes away in the middle is what some tests are about."""
