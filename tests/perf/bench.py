@@ -78,7 +78,7 @@ def small_cells() -> list[Cell]:
         ("unix", {1: 0.42, 4: 0.42, 16: 0.42, 64: 0.42}),
     ):
         for depth, goal in goals.items():
-            n = 400_000 * depth  # so many that the start of a program is no noise
+            n = 200_000 * depth  # so many that the start of a program is no noise
             rate = {"tcp": 1.5, "unix": 2.0}[socket] if depth == 64 else None
             name = f"86-byte command, {socket}, depth {depth}"
             memtier = {16: 0.35, 64: 0.20}.get(depth)
