@@ -151,8 +151,10 @@ def test_replies_are_as_those_seen(
 def test_tls_and_unknown_protocols_cannot_be_calibrated() -> None:
     """The null server speaks no TLS, and no protocol beside its own: nothing is claimed."""
     (stream,) = plan_of(PING).streams
-    for changes in ({"tls": Tls(server_name="a")}, {"protocol": 99}):
-        plan = Plan(streams=(dataclasses.replace(stream, **changes),), threads=1)  # type: ignore[arg-type]
+    secured = dataclasses.replace(stream, tls=Tls(server_name="a"))
+    unknown = dataclasses.replace(stream, protocol=99)
+    for changed in (secured, unknown):
+        plan = Plan(streams=(changed,), threads=1)
 
         assert calibrate(plan, replies_like(plan, 100)) is None
 

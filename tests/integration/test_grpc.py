@@ -38,7 +38,7 @@ REQUESTS = 200
 def run(stream: object, requests: int = REQUESTS, **settings: int) -> Ran:
     """Run a small plan."""
     settings = {"interval_ns": 50 * MS, "timeout_ns": 60 * S, **settings}
-    return drive(Plan(streams=(stream,), threads=1, requests=requests, **settings))  # type: ignore[arg-type]
+    return drive(Plan(streams=(stream,), threads=1, requests=requests, **settings))
 
 
 @pytest.mark.parametrize("pipeline", [1, 5])

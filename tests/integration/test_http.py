@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 REQUESTS = 300
 
 
-def _plan(server: HttpServer, requests: int = REQUESTS, **more: object) -> Plan:
-    return Plan(streams=(http_stream(server, **more),), threads=1, requests=requests)  # type: ignore[arg-type]
+def _plan(server: HttpServer, requests: int = REQUESTS, **more: Any) -> Plan:
+    return Plan(streams=(http_stream(server, **more),), threads=1, requests=requests)
 
 
 def _rows(folder: Path, row_bytes: int, rows: int) -> tuple[Data, list[str]]:

@@ -54,7 +54,7 @@ def _mapped(file: Path) -> NDArray[Any]:
         why = getattr(error, "strerror", None) or "it is not a NumPy file of numbers"
         msg = f"{file}: cannot be read: {why}"
         raise DatasetError(msg) from error
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim < 2:  # noqa: PLR2004
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.shape[1:]:
         msg = f"{file}: must hold one array of float32 with rows along its first axis"
         raise DatasetError(msg)
     if not array.size:

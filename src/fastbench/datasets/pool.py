@@ -131,7 +131,7 @@ def _drive(
 ) -> None:
     """Feed one worker, a batch at a time, and pass on its answers; None when it is done."""
     assert process.stdin is not None  # noqa: S101 - both are pipes
-    assert process.stdout is not None  # noqa: S101 - the same
+    assert process.stdout is not None  # noqa: S101 - both are pipes
     encoder = msgspec.json.Encoder()
     decoder = msgspec.json.Decoder(Answer)
     try:
@@ -160,7 +160,7 @@ def _end(
             thread.join(timeout=0.01)
     for process in processes:
         assert process.stdin is not None  # noqa: S101 - both are pipes
-        assert process.stdout is not None  # noqa: S101 - the same
+        assert process.stdout is not None  # noqa: S101 - both are pipes
         with contextlib.suppress(OSError):  # of a worker that ended before it had read all
             process.stdin.close()
         process.stdout.close()
