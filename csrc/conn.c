@@ -408,11 +408,9 @@ static int send_queued(fb_conn *c, fb_io *io)
         if (n == 0) {
             return block(c, io);
         }
-        /* TLS may have sent the first part of its record when it had to wait. */
-        const uint64_t sent_ns = c->tls && c->blocked_ns != 0 ? c->blocked_ns : io->now_ns;
         unblock(c, io->now_ns);
         if (c->state == FB_CONN_READY) {
-            stamp_sent(c, sent_ns);
+            stamp_sent(c, io->now_ns);
         }
     }
     return FB_OK;
