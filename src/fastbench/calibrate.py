@@ -174,13 +174,13 @@ def _message(message: Message, protocol: int) -> Message:
 def _without_secrets(text: bytes) -> bytes:
     """Return a text that begins with a head of HTTP, each secret in it made as many x."""
     head, end, rest = text.partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
+    request_line, *lines = head.decode("latin-1").split("\r\n")
     secrets = [secret_of(line) for line in lines]
     hidden = [
         line[: line.rindex(secret)] + "x" * len(secret) if secret else line
         for line, secret in zip(lines, secrets, strict=True)
     ]
-    return "\r\n".join(hidden).encode("latin-1") + end + rest
+    return "\r\n".join([request_line, *hidden]).encode("latin-1") + end + rest
 
 
 def _measure(
@@ -220,7 +220,7 @@ def _cache_file(plan: Plan, replies: Replies, elsewhere: Mapping[int, Address] |
     """Return where the calibration is kept: by all that it depends on."""
     same = against(plan, dict.fromkeys(COMMANDS, ""))
     streams = [dataclasses.replace(s, data=_sizes(s)) for s in same.streams]
-    unix = isinstance(plan.streams[0].addresses[0], str)
+    unix = [isinstance(end.addresses[0], str) for end in endpoints_of(plan)]
     what = (
         version("fastbench"),
         platform.node(),

@@ -140,7 +140,7 @@ def is_ok(answer: Answer) -> bool:
 
 def refusal(answer: Answer) -> str:
     """Return status and first words of an answer that is no success, without secrets."""
-    said = " ".join(answer.body.decode(errors="replace").split())[:_SHOWN]
+    said = hidden(" ".join(answer.body.decode(errors="replace").split()))[:_SHOWN]
     advice = "; it moved: give the new address" if answer.status in _MOVED else ""
     words = f"{answer.status} {answer.reason}".strip() + (f": {said}" if said else "")
     return hidden(words) + advice

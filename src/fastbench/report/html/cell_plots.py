@@ -34,11 +34,12 @@ def _throughput(known: Sequence[tuple[str, Figures]], whole: Sequence[bool]) -> 
     ]
     trace = _marks("inferences/s", rates, known, 0, is_open)
     spreads = [(f.inferences_per_s_spread.min, f.inferences_per_s_spread.max) for _, f in known]
+    ends = list(zip(rates, spreads, strict=True))
     trace["error_x"] = {
         "type": "data",
         "symmetric": False,
-        "array": [(high or r) - r for r, (_, high) in zip(rates, spreads, strict=True)],
-        "arrayminus": [r - (low or r) for r, (low, _) in zip(rates, spreads, strict=True)],
+        "array": [0 if high is None else high - r for r, (_, high) in ends],
+        "arrayminus": [0 if low is None else r - low for r, (low, _) in ends],
     }
     rows: list[list[TableCell]] = [
         [name, f.inferences_per_s, *spread, f.cpu_us_per_inference, f.verdict]
