@@ -257,9 +257,9 @@ fb_body *fb_chain_body(const fb_chain *chain, uint32_t step, uint32_t token)
 
 void fb_chain_sent(fb_chain *chain, uint32_t step, uint32_t token, fb_slot *slot, uint64_t sent_ns)
 {
+    fb_slot *whole = &chain->tokens[token].slot;
     slot->sent_ns = sent_ns;
-    if (step == 0) {
-        fb_slot *whole = &chain->tokens[token].slot;
+    if (step == 0 && !(whole->flags & FB_SLOT_SENT)) { /* else: sent again, as it was refused */
         whole->sent_ns = sent_ns;
         whole->flags |= FB_SLOT_SENT;
         fb_lane_sent(chain->lead, whole);
@@ -378,7 +378,7 @@ static void expire_step(fb_chain *chain, uint32_t step, uint64_t now_ns)
 
 void fb_chain_expire(fb_chain *chain, uint64_t now_ns)
 {
-    for (uint32_t k = 1; chain->waiting > 0 && k < chain->n_steps; k++) {
+    for (uint32_t k = 0; chain->waiting > 0 && k < chain->n_steps; k++) {
         expire_step(chain, k, now_ns);
     }
     if (chain->lead->started) {

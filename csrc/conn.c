@@ -236,6 +236,7 @@ static void drop_socket(fb_conn *c)
 {
     fb_tls_session_free(c->tls);
     c->tls = NULL;
+    c->begun_ns = 0;
     if (c->fd >= 0) {
         (void)close(c->fd); /* epoll forgets it too */
         c->fd = -1;
@@ -310,24 +311,46 @@ static int break_with(fb_conn *c, fb_io *io, int code, const char *text)
     return break_off(c, io);
 }
 
+/* Takes the n-th inference out of the ring: those before it move up, in their order. */
+static void take_out(fb_conn *c, uint32_t nth)
+{
+    for (; nth > 0; nth--) {
+        const uint32_t to = ring_index(c, nth);
+        const uint32_t from = ring_index(c, nth - 1);
+        c->slots[to] = c->slots[from];
+        if (c->places) {
+            c->places[to] = c->places[from];
+        }
+        if (fb_route_is_on(&c->route)) {
+            c->route.tickets[to] = c->route.tickets[from];
+        }
+    }
+    c->head = ring_index(c, 1);
+    c->used--;
+}
+
 /* What had timed out is not sent again: its outcome stands already. */
 static void send_again(fb_conn *c, uint64_t now_ns)
 {
-    for (; c->used > c->unsent && (slot_at(c, 0)->flags & FB_SLOT_TIMEDOUT); c->used--) {
-        fb_lane_lost(c->lane, slot_at(c, 0), now_ns);
-        c->head = ring_index(c, 1);
-    }
-    for (uint32_t i = 0; i < c->used - c->unsent; i++) {
-        slot_at(c, i)->flags |= FB_SLOT_SENT;
-        if (slot_at(c, i)->flags & FB_SLOT_CAPTURE) {
-            fb_lane_capture_again(c->lane, slot_at(c, i));
+    for (uint32_t i = 0; i < c->used - c->unsent;) {
+        fb_slot *slot = slot_at(c, i);
+        if (slot->flags & FB_SLOT_TIMEDOUT) {
+            fb_lane_lost(c->lane, slot, now_ns);
+            take_out(c, i);
+            continue;
         }
+        slot->flags |= FB_SLOT_SENT;
+        if (slot->flags & FB_SLOT_CAPTURE) {
+            fb_lane_capture_again(c->lane, slot);
+        }
+        i++;
     }
     c->unsent = c->used;
 }
 
 /* The peer closes after this reply, as it may: what it has not read goes out again, over a new
- * connection, and nothing is lost. (But in a chain, whose steps may not be taken twice.) */
+ * connection, and nothing is lost. (But in a chain, whose steps may not be taken twice; of calls
+ * only those are left that the peer did not take up.) */
 static void turn(fb_conn *c, uint64_t now_ns)
 {
     leave_ready(c, now_ns);
@@ -335,11 +358,13 @@ static void turn(fb_conn *c, uint64_t now_ns)
     drop_socket(c);
     c->connect_by_ns = 0;
     c->deadline_ns = 0; /* at once */
-    if (fb_route_is_on(&c->route)) {
-        lose_sent(c, now_ns);
-        return_unsent(c);
-    } else {
+    if (!fb_route_is_on(&c->route)) {
         send_again(c, now_ns);
+    } else {
+        if (!c->calls) {
+            lose_sent(c, now_ns);
+        }
+        return_unsent(c);
     }
     if (fb_stream_is_closed_loop(c->lane->stream)) {
         fill_slots(c, now_ns);
@@ -350,11 +375,12 @@ static void turn(fb_conn *c, uint64_t now_ns)
 
 static int send_calls(fb_conn *c, fb_io *io);
 
-static void stamp_sent(fb_conn *c, uint64_t sent_ns)
+/* What begins before that position left at that instant. */
+static void stamp_sent(fb_conn *c, uint64_t position, uint64_t sent_ns)
 {
     while (c->unsent > 0) {
         fb_slot *slot = slot_at(c, c->used - c->unsent);
-        if (slot->begin >= c->out.sent) {
+        if (slot->begin >= position) {
             return;
         }
         if (fb_route_is_on(&c->route)) {
@@ -396,6 +422,24 @@ static int cannot_send(fb_conn *c, fb_io *io)
     return may_have_ended ? FB_OK : break_off(c, io);
 }
 
+/* A record of TLS has to wait, and its first bytes have left: whatever begins in it, is queued by
+ * now and will be known to be sent only when all of the record is. */
+static void note_begun(fb_conn *c, uint64_t now_ns)
+{
+    if (c->tls && c->begun_ns == 0 && fb_tls_has_begun(c->tls)) {
+        c->begun_ns = now_ns;
+        c->begun = c->out.pushed;
+    }
+}
+
+static void stamp_begun(fb_conn *c)
+{
+    if (FB_UNLIKELY(c->begun_ns != 0)) {
+        stamp_sent(c, c->begun < c->out.sent ? c->begun : c->out.sent, c->begun_ns);
+        c->begun_ns = 0;
+    }
+}
+
 static int send_queued(fb_conn *c, fb_io *io)
 {
     while (!fb_outq_empty(&c->out)) {
@@ -406,11 +450,13 @@ static int send_queued(fb_conn *c, fb_io *io)
             return cannot_send(c, io);
         }
         if (n == 0) {
+            note_begun(c, io->now_ns);
             return block(c, io);
         }
         unblock(c, io->now_ns);
         if (c->state == FB_CONN_READY) {
-            stamp_sent(c, io->now_ns);
+            stamp_begun(c);
+            stamp_sent(c, c->out.sent, io->now_ns);
         }
     }
     return FB_OK;
@@ -621,22 +667,6 @@ static bool capturing(const fb_conn *c)
 }
 
 /* ---- calls, whose replies come in any order ------------------------------------------------- */
-
-/* Takes the n-th inference out of the ring: those before it move up, in their order. */
-static void take_out(fb_conn *c, uint32_t nth)
-{
-    for (; nth > 0; nth--) {
-        const uint32_t to = ring_index(c, nth);
-        const uint32_t from = ring_index(c, nth - 1);
-        c->slots[to] = c->slots[from];
-        c->places[to] = c->places[from];
-        if (fb_route_is_on(&c->route)) {
-            c->route.tickets[to] = c->route.tickets[from];
-        }
-    }
-    c->head = ring_index(c, 1);
-    c->used--;
-}
 
 /* Which inference the call in that place is of. */
 static uint32_t find_call(const fb_conn *c, uint32_t place)
@@ -936,28 +966,16 @@ int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
-/* They keep the instant at which they were first sent, perhaps elsewhere: in no order here. */
-static void time_out_routed(fb_conn *c, uint64_t now_ns)
-{
-    for (uint32_t i = 0; i < c->used - c->unsent; i++) {
-        fb_route_time_out(&c->route, slot_at(c, i), ring_index(c, i), now_ns);
-    }
-}
-
-/* In order of sending, so the first that is in time ends the search. */
+/* All of them: what was sent again keeps the instant at which it was sent first, so that they are
+ * not always in order of that. */
 static void time_out_slots(fb_conn *c, uint64_t now_ns)
 {
-    if (fb_route_is_on(&c->route)) {
-        time_out_routed(c, now_ns);
-        return;
-    }
     const uint64_t limit = c->lane->config->timeout_ns;
     for (uint32_t i = 0; i < c->used - c->unsent; i++) {
         fb_slot *slot = slot_at(c, i);
-        if (slot->sent_ns + limit > now_ns) {
-            return;
-        }
-        if (!(slot->flags & FB_SLOT_TIMEDOUT)) {
+        if (fb_route_is_on(&c->route)) {
+            fb_route_time_out(&c->route, slot, ring_index(c, i), now_ns);
+        } else if (slot->sent_ns + limit <= now_ns && !(slot->flags & FB_SLOT_TIMEDOUT)) {
             fb_lane_timed_out(c->lane, slot, now_ns);
         }
     }

@@ -62,6 +62,8 @@ typedef struct fb_conn {
     uint64_t pause_ns;      /* before the next try */
     uint64_t received_ns;   /* last byte from the peer */
     uint64_t blocked_ns;    /* output waits for room since then; 0 = it does not */
+    uint64_t begun_ns;      /* TLS sent the first bytes of a record that waits; 0 = none does */
+    uint64_t begun;         /* position after what that record may hold */
     bool waits_for_room;    /* epoll tells when there is room */
     bool stamped;           /* the kernel stamps what it receives */
     uint8_t receives;       /* since a stamp was last looked at */

@@ -25,6 +25,7 @@ struct fb_tls_session {
     bool doubtful;  /* we showed no certificate, and the server has not answered yet */
     bool corked;    /* the kernel collects records into long segments */
     bool in_kernel; /* kernel TLS encrypts: files go by sendfile */
+    bool begun;     /* a record waits, and a part of it has left */
 };
 
 /* ---- what went wrong, and what to do ------------------------------------------------------------
@@ -359,10 +360,13 @@ static long send_record(fb_tls_session *s, fb_outq *q, fb_error *err)
         return rc;
     }
     errno = 0;
+    const uint64_t before = BIO_number_written(SSL_get_wbio(s->ssl));
     const int ok = SSL_write_ex(s->ssl, bytes, len, &n);
     if (ok != 1) {
+        s->begun |= BIO_number_written(SSL_get_wbio(s->ssl)) > before;
         return outcome(s, ok, err);
     }
+    s->begun = false;
     fb_outq_advance(q, n);
     return (long)n;
 }
@@ -408,6 +412,11 @@ long fb_tls_step(fb_tls_session *session, fb_outq *q, fb_error *err)
         cork(session, false);
     }
     return n;
+}
+
+bool fb_tls_has_begun(const fb_tls_session *session)
+{
+    return session->begun;
 }
 
 long fb_tls_recv(fb_tls_session *session, void *buffer, size_t len, fb_error *err)

@@ -46,6 +46,9 @@ int fb_tls_handshake(fb_tls_session *session, fb_error *err);
  * empty; FB_E_CLOSED, FB_E_DATA as there. After 0 the queue may grow but must not be reset. */
 long fb_tls_step(fb_tls_session *session, fb_outq *q, fb_error *err);
 
+/* After fb_tls_step returned 0: the socket took a part of the record that waits. */
+bool fb_tls_has_begun(const fb_tls_session *session);
+
 /* > 0 bytes received, at most a record's; 0 = none now, everything that came was given out;
  * FB_E_CLOSED = the peer closed, or the connection broke. */
 long fb_tls_recv(fb_tls_session *session, void *buffer, size_t len, fb_error *err);

@@ -46,6 +46,12 @@ long fb_tls_step(fb_tls_session *session, fb_outq *q, fb_error *err)
     return absent(err);
 }
 
+bool fb_tls_has_begun(const fb_tls_session *session)
+{
+    (void)session;
+    return false;
+}
+
 long fb_tls_recv(fb_tls_session *session, void *buffer, size_t len, fb_error *err)
 {
     (void)session;

@@ -32,20 +32,31 @@ static inline bool rig_init(rig *r)
     return r->listener >= 0;
 }
 
-/* Makes lane and connection and begins to connect. */
-static inline bool rig_open(rig *r)
+/* Makes the lane. */
+static inline bool rig_lane(rig *r)
 {
     r->io.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     r->io.buffer_len = 64 * 1024;
     r->io.buffer = malloc(r->io.buffer_len);
     r->io.now_ns = fb_now_ns();
     if (!r->io.buffer || fb_stream_init(&r->stream, &r->load.stream, NULL) != FB_OK ||
-        fb_lane_init(&r->lane, &r->stream, &r->load.config, &r->shared, 0, NULL) != FB_OK ||
-        fb_conn_init(&r->conn, &r->lane, 5, NULL) != FB_OK) {
+        fb_lane_init(&r->lane, &r->stream, &r->load.config, &r->shared, 0, NULL) != FB_OK) {
         return false;
     }
     fb_recorder_clear(&r->lane.recorder);
-    return fb_conn_open(&r->conn, &r->io) == FB_OK;
+    return true;
+}
+
+/* Makes the connection and begins to connect. */
+static inline bool rig_connect(rig *r)
+{
+    return fb_conn_init(&r->conn, &r->lane, 5, NULL) == FB_OK &&
+           fb_conn_open(&r->conn, &r->io) == FB_OK;
+}
+
+static inline bool rig_open(rig *r)
+{
+    return rig_lane(r) && rig_connect(r);
 }
 
 static inline void rig_hang_up(rig *r)

@@ -594,6 +594,74 @@ static void test_sent_again_elsewhere(void)
     rig_close(&r);
 }
 
+/* An open loop may put what was sent elsewhere before behind what was sent later: its time is over
+ * all the same, and then it is not sent again. */
+static void test_time_outs_in_any_order(void)
+{
+    rig r;
+    fb_slot old;
+    fb_slot young;
+    REQUIRE(rig_http(&r));
+    r.load.stream.pipeline = 3;
+    r.load.stream.schedule = (fb_schedule){.arrivals = FB_ARRIVALS_RECORDED};
+    r.load.stream.max_outstanding = 4;
+    REQUIRE(rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    r.io.now_ns = fb_now_ns();
+    fb_lane_begin(&r.lane, r.io.now_ns);
+    REQUIRE(fb_lane_admit(&r.lane, r.io.now_ns, &old));
+    old.sent_ns = r.io.now_ns;
+    old.flags |= FB_SLOT_SENT;
+    fb_lane_sent(&r.lane, &old);
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(fb_lane_admit(&r.lane, r.io.now_ns, &young));
+        fb_conn_take(&r.conn, &young);
+    }
+    fb_conn_take(&r.conn, &old);
+    CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
+    receive(&r, 3 * PING_BYTES);
+    r.io.now_ns = old.sent_ns + r.load.config.timeout_ns;
+    REQUIRE(r.conn.slots[0].sent_ns > old.sent_ns);
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    CHECK_EQ(1, r.lane.counts.timeouts);
+    answer(&r, HTTP_LAST);
+    while (r.lane.counts.ok == 0 && step(&r) == FB_OK) {
+    }
+    CHECK_EQ(1, r.conn.unsent);
+    CHECK_EQ(1, r.conn.used);
+    CHECK_EQ(0, r.lane.counts.lost);
+    rig_close(&r);
+}
+
+/* TLS may know that the first bytes of a record left only when all of it has: what begins in it
+ * left then, what was queued later did not. */
+static void test_begun_before_it_is_known(void)
+{
+    rig r;
+    fb_slot slot;
+    REQUIRE(rig_init(&r));
+    r.load.stream.pipeline = 2;
+    r.load.stream.schedule = (fb_schedule){.arrivals = FB_ARRIVALS_RECORDED};
+    r.load.stream.max_outstanding = 4;
+    REQUIRE(rig_open(&r) && rig_accept(&r));
+    step_to(&r, FB_CONN_READY);
+    r.io.now_ns = fb_now_ns();
+    fb_lane_begin(&r.lane, r.io.now_ns);
+    REQUIRE(fb_lane_admit(&r.lane, r.io.now_ns, &slot));
+    fb_conn_take(&r.conn, &slot);
+    const uint64_t begun_ns = fb_now_ns();
+    r.conn.begun = r.conn.out.pushed;
+    r.conn.begun_ns = begun_ns;
+    REQUIRE(fb_lane_admit(&r.lane, begun_ns, &slot));
+    fb_conn_take(&r.conn, &slot);
+    const uint64_t later_ns = fb_now_ns();
+    CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
+    CHECK_EQ(begun_ns, r.conn.slots[0].sent_ns);
+    CHECK(r.conn.slots[1].sent_ns >= later_ns);
+    CHECK_EQ(0, r.conn.begun_ns);
+    rig_close(&r);
+}
+
 int main(void)
 {
     RUN(test_becomes_ready);
@@ -621,5 +689,7 @@ int main(void)
     RUN(test_last_reply_after_a_time_out);
     RUN(test_reply_to_the_end_of_the_connection);
     RUN(test_sent_again_elsewhere);
+    RUN(test_time_outs_in_any_order);
+    RUN(test_begun_before_it_is_known);
     return check_result();
 }

@@ -348,6 +348,44 @@ static void test_refused_is_taken_back(void)
     finish(&r, &s);
 }
 
+/* As a step of a chain, what was refused waits for another connection, and counts as sent once. */
+static void test_refused_step_is_put_back(void)
+{
+    rig r;
+    h2_server s;
+    REQUIRE(rig_calls(&r, 2));
+    REQUIRE(rig_lane(&r));
+    fb_lane *steps[] = {&r.lane};
+    fb_chain *chain = fb_chain_new(steps, 1, NULL);
+    REQUIRE(chain != NULL);
+    REQUIRE(rig_connect(&r) && rig_accept(&r) && server_begin(&s, NULL, 0));
+    UNTIL(&r, &s, r.conn.state == FB_CONN_READY);
+    begin(&r);
+    fb_conn_pull(&r.conn);
+    CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
+    UNTIL(&r, &s, s.n_calls == 2 && s.calls[1].whole);
+    CHECK_EQ(0, nghttp2_submit_goaway(s.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0));
+    UNTIL(&r, &s, r.conn.state == FB_CONN_WAITING);
+    CHECK_EQ(0, r.conn.used);
+    CHECK_EQ(2, chain->waiting);
+    CHECK_EQ(0, r.lane.counts.lost);
+    h2_fini(&s);
+    r.io.now_ns = r.conn.deadline_ns;
+    CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+    REQUIRE(rig_accept(&r) && server_begin(&s, NULL, 0));
+    UNTIL(&r, &s, r.conn.state == FB_CONN_READY);
+    fb_conn_pull(&r.conn);
+    CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
+    UNTIL(&r, &s, s.n_calls == 2 && s.calls[1].whole);
+    CHECK_EQ(2, r.lane.counts.sent);
+    fb_chain_expire(chain, chain->tokens[0].slot.sent_ns + 10 * r.load.config.timeout_ns);
+    CHECK_EQ(0, r.lane.counts.timeouts); /* none waits any more */
+    fb_conn_close(&r.conn, fb_now_ns());
+    CHECK_EQ(2, r.lane.counts.unfinished);
+    fb_chain_free(chain);
+    finish(&r, &s);
+}
+
 int main(void)
 {
     RUN(test_ready_when_greeted);
@@ -363,5 +401,6 @@ int main(void)
     RUN(test_too_small_a_server);
     RUN(test_foreign_server);
     RUN(test_refused_is_taken_back);
+    RUN(test_refused_step_is_put_back);
     return check_result();
 }

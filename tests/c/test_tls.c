@@ -375,6 +375,39 @@ static void test_every_byte_arrives(void)
     free(arrived);
 }
 
+/* A record that waits has begun to leave when the socket took a part of it, and only then. */
+static void test_knows_what_has_begun(void)
+{
+    for (int full = 0; full < 2; full++) {
+        both b;
+        fb_outq q;
+        static const uint8_t bytes[16 * 1024];
+        const int small = 4096;
+        REQUIRE(both_init(&b, (fb_tls_config){0}, 30) && fb_outq_init(&q, 8, NULL) == FB_OK);
+        (void)setsockopt(b.fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+        REQUIRE(shake(&b) == 1);
+        while (full && send(b.fds[0], bytes, 1, MSG_DONTWAIT) > 0) {
+        }
+        (void)fb_outq_push_mem(&q, bytes, sizeof bytes);
+        CHECK(!fb_tls_has_begun(b.client));
+        CHECK_EQ(0, fb_tls_step(b.client, &q, &b.err));
+        CHECK_EQ(!full, fb_tls_has_begun(b.client));
+        uint8_t got[8192];
+        while (recv(b.fds[1], got, sizeof got, MSG_DONTWAIT) > 0) {
+        }
+        long n = 0;
+        for (int i = 0; i < PATIENCE && n == 0; i++) {
+            n = fb_tls_step(b.client, &q, &b.err);
+            CHECK_EQ(n == 0, fb_tls_has_begun(b.client));
+            while (recv(b.fds[1], got, sizeof got, MSG_DONTWAIT) > 0) {
+            }
+        }
+        CHECK_EQ(sizeof bytes, n);
+        fb_outq_fini(&q);
+        both_fini(&b);
+    }
+}
+
 static void test_short_pieces_share_a_record(void)
 {
     both b;
@@ -513,6 +546,7 @@ int main(void)
     RUN(test_missing_client_certificate_is_named);
     RUN(test_unusable_files_are_named);
     RUN(test_every_byte_arrives);
+    RUN(test_knows_what_has_begun);
     RUN(test_short_pieces_share_a_record);
     RUN(test_truncated_file_is_an_error);
     RUN(test_receives_all_that_came_then_says_again);

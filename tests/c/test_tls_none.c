@@ -18,6 +18,7 @@ static void test_makes_no_session(void)
     CHECK(fb_tls_session_new(NULL, -1, &err) == NULL);
     CHECK(fb_tls_handshake(NULL, &err) < 0);
     CHECK(fb_tls_step(NULL, NULL, &err) < 0);
+    CHECK(!fb_tls_has_begun(NULL));
     CHECK(fb_tls_recv(NULL, NULL, 0, &err) < 0);
     CHECK_EQ(FB_E_INVAL, err.code);
     fb_tls_session_free(NULL);
