@@ -62,6 +62,7 @@ static void begin_reply(fb_http_reader *r, uint64_t offset)
     r->fresh = false;
     r->head_len = 0;
     r->kept_for = 0;
+    r->path_len = 0;
     r->error_class[0] = '\0';
     r->error_text[0] = '\0';
     begin_head(r, offset);
@@ -327,6 +328,12 @@ static int status_line(fb_http_reader *r, const line *l)
     return GO_ON;
 }
 
+static void keep_path(fb_http_reader *r, const char *path, size_t len)
+{
+    r->path_len = len <= sizeof r->path ? (uint8_t)len : 0;
+    memcpy(r->path, path, r->path_len);
+}
+
 /* A method, a blank, what is asked for, a blank and HTTP/1.x, which a line that is too long to be
  * kept does not show. */
 static int request_line(fb_http_reader *r, const line *l)
@@ -342,6 +349,7 @@ static int request_line(fb_http_reader *r, const line *l)
         const char *const end = t + l->len - sizeof version;
         good = memchr(t + method + 1, ' ', l->len - method - 1) == end &&
                memcmp(end, version, sizeof version - 1) == 0 && is_digit(t[l->len - 1]);
+        keep_path(r, t + method + 1, (size_t)(end - (t + method + 1)));
     }
     if (!good) {
         return fail_line(r, "not a request line of HTTP/1", l);

@@ -18,6 +18,7 @@
 #define FB_HTTP_MAX_HEAD (256 * 1024) /* bytes of all lines of a reply, interim ones included */
 #define FB_HTTP_MAX_BODY (INT64_C(1) << 40) /* bytes of a body, or of one chunk */
 #define FB_HTTP_KEPT 256 /* bytes of a line that are looked at; a framing field must fit */
+#define FB_HTTP_PATH 96  /* room for what a request is for */
 
 /* What is read: the reply to what was asked, which decides whether it has a body, or a request. */
 typedef enum fb_http_method {
@@ -26,8 +27,8 @@ typedef enum fb_http_method {
     FB_HTTP_REQUEST, /* nothing was asked yet: requests themselves are read, as by a server */
 } fb_http_method;
 
-/* Fields are the reader's own, but offset and error_text may be read after a failure, asked and
- * old after a request. */
+/* Fields are the reader's own, but offset and error_text may be read after a failure; asked, old,
+ * path and path_len after a request. */
 typedef struct fb_http_reader {
     uint64_t offset;    /* bytes consumed since init */
     uint64_t line_at;   /* offset of the first byte of the line being read */
@@ -52,6 +53,8 @@ typedef struct fb_http_reader {
     char error_class[FB_ERROR_CLASS_MAX];
     char error_text[FB_ERROR_TEXT_MAX];
     char line[FB_HTTP_KEPT]; /* first bytes of a line that came in pieces */
+    char path[FB_HTTP_PATH]; /* what a request is for, as it stands there */
+    uint8_t path_len;        /* 0 = it is longer than its room */
 } fb_http_reader;
 
 /* Empties the reader: the next byte begins a reply. */

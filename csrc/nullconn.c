@@ -1,6 +1,7 @@
 #include "nullconn.h"
 
 #include "http.h"
+#include "nullgrpc.h"
 #include "outq.h"
 #include "request.h"
 
@@ -37,6 +38,7 @@ _Static_assert(sizeof INFO_TEXT - 1 == 79, "the length in INFO_REPLY");
 struct fb_nullconn {
     fb_request_reader reader; /* RESP */
     fb_http_reader http;      /* or this one */
+    fb_nullgrpc *grpc;        /* or this; else NULL */
     fb_outq out;
     const fb_nullreplies *replies;
     fb_nullspace *space;
@@ -172,15 +174,15 @@ static void reply_protocol_error(fb_nullconn *c)
 
 static void reply_http(fb_nullconn *c, bool last)
 {
-    const fb_nullreplies *replies = c->replies;
-    const uint8_t *body = replies->bulk + replies->head_len;
+    const fb_http_reader *h = &c->http;
+    const fb_nullreply *reply = fb_nullreplies_for(c->replies, h->path, h->path_len);
     if (last) {
-        push(c, replies->last_head, replies->last_head_len);
+        push(c, reply->last_head, reply->last_head_len);
     } else {
-        push(c, replies->bulk, replies->head_len);
+        push(c, reply->bytes, reply->head_len);
     }
-    if (c->http.asked != FB_HTTP_HEAD) {
-        push(c, body, replies->bulk_len - replies->head_len);
+    if (h->asked != FB_HTTP_HEAD) {
+        push(c, reply->bytes + reply->head_len, reply->len - reply->head_len);
     }
     c->closing = last;
 }
@@ -201,9 +203,11 @@ static void reply_bad_request(fb_nullconn *c)
 /* Sends what waits. False when the client is gone. */
 static bool send_replies(fb_nullconn *c)
 {
-    if (fb_outq_flush(&c->out, c->fd, NULL) < 0) {
-        return false;
-    }
+    do {
+        if (fb_outq_flush(&c->out, c->fd, NULL) < 0) {
+            return false;
+        }
+    } while (c->grpc != NULL && fb_outq_empty(&c->out) && fb_nullgrpc_queue(c->grpc));
     if (fb_outq_empty(&c->out) && !c->midway) {
         c->echo_used = 0;
         c->reader.echo = c->echo + ECHO_HEADER;
@@ -283,22 +287,52 @@ static size_t answer_http(fb_nullconn *c, const uint8_t *bytes, size_t len)
     return at;
 }
 
+/* The same for gRPC, which keeps by itself what is to be answered. */
+static size_t answer_grpc(fb_nullconn *c, const uint8_t *bytes, size_t len)
+{
+    uint64_t requests = 0;
+    const bool good = len == 0 || fb_nullgrpc_take(c->grpc, bytes, len, &requests);
+    (void)fb_nullgrpc_queue(c->grpc);
+    c->closing = !good || fb_nullgrpc_over(c->grpc);
+    count(&c->space->requests, requests);
+    return len;
+}
+
 static size_t answer(fb_nullconn *c, const uint8_t *bytes, size_t len)
 {
-    return c->replies->http ? answer_http(c, bytes, len) : answer_resp(c, bytes, len);
+    switch (c->replies->protocol) {
+    case FB_PROTOCOL_HTTP:
+        return answer_http(c, bytes, len);
+    case FB_PROTOCOL_GRPC:
+        return answer_grpc(c, bytes, len);
+    default:
+        return answer_resp(c, bytes, len);
+    }
 }
 
 /* How many of the next bytes say nothing. */
 static uint64_t skippable(const fb_nullconn *c)
 {
-    return c->replies->http ? fb_http_skippable(&c->http) : fb_request_skippable(&c->reader);
+    switch (c->replies->protocol) {
+    case FB_PROTOCOL_HTTP:
+        return fb_http_skippable(&c->http);
+    case FB_PROTOCOL_GRPC:
+        return fb_nullgrpc_skippable(c->grpc);
+    default:
+        return fb_request_skippable(&c->reader);
+    }
 }
 
 static void skip(fb_nullconn *c, uint64_t n)
 {
-    if (c->replies->http) {
+    switch (c->replies->protocol) {
+    case FB_PROTOCOL_HTTP:
         fb_http_skip(&c->http, n);
-    } else {
+        break;
+    case FB_PROTOCOL_GRPC:
+        fb_nullgrpc_skip(c->grpc, n);
+        break;
+    default:
         fb_request_skip(&c->reader, n);
     }
 }
@@ -418,11 +452,28 @@ static bool is_unix_socket(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
 }
 
+static bool init_replies(fb_nullconn *c, const fb_nullreplies *replies)
+{
+    c->replies = replies;
+    c->grpc = NULL;
+    if (fb_outq_init(&c->out, PIECES, NULL) != FB_OK) {
+        return false;
+    }
+    if (replies->protocol == FB_PROTOCOL_GRPC) {
+        c->grpc = fb_nullgrpc_new(replies, &c->out);
+    }
+    if (replies->protocol == FB_PROTOCOL_GRPC && c->grpc == NULL) {
+        fb_outq_fini(&c->out);
+        return false;
+    }
+    return true;
+}
+
 fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, fb_nullspace *space)
 {
     /* Most of it is not touched, and so not in memory, until there is something to keep. */
     fb_nullconn *c = malloc(sizeof *c);
-    if (c == NULL || fb_outq_init(&c->out, PIECES, NULL) != FB_OK) {
+    if (c == NULL || !init_replies(c, replies)) {
         free(c);
         return NULL;
     }
@@ -430,7 +481,6 @@ fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, fb_nullspace
     fb_http_init(&c->http);
     c->reader.echo = c->echo + ECHO_HEADER;
     c->reader.echo_room = ECHO_MAX;
-    c->replies = replies;
     c->space = space;
     c->fd = fd;
     c->is_unix = is_unix_socket(fd);
@@ -448,6 +498,7 @@ void fb_nullconn_free(fb_nullconn *c)
 {
     if (c != NULL) {
         (void)close(c->fd);
+        fb_nullgrpc_free(c->grpc);
         fb_outq_fini(&c->out);
         free(c);
     }

@@ -1,9 +1,10 @@
-/* One client of the null server: reads requests from a socket and answers them at once, in RESP or
- * in HTTP/1.1, as the replies that it is lent are.
+/* One client of the null server: reads requests from a socket and answers them at once, in RESP,
+ * HTTP/1.1 or gRPC, as the replies that it is lent are.
  *
  * A connection owns its socket and its memory; the replies, which stand ready as bytes, and the
  * workspace that the connections of one thread share are lent by the server. One thread serves a
- * connection; the replies are read-only and shared by all. No allocation after fb_nullconn_new. */
+ * connection; the replies are read-only and shared by all. No allocation after fb_nullconn_new, but
+ * for what libnghttp2 makes of each call of gRPC. */
 #ifndef FB_NULLCONN_H
 #define FB_NULLCONN_H
 

@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "net.h"
 #include "nullconn.h"
+#include "nullgrpc.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -199,11 +200,11 @@ static int check_config(const fb_nullserver_config *config, fb_error *err)
         return fb_error_set(err, FB_E_INVAL, 0, "the null server needs 1 to %d threads, not %u",
                             FB_NULLSERVER_MAX_THREADS, config->threads);
     }
-    if (config->reply_bytes > FB_NULLSERVER_MAX_REPLY) {
+    if (config->replies.reply_bytes > FB_NULLSERVER_MAX_REPLY) {
         return fb_error_set(err, FB_E_INVAL, 0, "a null server's reply has at most %d bytes",
                             FB_NULLSERVER_MAX_REPLY);
     }
-    return FB_OK;
+    return config->replies.protocol == FB_PROTOCOL_GRPC ? fb_nullgrpc_check(err) : FB_OK;
 }
 
 static int set_up_failed(fb_error *err)
@@ -292,12 +293,11 @@ fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *e
     (void)pthread_mutex_init(&server->lock, NULL);
     (void)sem_init(&server->ready, 0, 0);
     server->listener = server->wake = -1;
-    if (fb_nullreplies_init(&server->replies, config->reply_bytes, config->http, err) != FB_OK ||
+    if (fb_nullreplies_init(&server->replies, &config->replies, err) != FB_OK ||
         make_threads(server, config, err) != FB_OK || open_listener(server, config, err) < 0) {
         fb_nullserver_free(server);
         return NULL;
     }
-    server->replies.always_bulk = config->always_bulk;
     return server;
 }
 

@@ -1,4 +1,4 @@
-/* A server that answers every request of RESP, or of HTTP/1.1, at once with a reply of the right
+/* A server that answers every request of RESP, HTTP/1.1 or gRPC at once with a reply of the right
  * shape, and does nothing else: what a client reaches against it is the client's own ceiling.
  *
  * Of RESP it looks at command names only, never at other arguments: GET and AI.TENSORGET get a bulk
@@ -6,9 +6,11 @@
  * COMMAND and QUIT what redis would say in short, everything else "+OK". INFO holds the line
  * "fastbench_null_server:1". Over HTTP every request, whatever its method and path, gets 200 with
  * `reply_bytes` zeros and the field "Server: fastbench-null"; what is no request gets 400, and
- * after that, "Connection: close" or HTTP/1.0 the connection is closed. A connection is not read
- * while its replies wait to be taken, so a client must read while it writes. No allocation per
- * request.
+ * after that, "Connection: close" or HTTP/1.0 the connection is closed. Over gRPC every unary call
+ * gets status 0 and one message of `reply_bytes` zeros; windows and frames may have 4 MiB. For
+ * HTTP and gRPC the caller may give other answers, by path. A connection is not read while its
+ * replies wait to be taken, so a client must read while it writes. No allocation per request, but
+ * for what libnghttp2 allocates for each call of gRPC.
  *
  * The server owns its threads, connections, listener and, on a unix socket, the file at its path.
  * Functions may be called from any thread, one at a time. SIGPIPE is never raised. */
@@ -16,8 +18,7 @@
 #define FB_NULLSERVER_H
 
 #include "base.h"
-
-#include <stdbool.h>
+#include "nullreplies.h"
 
 #define FB_NULLSERVER_REPLY_BYTES 4004    /* 1001 float32: what MobileNet V1 answers */
 #define FB_NULLSERVER_MAX_REPLY (1 << 30) /* bytes */
@@ -28,10 +29,8 @@ typedef struct fb_nullserver_config {
     const char *host;      /* numeric */
     uint16_t port;         /* 0 = any free one */
     uint32_t threads;
-    const int *cpus;      /* one per thread; NULL = not pinned */
-    uint64_t reply_bytes; /* of each bulk string that is read back, or body */
-    bool always_bulk;     /* RESP: a bulk string in place of "+OK", too */
-    bool http;            /* HTTP/1.1, not RESP */
+    const int *cpus; /* one per thread; NULL = not pinned */
+    fb_nullreplies_config replies;
 } fb_nullserver_config;
 
 /* What one thread did since start; busy share = cpu_ns / elapsed_ns. */
@@ -45,7 +44,8 @@ typedef struct fb_nullserver_usage {
 typedef struct fb_nullserver fb_nullserver;
 
 /* Listens: clients may connect, but nothing is answered before start. NULL on failure
- * (FB_E_INVAL, FB_E_NOMEM, FB_E_SYS). The configuration is copied. */
+ * (FB_E_INVAL, also where gRPC was not built in; FB_E_NOMEM, FB_E_SYS). The configuration is
+ * copied. */
 fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *err);
 
 /* The TCP port that it listens on; 0 on a unix socket. */

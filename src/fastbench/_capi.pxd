@@ -1,4 +1,4 @@
-# Mirrors csrc/fastbench.h and csrc/nullserver.h, and nothing else.
+# Mirrors csrc/fastbench.h, csrc/nullserver.h and what that needs, and nothing else.
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -268,6 +268,21 @@ cdef extern from "fastbench.h" nogil:
     int fb_pagecache_populate(const void *addr, size_t len, size_t *resident, fb_error *err)
 
 
+cdef extern from "nullreplies.h" nogil:
+    ctypedef struct fb_nullanswer:
+        const char *path
+        const char *fields
+        const uint8_t *body
+        uint64_t body_len
+
+    ctypedef struct fb_nullreplies_config:
+        int protocol
+        uint64_t reply_bytes
+        c_bool always_bulk
+        uint32_t n_answers
+        const fb_nullanswer *answers
+
+
 cdef extern from "nullserver.h" nogil:
     ctypedef struct fb_nullserver_config:
         const char *unix_path
@@ -275,9 +290,7 @@ cdef extern from "nullserver.h" nogil:
         uint16_t port
         uint32_t threads
         const int *cpus
-        uint64_t reply_bytes
-        c_bool always_bulk
-        c_bool http
+        fb_nullreplies_config replies
 
     ctypedef struct fb_nullserver_usage:
         uint64_t cpu_ns

@@ -12,7 +12,7 @@ from fastbench.measured import (
     Snapshot,
     Totals,
 )
-from fastbench.plan import Plan
+from fastbench.plan import NullAnswer, Plan
 
 class Engine:
     def __init__(self, plan: Plan) -> None: ...
@@ -48,7 +48,8 @@ class NullServer:
         cpus: Sequence[int] = (),
         reply_bytes: int = 4004,
         always_bulk: bool = False,
-        http: bool = False,
+        protocol: int = 1,
+        answers: Sequence[NullAnswer] = (),
     ) -> None: ...
     @property
     def port(self) -> int: ...

@@ -573,17 +573,28 @@ def populate(buffer):
     return resident
 
 
+cdef fb_nullanswer *fill_answers(answers, _Memory memory) except NULL:
+    cdef fb_nullanswer *out = <fb_nullanswer *>memory.array(len(answers), sizeof(fb_nullanswer))
+    for i, answer in enumerate(answers):
+        out[i].path = memory.bytes(answer.path.encode())
+        out[i].fields = memory.bytes("".join(f"{f}\r\n" for f in answer.fields).encode())
+        out[i].body = <const uint8_t *>memory.bytes(answer.body)
+        out[i].body_len = len(answer.body)
+    return out
+
+
 cdef class NullServer:
     """A server that answers every request at once; listens from construction on.
 
-    RESP or, with ``http``, HTTP/1.1.
+    ``protocol``: that of a plan. ``answers``: by HTTP and gRPC, what is answered by path.
     """
 
     cdef fb_nullserver *server
     cdef uint32_t threads_
 
     def __cinit__(self, host="127.0.0.1", int port=0, unix_path=None, uint32_t threads=1,
-                  cpus=(), uint64_t reply_bytes=4004, bint always_bulk=False, bint http=False):
+                  cpus=(), uint64_t reply_bytes=4004, bint always_bulk=False,
+                  int protocol=FB_PROTOCOL_RESP, answers=()):
         cdef _Memory memory = _Memory()
         cdef fb_nullserver_config config
         cdef fb_error err
@@ -592,9 +603,11 @@ cdef class NullServer:
         config.port = port
         config.threads = self.threads_ = threads
         config.cpus = fill_cpus(cpus, memory)
-        config.reply_bytes = reply_bytes
-        config.always_bulk = always_bulk
-        config.http = http
+        config.replies.protocol = protocol
+        config.replies.reply_bytes = reply_bytes
+        config.replies.always_bulk = always_bulk
+        config.replies.n_answers = len(answers)
+        config.replies.answers = fill_answers(answers, memory)
         self.server = fb_nullserver_new(&config, &err)
         if self.server == NULL:
             check(err.code, &err)

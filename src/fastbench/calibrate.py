@@ -165,10 +165,14 @@ def _step(step: Step, addresses: Mapping[int, Address], value_bytes: int) -> Ste
 
 def _message(message: Message, protocol: int) -> Message:
     """Return it for any answer, and without what logs in."""
-    parts = message.parts
+    parts, head = message.parts, tuple((name, _hidden(name, v)) for name, v in message.head)
     if protocol == PROTOCOL_HTTP and isinstance(parts[0], Text):
         parts = (Text(_without_secrets(parts[0].data)), *parts[1:])
-    return dataclasses.replace(message, parts=parts, expect=())
+    return dataclasses.replace(message, parts=parts, head=head, expect=())
+
+
+def _hidden(name: str, value: str) -> str:
+    return "x" * len(value) if secret_of(f"{name}: {value}") else value
 
 
 def _without_secrets(text: bytes) -> bytes:

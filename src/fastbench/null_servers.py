@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING
 from fastbench import platform_info
 from fastbench._engine import NullServer
 from fastbench.errors import ServerError, UsageError
-from fastbench.plan import ANY_LENGTH, PROTOCOL_HTTP, PROTOCOL_RESP
+from fastbench.plan import (
+    ANY_LENGTH,
+    PROTOCOL_GRPC,
+    PROTOCOL_HTTP,
+    PROTOCOL_RESP,
+    NullAnswer,
+)
+from fastbench.servers.grpc_server import GrpcServer
 from fastbench.servers.http_server import CONNECT_TIMEOUT_S, HttpServer
 from fastbench.servers.redis_server import RedisServer
-from fastbench.targets import HTTP_KINDS, parse_target
+from fastbench.targets import GRPC_KINDS, HTTP_KINDS, parse_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +31,14 @@ if TYPE_CHECKING:
     from fastbench.targets import Target
 
 #: By protocol that the null server speaks: how a user starts one that does.
-COMMANDS = {PROTOCOL_RESP: "fastbench null-server", PROTOCOL_HTTP: "fastbench null-server --http"}
-_HTTP_NAME = "fastbench-null"  # its field "Server"
+COMMANDS = {
+    PROTOCOL_RESP: "fastbench null-server",
+    PROTOCOL_HTTP: "fastbench null-server --http",
+    PROTOCOL_GRPC: "fastbench null-server --grpc",
+}
+_NAME = "fastbench-null"  # over HTTP its field "Server"
+#: How one of gRPC that is not in this process tells what it is.
+NAMED = NullAnswer("/fastbench.Null/Name", _NAME.encode())
 _SMALL_BYTES = 16  # a reply on the wire up to that is as good as "+OK"
 
 #: By protocol: bytes around a value, the digits of its length apart.
@@ -35,6 +48,8 @@ _FRAMES = {
         "HTTP/1.1 200 OK\r\nServer: fastbench-null\r\n"
         "Content-Type: application/octet-stream\r\nContent-Length: \r\n\r\n"
     ),
+    # Three frames' heads, a message's prefix, and three fields that the peer knows by number.
+    PROTOCOL_GRPC: 3 * 9 + 5 + 3,
 }
 
 
@@ -69,7 +84,8 @@ def replies_like(plan: Plan, received: float) -> Replies:
     if per_reply <= _SMALL_BYTES:
         return Replies(0, always_bulk=chained)
     value = max(0, round(per_reply - mean(frame for each in frames for frame in each)))
-    return Replies(max(0, value - len(str(value))), always_bulk=True)
+    written = any(e.protocol != PROTOCOL_GRPC for e in endpoints_of(plan))
+    return Replies(max(0, value - len(str(value)) * written), always_bulk=True)
 
 
 def _frames(stream: Stream, message: int) -> list[int]:
@@ -96,13 +112,13 @@ def null_servers(
                 continue
             unix = isinstance(endpoint.addresses[0], str)
             path = str(folder / str(endpoint.protocol)) if unix else None
-            server = _null_server(plan, replies, path, http=endpoint.protocol == PROTOCOL_HTTP)
+            server = _null_server(plan, replies, path, endpoint.protocol)
             servers.append(stack.enter_context(server))
             addresses[endpoint.protocol] = path or ("127.0.0.1", server.port)
         yield servers, addresses
 
 
-def _null_server(plan: Plan, replies: Replies, path: str | None, *, http: bool) -> NullServer:
+def _null_server(plan: Plan, replies: Replies, path: str | None, protocol: int) -> NullServer:
     spare = [cpu for cpu in platform_info.allowed_cpus() if cpu not in plan.cpus]
     threads = max(1, min(plan.threads, len(spare)))
     return NullServer(
@@ -113,7 +129,7 @@ def _null_server(plan: Plan, replies: Replies, path: str | None, *, http: bool) 
         tuple(spare[:threads]),
         reply_bytes=replies.value_bytes,
         always_bulk=replies.always_bulk,
-        http=http,
+        protocol=protocol,
     )
 
 
@@ -126,6 +142,8 @@ def find_null_server(url: str) -> dict[int, Address]:
     target = parse_target(url)
     if target.kind in HTTP_KINDS:
         return {PROTOCOL_HTTP: _find_http(target)}
+    if target.kind in GRPC_KINDS:
+        return {PROTOCOL_GRPC: _find_grpc(target)}
     with RedisServer(target) as server:
         if not server.is_null_server:
             raise _other(target, server.name, PROTOCOL_RESP)
@@ -138,8 +156,19 @@ def _find_http(target: Target) -> Address:
         name = server.infer(target.resource or "/", {}, b"", CONNECT_TIMEOUT_S).server
     except ServerError:  # it refused: no null server does
         name = ""
-    if name != _HTTP_NAME:
+    if name != _NAME:
         raise _other(target, name or "server without a name", PROTOCOL_HTTP)
+    return server.address
+
+
+def _find_grpc(target: Target) -> Address:
+    server = GrpcServer(target)
+    try:
+        name = server.call(NAMED.path, b"")
+    except ServerError:  # it has no such method
+        name = b""
+    if name != NAMED.body:
+        raise _other(target, "server without that name", PROTOCOL_GRPC)
     return server.address
 
 

@@ -235,6 +235,19 @@ class Step:
     redisai: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NullAnswer:
+    """What a null server of HTTP or gRPC answers requests for ``path`` with: ``body``.
+
+    ``path``: of HTTP, as it stands in the request line, 96 bytes at most; of gRPC
+    ``/package.Service/Method``. ``fields``: of HTTP, further lines of the reply's head.
+    """
+
+    path: str
+    body: bytes
+    fields: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One independent source of inferences: where to, over how many connections, what.

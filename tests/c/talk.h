@@ -17,19 +17,26 @@ typedef struct talk {
     size_t received_len, room;
 } talk;
 
-static inline bool talk_open(talk *t, bool http, uint64_t reply_bytes, bool tcp, size_t room)
+static inline bool talk_open_with(talk *t, const fb_nullreplies_config *replies, bool tcp,
+                                  size_t room)
 {
     int pair[2] = {-1, -1};
     *t = (talk){.room = room, .state = FB_NULLCONN_READS};
     t->received = malloc(room);
     if (!(tcp ? sockets_tcp_pair(pair) : sockets_unix_pair(pair)) || t->received == NULL ||
-        fb_nullreplies_init(&t->replies, reply_bytes, http, NULL) != FB_OK ||
+        fb_nullreplies_init(&t->replies, replies, NULL) != FB_OK ||
         fb_nullspace_init(&t->space, NULL) != FB_OK) {
         return false;
     }
     t->client = pair[0];
     t->conn = fb_nullconn_new(pair[1], &t->replies, &t->space);
     return t->conn != NULL;
+}
+
+static inline bool talk_open(talk *t, int protocol, uint64_t reply_bytes, bool tcp, size_t room)
+{
+    const fb_nullreplies_config replies = {.protocol = protocol, .reply_bytes = reply_bytes};
+    return talk_open_with(t, &replies, tcp, room);
 }
 
 static inline void talk_close(talk *t)

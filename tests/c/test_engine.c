@@ -66,7 +66,10 @@ static fb_interval interval;
 
 static fb_nullserver *new_server(void)
 {
-    const fb_nullserver_config config = {.host = "127.0.0.1", .threads = 1, .reply_bytes = 100};
+    const fb_nullserver_config config = {
+        .host = "127.0.0.1",
+        .threads = 1,
+        .replies = {.protocol = FB_PROTOCOL_RESP, .reply_bytes = 100}};
     fb_nullserver *server = fb_nullserver_new(&config, NULL);
     if (server && fb_nullserver_start(server, NULL) != FB_OK) {
         fb_nullserver_free(server);

@@ -442,6 +442,7 @@ static void test_odd_replies(void)
     const uint32_t a = submit(&r);
     const uint32_t b = submit(&r);
     const uint32_t c = submit(&r);
+    const uint32_t d = submit(&r);
     CHECK_EQ(FB_OK, carry(&r));
     h2_refuse(&r.server, 0, "503", NULL, NULL);
     CHECK_EQ(FB_OK, carry(&r));
@@ -452,6 +453,10 @@ static void test_odd_replies(void)
     h2_reply(&r.server, 2, "\0\0\0\0\3hi", 7, "0");
     CHECK_EQ(FB_OK, carry(&r));
     check_error(&r, c, "UNEXPECTED", "the reply's message is cut short");
+    h2_reply(&r.server, 3, "\0\0\0\0\2hi", 7,
+             "13"); /* HTTP 200, and whole: an error none the less */
+    CHECK_EQ(FB_OK, carry(&r));
+    check_error(&r, d, "GRPC 13 INTERNAL", "");
     rig_close(&r);
 }
 

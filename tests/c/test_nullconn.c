@@ -61,7 +61,7 @@ static void test_replies(void)
     for (size_t i = 0; i < 2 * N_SAMPLES; i++) {
         const sample *s = &SAMPLES[i / 2];
         talk t;
-        REQUIRE(talk_open(&t, false, 4, false, 1 << 16));
+        REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, false, 1 << 16));
         say(&t, s->request, strlen(s->request), i % 2 == 0 ? SIZE_MAX : 1, true);
         hear(&t, s->reply_len);
         serve(&t);
@@ -93,7 +93,7 @@ static void test_pipeline(void)
             }
         }
         talk t;
-        REQUIRE(talk_open(&t, false, 4, cut % 2 == 0, 1 << 20));
+        REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, cut % 2 == 0, 1 << 20));
         say(&t, requests, request_len, cuts[cut], true);
         hear(&t, reply_len);
         check_replies(&t, replies, reply_len);
@@ -130,7 +130,7 @@ static void echo_of(size_t len, size_t cut)
     memcpy(request + request_len + len, "\r\n", 2);
     request_len += len + 2;
     talk t;
-    REQUIRE(talk_open(&t, false, 4, false, expected_len + 1));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, false, expected_len + 1));
     for (size_t i = 0; i < n_echoes; i++) {
         say(&t, request, request_len, cut, true);
     }
@@ -162,7 +162,7 @@ static void big_body(bool tcp, size_t cut)
     memcpy(request + request_len, "\r\nPING\r\n", 8);
     request_len += 8;
     talk t;
-    REQUIRE(talk_open(&t, false, 4, tcp, 1 << 10));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, tcp, 1 << 10));
     for (int i = 0; i < 3; i++) {
         say(&t, request, request_len, cut, true);
     }
@@ -190,7 +190,7 @@ static void test_backpressure(void)
     const size_t reply_len = reply_bytes + 11;
     const size_t n = 100;
     talk t;
-    REQUIRE(talk_open(&t, false, reply_bytes, false, n * (reply_len + 7) + 1));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, reply_bytes, false, n * (reply_len + 7) + 1));
     for (size_t i = 0; i < n; i++) {
         say(&t, "GET k\r\nPING\r\n", 13, SIZE_MAX, false);
     }
@@ -213,7 +213,7 @@ static void test_backpressure(void)
 static void test_always_bulk(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, false, 3, true, 100));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 3, true, 100));
     t.replies.always_bulk = true;
     say(&t, "SET k v\r\nLPUSH l x\r\nPING\r\nGET k\r\n", 33, SIZE_MAX, false);
     hear(&t, 9 + 9 + 7 + 9);
@@ -227,7 +227,7 @@ static void test_more_than_room(void)
 {
     const size_t n = 20000;
     talk t;
-    REQUIRE(talk_open(&t, false, 1, true, n * 14 + 1));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 1, true, n * 14 + 1));
     char *requests = malloc(n * 13);
     for (size_t i = 0; i < n; i++) {
         memcpy(requests + 13 * i, "GET k\r\nPING\r\n", 13);
@@ -247,7 +247,7 @@ static void test_more_than_room(void)
 static void test_protocol_error(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, false, 4, true, 1 << 10));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, true, 1 << 10));
     const char request[] = "PING\r\nSET a b\r\n*1\r\n:1\r\nPING\r\n";
     const char reply[] = "+PONG\r\n+OK\r\n-ERR Protocol error: expected '$', got ':'\r\n";
     say(&t, request, sizeof request - 1, SIZE_MAX, true);
@@ -261,7 +261,7 @@ static void test_protocol_error(void)
 static void test_quit(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, false, 4, false, 1 << 10));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, false, 1 << 10));
     say(&t, "PING\r\nQUIT\r\nPING\r\n", 18, SIZE_MAX, true);
     hear(&t, 12);
     check_replies(&t, "+PONG\r\n+OK\r\n", 12);
@@ -273,14 +273,14 @@ static void test_quit(void)
 static void test_client_ends(void)
 {
     talk t;
-    REQUIRE(talk_open(&t, false, 4, false, 1 << 10));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, false, 1 << 10));
     CHECK_EQ(6, send(t.client, "PING\r\n", 6, 0));
     CHECK_EQ(0, shutdown(t.client, SHUT_WR));
     CHECK_EQ(FB_NULLCONN_GONE, fb_nullconn_serve(t.conn, true));
     hear(&t, 7);
     check_replies(&t, "+PONG\r\n", 7);
     talk_close(&t);
-    REQUIRE(talk_open(&t, false, 4, false, 1 << 10));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_RESP, 4, false, 1 << 10));
     CHECK_EQ(9, send(t.client, "GET k\r\nGE", 9, 0));
     (void)close(t.client);
     CHECK_EQ(FB_NULLCONN_GONE, fb_nullconn_serve(t.conn, true));

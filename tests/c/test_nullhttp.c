@@ -46,7 +46,7 @@ static void test_every_cut(void)
         const size_t len = strlen(s->requests);
         for (size_t cut = 1; cut <= len; cut++) {
             talk t;
-            REQUIRE(talk_open(&t, true, 4, cut % 2 == 0, 1 << 12));
+            REQUIRE(talk_open(&t, FB_PROTOCOL_HTTP, 4, cut % 2 == 0, 1 << 12));
             say(&t, s->requests, cut, SIZE_MAX, true);
             say(&t, s->requests + cut, len - cut, SIZE_MAX, true);
             hear(&t, s->replies_len);
@@ -62,7 +62,7 @@ static void test_nothing_after_the_last(void)
 {
     const char requests[] = "GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n";
     talk t;
-    REQUIRE(talk_open(&t, true, 4, false, 1 << 12));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_HTTP, 4, false, 1 << 12));
     say(&t, requests, sizeof requests - 1, SIZE_MAX, true);
     hear(&t, sizeof(LAST_HEAD) - 1 + 4);
     CHECK_EQ(1, t.space.requests);
@@ -80,7 +80,7 @@ static void big_body(bool tcp, size_t cut)
     memset(request + request_len, '\r', len);
     request_len += len;
     talk t;
-    REQUIRE(talk_open(&t, true, 4, tcp, 1 << 12));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_HTTP, 4, tcp, 1 << 12));
     for (int i = 0; i < 3; i++) {
         say(&t, request, request_len, cut, true);
     }
@@ -111,7 +111,7 @@ static void test_pipeline(void)
     const size_t reply_len = sizeof reply - 1;
     char *requests = malloc(n * request_len);
     talk t;
-    REQUIRE(talk_open(&t, true, 0, true, n * reply_len + 1));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_HTTP, 0, true, n * reply_len + 1));
     for (size_t i = 0; i < n; i++) {
         memcpy(requests + i * request_len, request, request_len);
     }
@@ -133,7 +133,7 @@ static void test_backpressure(void)
         sizeof(HEAD) - 1 + sizeof("Content-Length: 1000000\r\n\r\n") - 1 + body;
     const size_t n = 20;
     talk t;
-    REQUIRE(talk_open(&t, true, body, false, n * reply_len + 1));
+    REQUIRE(talk_open(&t, FB_PROTOCOL_HTTP, body, false, n * reply_len + 1));
     for (size_t i = 0; i < n; i++) {
         say(&t, "GET / HTTP/1.1\r\n\r\n", 18, SIZE_MAX, false);
     }

@@ -26,7 +26,10 @@ static fb_nullserver *started(const fb_nullserver_config *config)
 static fb_nullserver_config tcp_config(uint32_t threads)
 {
     return (fb_nullserver_config){
-        .host = "127.0.0.1", .threads = threads, .reply_bytes = FB_NULLSERVER_REPLY_BYTES};
+        .host = "127.0.0.1",
+        .threads = threads,
+        .replies = {.protocol = FB_PROTOCOL_RESP, .reply_bytes = FB_NULLSERVER_REPLY_BYTES},
+    };
 }
 
 /* A connected client; blocking, with patience. -1 when there is none. */
@@ -181,7 +184,7 @@ static void test_balance(void)
 static void test_slow_reader(void)
 {
     fb_nullserver_config config = tcp_config(1);
-    config.reply_bytes = 1 << 20;
+    config.replies.reply_bytes = 1 << 20;
     fb_nullserver *server = started(&config);
     REQUIRE(server != NULL);
     fb_address address;
@@ -236,8 +239,8 @@ static void test_unix_socket(void)
 static void test_http(void)
 {
     fb_nullserver_config config = tcp_config(2);
-    config.http = true;
-    config.reply_bytes = 2;
+    config.replies.protocol = FB_PROTOCOL_HTTP;
+    config.replies.reply_bytes = 2;
     fb_nullserver *server = started(&config);
     REQUIRE(server != NULL);
     fb_address address;
@@ -321,7 +324,7 @@ static void test_bad_configurations(void)
     CHECK(fb_nullserver_new(&config, &err) == NULL);
     CHECK_EQ(FB_E_INVAL, err.code);
     config = tcp_config(1);
-    config.reply_bytes = (uint64_t)FB_NULLSERVER_MAX_REPLY + 1;
+    config.replies.reply_bytes = (uint64_t)FB_NULLSERVER_MAX_REPLY + 1;
     CHECK(fb_nullserver_new(&config, &err) == NULL);
     CHECK_EQ(FB_E_INVAL, err.code);
     config = tcp_config(1);

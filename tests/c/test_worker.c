@@ -18,7 +18,9 @@ typedef struct rig {
 
 static bool rig_init(rig *r)
 {
-    fb_nullserver_config config = {.host = "127.0.0.1", .threads = 1, .reply_bytes = 100};
+    fb_nullserver_config config = {.host = "127.0.0.1",
+                                   .threads = 1,
+                                   .replies = {.protocol = FB_PROTOCOL_RESP, .reply_bytes = 100}};
     memset(r, 0, sizeof *r);
     r->server = fb_nullserver_new(&config, NULL);
     if (!r->server || fb_nullserver_start(r->server, NULL) != FB_OK) {

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from support.fakeserver import FakeServer, Reply, always
+from support.grpcserver import calls, serving
 from support.restserver import HttpServer
 from support.streams import PING, stream_of
 
 from fastbench import calibrate as module
-from fastbench._engine import NullServer
+from fastbench._engine import Engine, NullServer
 from fastbench.calibrate import MEASURE_S, against, calibrate
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.errors import UsageError
 from fastbench.null_servers import Replies, replies_like
 from fastbench.plan import (
     CLOSED_LOOP,
+    PROTOCOL_GRPC,
     PROTOCOL_HTTP,
     PROTOCOL_RESP,
     Expect,
@@ -176,8 +178,53 @@ def test_http_has_a_ceiling_too() -> None:
     assert 0 < found.raw_per_s < 1.2 * found.ceiling_per_s
 
 
-def test_a_chain_of_two_protocols_has_a_ceiling() -> None:
-    """A value fetched by RESP and a request of HTTP: each step gets the null server it needs."""
+def test_grpc_has_a_ceiling_too() -> None:
+    """Calls are answered by a null server that speaks gRPC, several at once on a connection."""
+    plan = Plan(streams=(calls(("192.0.2.1", 1), connections=2, pipeline=8),), threads=1)
+
+    found = calibrate(plan, Replies(100))
+
+    assert found is not None
+    assert found.ceiling_per_s == pytest.approx(1e6 / found.cpu_us_per_inference)
+    assert 0 < found.raw_per_s < 1.2 * found.ceiling_per_s
+
+
+@pytest.mark.parametrize("reply_bytes", [50, 4_000, 100_000])
+def test_replies_of_grpc_are_as_long_as_those_seen(reply_bytes: int) -> None:
+    """From the bytes that came for a call follows how long its message was, nearly."""
+    with NullServer(protocol=PROTOCOL_GRPC, reply_bytes=reply_bytes) as server:
+        plan = Plan(streams=(calls(("127.0.0.1", server.port)),), threads=1, requests=500)
+        with Engine(plan) as engine:
+            engine.start()
+            while not engine.wait(0.05):
+                pass
+            engine.join()
+            totals = engine.totals()
+    assert totals.ok == 500
+
+    found = replies_like(plan, totals.bytes_answered / totals.answered)
+
+    # Frames of 16 KiB have heads, too, and the first reply has fields that later ones refer to.
+    assert found.value_bytes == pytest.approx(reply_bytes, rel=0.01, abs=1)
+
+
+def test_secrets_of_grpc_are_left_out() -> None:
+    """No login goes to a null server, which may be elsewhere; the bytes are as many."""
+    (stream,) = (calls(("192.0.2.1", 1)),)
+    metadata = (("authorization", "Bearer s3cret"), ("x-other", "shown"))
+    (message,) = stream.messages
+    message = dataclasses.replace(message, head=(*message.head, *metadata))
+    plan = Plan(streams=(dataclasses.replace(stream, messages=(message,)),), threads=1)
+
+    (changed,) = against(plan, {PROTOCOL_GRPC: ("192.0.2.1", 1)}).streams
+
+    assert changed.messages[0].head[-2:] == (("authorization", "x" * 13), ("x-other", "shown"))
+    assert changed.messages[0].head[:-2] == message.head[:-2]
+
+
+@pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
+def test_a_chain_of_two_protocols_has_a_ceiling(grpc: bool) -> None:
+    """A value fetched by RESP and a request: each step gets the null server it needs."""
     step = Step(
         name="fetch",
         target="",
@@ -188,7 +235,10 @@ def test_a_chain_of_two_protocols_has_a_ceiling() -> None:
         fetch_bytes=100,
     )
 
-    found = calibrate(http_plan(before=(step,)), Replies(50, always_bulk=True))
+    call = calls(("192.0.2.1", 1), connections=4, pipeline=2, before=(step,))
+    plan = Plan(streams=(call,), threads=1) if grpc else http_plan(before=(step,))
+
+    found = calibrate(plan, Replies(50, always_bulk=True))
 
     assert found is not None
     assert found.cpu_us_per_inference > 0
@@ -199,7 +249,7 @@ def test_replies_of_http_are_as_long_as_those_seen() -> None:
     value_bytes = replies_like(http_plan(), 500).value_bytes
     field = b"Connection: close\r\n"
     with (
-        NullServer(http=True, reply_bytes=value_bytes) as server,
+        NullServer(protocol=PROTOCOL_HTTP, reply_bytes=value_bytes) as server,
         socket.create_connection(("127.0.0.1", server.port), 60) as client,
     ):
         client.sendall(b"POST / HTTP/1.1\r\n" + field + b"\r\n")
@@ -263,10 +313,14 @@ def test_a_null_server_elsewhere() -> None:
         asked = len(server.requests)
         with pytest.raises(UsageError, match=r"--null-server .*: a Redis .* answers there"):
             run(config_for(server, null_server=other))
-        with NullServer(http=True) as http_server:
+        with NullServer(protocol=PROTOCOL_HTTP) as http_server:
             spoken = f"rest://127.0.0.1:{http_server.port}"
             with pytest.raises(UsageError, match="does not speak the protocol of the target"):
                 run(config_for(server, null_server=spoken))
+        with serving(lambda _path, request, _context: request) as (_, port):
+            wrong = f"triton+grpc://127.0.0.1:{port}/m"
+            with pytest.raises(UsageError, match="answers there, not 'fastbench null-server --g"):
+                run(config_for(server, null_server=wrong))
         with HttpServer() as stranger:
             wrong = f"rest://127.0.0.1:{stranger.address[1]}"
             with pytest.raises(UsageError, match="answers there, not 'fastbench null-server --h"):

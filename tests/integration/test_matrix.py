@@ -10,6 +10,7 @@ from support.cli import fastbench
 
 from fastbench import results, sweeps
 from fastbench._engine import NullServer
+from fastbench.plan import PROTOCOL_HTTP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,10 @@ NOBODY = "rest://127.0.0.1:1/"
 def servers() -> Iterator[tuple[str, str]]:
     """Yield the URLs of two servers that speak different protocols."""
     # 3 float32: what the model answers.
-    with NullServer(reply_bytes=12) as resp, NullServer(reply_bytes=12, http=True) as http:
+    with (
+        NullServer(reply_bytes=12) as resp,
+        NullServer(reply_bytes=12, protocol=PROTOCOL_HTTP) as http,
+    ):
         yield f"redisai://127.0.0.1:{resp.port}", f"rest://127.0.0.1:{http.port}/p"
 
 

@@ -7,12 +7,17 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 import redis
 from support.cli import TIMEOUT_S, fastbench, running
+from support.grpcserver import calls
 
 import fastbench as api
 from fastbench._engine import NullServer
+from fastbench.calibrate import calibrate
+from fastbench.null_servers import Replies, find_null_server
+from fastbench.plan import PROTOCOL_GRPC, PROTOCOL_HTTP, NullAnswer, Plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,10 +80,17 @@ def test_run_over_http(sample: Path) -> None:
 
 
 def test_other_clients_over_http() -> None:
-    """Python's own client gets the same answers, and is told that a connection closes."""
-    with NullServer(http=True, reply_bytes=5) as server:
+    """Python's own client gets the same answers, and is told that a connection closes.
+
+    Where others are given for a path, they are what it gets there.
+    """
+    answer = NullAnswer("/own", b"named", ("X-Of: a null server",))
+    with NullServer(protocol=PROTOCOL_HTTP, reply_bytes=5, answers=(answer,)) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
         answers = []
+        connection.request("GET", "/own")
+        own = connection.getresponse()
+        named = own.read(), own.getheader("X-Of")
         for method, fields in (("POST", {}), ("HEAD", {}), ("GET", {"Connection": "close"})):
             connection.request(method, "/x?y", body=b"z" * 100_000, headers=fields)
             reply = connection.getresponse()
@@ -88,7 +100,50 @@ def test_other_clients_over_http() -> None:
 
     body = bytes(5)
     assert answers == [(200, body, None), (200, b"", None), (200, body, "close")]
-    assert requests == 3
+    assert named == (b"named", "a null server")
+    assert requests == 4
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_other_clients_over_grpc(unix: bool, tmp_path: Path) -> None:
+    """Grpcio gets the same answers at once, whatever it sends, and other ones by method."""
+    answers = (NullAnswer("/a.B/C", b"named"), NullAnswer("/a.B/Empty", b""))
+    path = str(tmp_path / "s") if unix else None
+    with NullServer(
+        unix_path=path, protocol=PROTOCOL_GRPC, reply_bytes=100_000, answers=answers
+    ) as server:
+        place = f"unix:{path}" if unix else f"127.0.0.1:{server.port}"
+        with grpc.insecure_channel(place) as channel:
+            sizes = [0, 64, 602_112, 9_000_000]
+            usual = channel.unary_unary("/a.B/M")
+            calls = [usual.future(b"x" * size, timeout=TIMEOUT_S) for size in sizes * 20]
+            replies = {call.result() for call in calls}
+            named = [
+                channel.unary_unary(answer.path)(b"x", timeout=TIMEOUT_S) for answer in answers
+            ]
+        [(_, requests, received)] = server.stats()
+
+    assert replies == {bytes(100_000)}
+    assert named == [answer.body for answer in answers]
+    assert requests == 82
+    assert received > 20 * sum(sizes)
+
+
+def test_run_over_grpc() -> None:
+    """The ceiling of a plan over gRPC is measured against a null server elsewhere."""
+    with running("null-server", "--grpc", "--reply-bytes", 12) as server:
+        host, _, port = server.wait_for(READY)[1].rpartition(":")
+        elsewhere = find_null_server(f"triton+grpc://{host}:{port}/any")
+        plan = Plan(streams=(calls(("127.0.0.1", 1), connections=2, pipeline=4),), threads=1)
+        found = calibrate(plan, Replies(12), fresh=True, elsewhere=elsewhere)
+        server.signal_group(signal.SIGTERM)
+        done = server.end()
+
+    assert elsewhere == {PROTOCOL_GRPC: (host, int(port))}
+    assert found is not None
+    assert found.ceiling_per_s > 0
+    assert done.code == 0
+    assert "thread 0: " in done.out
 
 
 def test_unix_socket(tmp_path: Path) -> None:
@@ -125,6 +180,8 @@ def test_address_in_use() -> None:
         (("--threads", 0), "--threads"),
         (("--reply-bytes", -1), "--reply-bytes"),
         (("--http", "--always-bulk"), "--always-bulk"),
+        (("--grpc", "--always-bulk"), "--always-bulk"),
+        (("--http", "--grpc"), "--grpc"),
     ],
 )
 def test_wrong_arguments(arguments: tuple[object, ...], word: str) -> None:

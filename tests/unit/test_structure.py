@@ -67,6 +67,7 @@ FLOORS: list[set[str]] = [
 COVERED_BY = {
     "dispatch": "worker",
     "netserve": "netprobe",
+    "nullgrpc_none": "grpc_none",
     "nullreplies": "nullconn",
     "route": "chain",
 }

@@ -9,6 +9,7 @@ import typer
 
 from fastbench.cli import options
 from fastbench.errors import UsageError
+from fastbench.plan import PROTOCOL_GRPC, PROTOCOL_HTTP, PROTOCOL_RESP
 
 
 def null_server(
@@ -17,10 +18,13 @@ def null_server(
     unix: Annotated[Path | None, typer.Option(help="Unix socket, instead of TCP.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Native threads.")] = 1,
     http: Annotated[bool, typer.Option("--http", help="Speak HTTP/1.1, not RESP.")] = False,
+    grpc: Annotated[bool, typer.Option("--grpc", help="Speak gRPC, not RESP.")] = False,
     reply_bytes: Annotated[
         int,
         typer.Option(
-            min=0, max=1 << 30, help="Bytes of each tensor or value that is read back, or body."
+            min=0,
+            max=1 << 30,
+            help="Bytes of each tensor or value that is read back, body or message.",
         ),
     ] = 4004,
     always_bulk: Annotated[
@@ -32,19 +36,39 @@ def null_server(
     import signal
 
     from fastbench._engine import NullServer
+    from fastbench.null_servers import NAMED
 
     options.check_numeric_host(host)
-    if http and always_bulk:
-        msg = "--http and --always-bulk both given: every reply over HTTP has its body anyway"
-        raise UsageError(msg)
+    protocol = _protocol(http=http, grpc=grpc, always_bulk=always_bulk)
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # they are waited for below
     path = None if unix is None else str(unix)
     with NullServer(
-        host, port, path, threads, reply_bytes=reply_bytes, always_bulk=always_bulk, http=http
+        host,
+        port,
+        path,
+        threads,
+        reply_bytes=reply_bytes,
+        always_bulk=always_bulk,
+        protocol=protocol,
+        answers=(NAMED,) if grpc else (),
     ) as server:
         where = f"unix:{path}" if path else f"{host}:{server.port}"
         typer.echo(f"fastbench null-server: ready on {where}")
         signal.sigwait(ends)
         for index, (cpu_s, requests, received) in enumerate(server.stats()):
             typer.echo(f"thread {index}: {requests} requests, {received} bytes, {cpu_s:.3f} s CPU")
+
+
+def _protocol(*, http: bool, grpc: bool, always_bulk: bool) -> int:
+    """Return the protocol of a plan. Raises :class:`UsageError` for what does not go together."""
+    if http and grpc:
+        msg = "--http and --grpc both given: a null server speaks one; start one of each"
+        raise UsageError(msg)
+    if always_bulk and (http or grpc):
+        given = "--http" if http else "--grpc"
+        msg = f"{given} and --always-bulk both given: every reply over it has its bytes anyway"
+        raise UsageError(msg)
+    if grpc:
+        return PROTOCOL_GRPC
+    return PROTOCOL_HTTP if http else PROTOCOL_RESP
