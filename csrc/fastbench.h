@@ -23,7 +23,7 @@ enum { FB_PROTOCOL_RESP = 1, FB_PROTOCOL_HTTP = 2, FB_PROTOCOL_GRPC = 3 };
 
 enum {
     FB_PART_TEXT = 1,    /* bytes that never change */
-    FB_PART_FIELD = 2,   /* a decimal number */
+    FB_PART_FIELD = 2,   /* a number */
     FB_PART_LENGTH = 3,  /* decimal number of bytes of `covers` parts, after the next `skip` */
     FB_PART_PAYLOAD = 4, /* `rows` consecutive rows of a dataset of the stream */
     FB_PART_CHUNK = 5,   /* the first bytes of a dataset, as many as `keys` draws */
@@ -36,16 +36,25 @@ enum {
     FB_FIELD_KEYS = 3,       /* drawn anew from `keys` */
 };
 
+/* How a FIELD is written; all but the first need a width. */
+enum {
+    FB_FORM_ZEROS = 0,  /* decimal, zeros before it */
+    FB_FORM_BLANKS = 1, /* decimal, blanks before it */
+    FB_FORM_VARINT = 2, /* as protobuf has it, drawn out to its width by groups of zeros */
+};
+
 typedef struct fb_part {
     int kind;
     int field;            /* FIELD: FB_FIELD_* */
-    uint32_t width;       /* FIELD: zero-padded to that many bytes; 0 = as many as it needs */
+    int form;             /* FIELD: FB_FORM_* */
+    uint32_t width;       /* FIELD: bytes that it takes; 0 = as many as it needs */
     uint32_t keys;        /* FIELD of keys, CHUNK: index of the stream's distribution */
     uint32_t data;        /* PAYLOAD, CHUNK: index of the stream's dataset; FETCHED: of the step */
-    uint32_t rows;        /* PAYLOAD */
+    uint32_t rows;        /* PAYLOAD; FIELD of rows: how many the inference takes elsewhere */
     uint32_t skip;        /* LENGTH */
     uint32_t covers;      /* LENGTH */
     uint64_t base;        /* FIELD of rows: the number of row 0 */
+    uint64_t step;        /* FIELD of rows: from one row's number to the next one's; 0 = 1 */
     const uint8_t *bytes; /* TEXT */
     size_t len;           /* TEXT */
 } fb_part;

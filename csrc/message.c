@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define MAX_DIGITS 20 /* of a 64-bit number */
+#define MAX_GROUPS 10 /* of seven bits in it */
 
 /* ---- compiling ------------------------------------------------------------------------------- */
 
@@ -20,9 +21,18 @@ static bool index_is_bad(const fb_part *part, uint32_t n_keys, uint32_t n_data)
 {
     const bool uses_keys = part->kind == FB_PART_CHUNK ||
                            (part->kind == FB_PART_FIELD && part->field == FB_FIELD_KEYS);
-    const bool uses_data = part->kind == FB_PART_CHUNK || part->kind == FB_PART_PAYLOAD;
+    const bool uses_data = part->kind == FB_PART_CHUNK || part->kind == FB_PART_PAYLOAD ||
+                           (part->kind == FB_PART_FIELD && part->rows > 0);
     return (uses_keys && part->keys >= n_keys) || (uses_data && part->data >= n_data) ||
            (part->kind == FB_PART_FETCHED && part->data >= FB_CHAIN_MAX_STEPS);
+}
+
+/* A number that is not plain decimal has a width; a varint has at most ten groups. */
+static bool form_is_bad(const fb_part *part)
+{
+    return part->kind == FB_PART_FIELD && part->form != FB_FORM_ZEROS &&
+           (part->form < FB_FORM_ZEROS || part->form > FB_FORM_VARINT || part->width == 0 ||
+            (part->form == FB_FORM_VARINT && part->width > MAX_GROUPS));
 }
 
 static int check_part(const fb_message_config *config, uint32_t i, uint32_t n_keys, uint32_t n_data,
@@ -30,7 +40,7 @@ static int check_part(const fb_message_config *config, uint32_t i, uint32_t n_ke
 {
     const fb_part *part = &config->parts[i];
     if (part->kind < FB_PART_TEXT || part->kind > FB_PART_FETCHED ||
-        index_is_bad(part, n_keys, n_data) || part->width > MAX_DIGITS ||
+        index_is_bad(part, n_keys, n_data) || form_is_bad(part) || part->width > MAX_DIGITS ||
         (part->kind == FB_PART_LENGTH &&
          (uint64_t)part->skip + part->covers >= config->n_parts - i) ||
         (part->kind == FB_PART_TEXT && part->len > UINT32_MAX / 4)) {
@@ -97,7 +107,7 @@ static void add_op(fb_message *m, const fb_part *part)
     m->draws |= changes(part);
     m->payloads += !is_text(part);
     m->fetched |= part->kind == FB_PART_FETCHED ? UINT32_C(1) << part->data : 0;
-    if (part->kind == FB_PART_PAYLOAD && part->data == 0) {
+    if ((part->kind == FB_PART_PAYLOAD || part->kind == FB_PART_FIELD) && part->data == 0) {
         m->rows += part->rows;
     }
 }
@@ -207,11 +217,44 @@ void fb_message_fini(fb_message *m)
 /* ---- fields
  * -------------------------------------------------------------------------------------- */
 
-static void write_decimal(uint8_t *at, uint32_t width, uint64_t value)
+static void write_zeros(uint8_t *at, uint32_t width, uint64_t value)
 {
     for (uint32_t i = width; i > 0; i--) {
         at[i - 1] = (uint8_t)('0' + value % 10);
         value /= 10;
+    }
+}
+
+static void write_blanks(uint8_t *at, uint32_t width, uint64_t value)
+{
+    const uint32_t n = digits(value);
+    const uint32_t blanks = n < width ? width - n : 0;
+    memset(at, ' ', blanks);
+    write_zeros(at + blanks, width - blanks, value);
+}
+
+/* Low groups first, each but the last with its top bit set: zeros may follow (protobuf encoding,
+ * "Base 128 Varints"). */
+static void write_varint(uint8_t *at, uint32_t width, uint64_t value)
+{
+    for (uint32_t i = 0; i < width; i++) {
+        at[i] = (uint8_t)((value & 0x7f) | (i + 1 < width ? 0x80 : 0));
+        value >>= 7;
+    }
+}
+
+static void write_number(uint8_t *at, int form, uint32_t width, uint64_t value)
+{
+    switch (form) {
+    case FB_FORM_BLANKS:
+        write_blanks(at, width, value);
+        break;
+    case FB_FORM_VARINT:
+        write_varint(at, width, value);
+        break;
+    default:
+        write_zeros(at, width, value);
+        break;
     }
 }
 
@@ -227,7 +270,7 @@ static uint64_t field_value(const fb_part *part, fb_source *source, uint64_t con
     case FB_FIELD_CONNECTION:
         return connection;
     case FB_FIELD_ROW:
-        return part->base + row;
+        return part->base + row * (part->step > 0 ? part->step : 1);
     default:
         return draw(source, part->keys);
     }
@@ -239,8 +282,8 @@ void fb_message_prepare(const fb_message *m, uint8_t *text, uint64_t connection)
     for (uint32_t i = 0; i < m->n_ops && !m->varies; i++) {
         const fb_op *op = &m->ops[i];
         if (op->part.kind == FB_PART_FIELD) {
-            write_decimal(text + op->at, op->size,
-                          op->part.field == FB_FIELD_CONNECTION ? connection : 0);
+            write_number(text + op->at, op->part.form, op->size,
+                         op->part.field == FB_FIELD_CONNECTION ? connection : 0);
         }
     }
 }
@@ -274,7 +317,8 @@ static void push_fixed(const fb_message *m, uint8_t *text, fb_source *source, ui
     for (uint32_t i = 0; i < m->n_ops; i++) {
         const fb_op *op = &m->ops[i];
         if (changes(&op->part)) {
-            write_decimal(text + op->at, op->size, field_value(&op->part, source, connection, row));
+            write_number(text + op->at, op->part.form, op->size,
+                         field_value(&op->part, source, connection, row));
         } else if (op->part.kind == FB_PART_PAYLOAD) {
             (void)fb_outq_push_mem(out, text + from, op->at - from);
             from = op->at;
@@ -338,11 +382,11 @@ static uint32_t write_text(const fb_message *m, const fb_op *op, const drawn *d,
     if (op->part.kind == FB_PART_LENGTH) {
         const uint64_t bytes = covered_bytes(d + 1 + op->part.skip, op->part.covers);
         const uint32_t n = digits(bytes);
-        write_decimal(to, n, bytes);
+        write_zeros(to, n, bytes);
         return n;
     }
     if (op->part.kind == FB_PART_FIELD) {
-        write_decimal(to, (uint32_t)d->bytes, d->value);
+        write_number(to, op->part.form, (uint32_t)d->bytes, d->value);
         return (uint32_t)d->bytes;
     }
     return 0;

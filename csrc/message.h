@@ -27,7 +27,7 @@ typedef struct fb_message {
     uint32_t n_ops;
     bool varies;       /* a width is not fixed */
     bool draws;        /* fixed widths, but a field changes from inference to inference */
-    uint32_t rows;     /* of the first dataset that one inference carries; 0 = none */
+    uint32_t rows;     /* of the first dataset that one inference carries or names; 0 = none */
     uint32_t payloads; /* parts that are not text: they are sent from where they are */
     uint32_t fetched;  /* bit i: it sends what step i of the chain got */
     uint32_t key_from, key_parts; /* the ops that form its key */

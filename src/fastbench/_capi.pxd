@@ -66,6 +66,7 @@ cdef extern from "fastbench.h" nogil:
     ctypedef struct fb_part:
         int kind
         int field
+        int form
         uint32_t width
         uint32_t keys
         uint32_t data
@@ -73,6 +74,7 @@ cdef extern from "fastbench.h" nogil:
         uint32_t skip
         uint32_t covers
         uint64_t base
+        uint64_t step
         const uint8_t *bytes
         size_t len
 

@@ -135,8 +135,11 @@ cdef fill_part(fb_part *out, part, _Memory memory):
     elif isinstance(part, Field):
         out.kind = FB_PART_FIELD
         out.field = part.kind
+        out.form = part.form
         out.width = part.width
         out.base = part.base
+        out.step = part.step
+        out.rows = part.rows
         out.keys = part.keys
     elif isinstance(part, Payload):
         out.kind = FB_PART_PAYLOAD

@@ -20,6 +20,7 @@ BODIES = {
 }
 HTTP_SCHEMES = tuple(f"{scheme}://" for scheme in BODIES)
 GRPC_SCHEMES = ("triton+grpc://",)
+_PLACED = ("triton+http://", "triton+https://", *GRPC_SCHEMES)
 
 
 def is_json(body: str) -> bool:
@@ -35,6 +36,27 @@ def bodies_of(target: str) -> tuple[str, ...]:
 def body_of(target: str, wanted: str | None) -> str:
     """Return the form of the bodies sent to an HTTP target; ``wanted``: None = the usual one."""
     return wanted or bodies_of(target)[0]
+
+
+def takes_shared_memory(target: str) -> bool:
+    """Tell whether a target's protocol has inputs that lie in shared memory."""
+    return target.startswith(_PLACED)
+
+
+def check_shm(target: str, body: str | None, *, fetched: bool) -> None:
+    """Check ``--shm`` against the target; ``fetched``: an inference also carries what a chain got.
+
+    Raises :class:`UsageError` naming what does not go together, and the remedy.
+    """
+    if not takes_shared_memory(target):
+        msg = f"--shm is for targets triton+http:// and triton+grpc://, not for {target}"
+        raise UsageError(msg)
+    if body is not None and is_json(body):
+        msg = f"--shm and --body {body}: rows lie in shared memory as bytes; leave out one"
+        raise UsageError(msg)
+    if fetched:
+        msg = "--shm and --reference-from: what is fetched is not in shared memory; leave out one"
+        raise UsageError(msg)
 
 
 def check_body(target: str, wanted: str | None, *, fetched: bool) -> None:

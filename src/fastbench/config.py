@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fastbench.bodies import GRPC_SCHEMES, HTTP_SCHEMES, check_body
+from fastbench.bodies import GRPC_SCHEMES, HTTP_SCHEMES, check_body, check_shm
 from fastbench.errors import UsageError
 from fastbench.forms import DIALECTS, FORMS, check_form
 
@@ -254,6 +254,7 @@ class RunConfig:
     script: Path | None = None
     body: str | None = None
     headers: tuple[str, ...] = ()
+    shm: bool = False
     verify: int | Literal["all"] = 0
     max_errors: int | None = None
     fail_fast: bool = False
@@ -361,7 +362,8 @@ class RunConfig:
         elif self.headers or self.body is not None:
             msg = f"--body and --header are for HTTP, e.g. targets rest://, not for {self.target}"
             raise UsageError(msg)
-
+        if self.shm:
+            check_shm(self.target, self.body, fetched=self.reference_from is not None)
         if self.target.startswith((*HTTP_SCHEMES, *GRPC_SCHEMES)):
             self._check_served()
 

@@ -17,6 +17,11 @@ FIELD_CONNECTION = 1  # number of the connection in the run, from 0
 FIELD_ROW = 2  # first dataset row that the inference carries
 FIELD_KEYS = 3  # drawn anew from one of the stream's distributions
 
+#: ``Field.form``
+FORM_ZEROS = 0  # decimal, zeros before it
+FORM_BLANKS = 1  # decimal, blanks before it
+FORM_VARINT = 2  # as protobuf has it, drawn out to its width
+
 #: Kinds of :class:`Keys`.
 KEYS_UNIFORM = 1
 KEYS_ZIPF = 2
@@ -55,16 +60,21 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A decimal number filled in for each inference or connection.
+    """A number filled in for each inference or connection.
 
-    ``width``: zero-padded to that many bytes; 0 = as many digits as it has.
-    ``keys``: index in ``Stream.keys``, for FIELD_KEYS. ``base``: number of row 0, for FIELD_ROW.
+    ``width``: bytes that it takes; 0 = as many digits as it has, for FORM_ZEROS.
+    ``keys``: index in ``Stream.keys``, for FIELD_KEYS. For FIELD_ROW ``base``: number of row 0,
+    ``step``: from one row's number to the next one's, ``rows``: how many of the first dataset the
+    inference takes elsewhere than in a :class:`Payload`; 0 = none.
     """
 
     kind: int
     width: int
     keys: int = 0
     base: int = 0
+    step: int = 1
+    rows: int = 0
+    form: int = FORM_ZEROS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastbench.bodies import HTTP_SCHEMES
+from fastbench.bodies import HTTP_SCHEMES, takes_shared_memory
 from fastbench.config import MAX_IN_FLIGHT, TLS_SCHEMES, RunConfig
 from fastbench.errors import UsageError
 
@@ -23,7 +23,7 @@ MAX_STREAMS = 64
 OWN_FIELDS = (
     *("target", "workload", "dataset", "model", "backend", "inputs", "outputs", "device"),
     *("models", "reference", "batch", "form", "dialect", "persist", "script"),
-    *("body", "headers"),
+    *("body", "headers", "shm"),
     *("server_timeout_ms", "verify", "command", "tls", "connections", "pipeline"),
     *("rate_per_s", "profile", "arrivals_file", "arrivals", "max_outstanding"),
 )
@@ -181,6 +181,8 @@ def _part(
     target = values.get("target", config.target)
     if not target.startswith(HTTP_SCHEMES):
         values = {"headers": (), "body": None} | values
+    if not takes_shared_memory(target):
+        values = {"shm": False} | values
     if "tls" not in values and not target.startswith(TLS_SCHEMES):
         values["tls"] = None
     if "workload" not in values and "command" in values:

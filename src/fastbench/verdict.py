@@ -8,7 +8,7 @@ one was limited by the client is not the server's.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastbench import topology
 from fastbench.littles_law import TOLERANCE, has_schedule, littles_law, slots_of
@@ -16,7 +16,7 @@ from fastbench.results import Evidence, Verdict
 from fastbench.targets import is_local, is_loopback, single_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fastbench.results import HostUsage, Latency, Placement, Repetition, Result, ThreadUsage
 
@@ -461,14 +461,24 @@ def _placement(result: Result) -> Iterator[Evidence]:
             advice=f"use --threads {max(1, int(cpus))} or fewer with more --connections, or more "
             "--cpus",
         )
-    elif any(_are_local(result)) or any(_watched_here(r) for r in result.repetitions):
+    elif (
+        any(_are_local(result))
+        or any(_watched_here(r) for r in result.repetitions)
+        or shares_memory(result.config)
+    ):
         yield Evidence(
             name="placement",
             status=NOTE,
-            figure=f"client and server run on one machine{_apart(result.placement)}",
+            figure=f"client and server run on one machine{_apart(result.placement)}"
+            + (", which rows do not leave: shared memory" * shares_memory(result.config)),
             threshold="machines of their own",
             advice="they share caches, memory and the kernel: fine to compare, not to publish",
         )
+
+
+def shares_memory(config: Mapping[str, Any]) -> bool:
+    """Tell whether rows of a run, or of one of its streams, lie in memory that the server reads."""
+    return any(c.get("shm") for c in config.get("streams") or [config])
 
 
 def _watched_here(repetition: Repetition) -> bool:

@@ -120,6 +120,33 @@ static void test_rows_numbered_from_a_base(void)
     rig_close(&r);
 }
 
+/* A place in memory instead of the rows: row x step, in the width that both forms are drawn to, and
+ * the message takes as many rows as if it carried them. */
+static void test_offsets_of_rows(void)
+{
+    rig r;
+    fb_part offset = field(FB_FIELD_ROW, 6);
+    offset.step = 16534; /* 1 * 2^14 + 1 * 2^7 + 22 */
+    offset.rows = 2;
+    offset.form = FB_FORM_BLANKS;
+    fb_part varint = offset;
+    varint.form = FB_FORM_VARINT;
+    varint.width = 3;
+    varint.rows = 0;
+    const fb_part parts[] = {load_text("o:"), offset, load_text(" v:"), varint, load_text(".")};
+    REQUIRE(rig_open(&r, parts, 5));
+    CHECK_EQ(2, r.message.rows);
+    fb_message_prepare(&r.message, r.text, 0);
+    check_wire(&r, 0, 1, "o: 16534 v:\x96\x81\x01.");
+    check_wire(&r, 0, 3, "o: 49602 v:\xc2\x83\x03.");
+    fb_message_push(&r.message, r.text, &r.source, 0, 0, &r.out);
+    char wire[16];
+    CHECK_EQ(15, fb_outq_flush(&r.out, r.pair[0], NULL));
+    CHECK_EQ(15, recv(r.pair[1], wire, sizeof wire, 0));
+    CHECK(memcmp("o:     0 v:\x80\x80\0.", wire, 15) == 0);
+    rig_close(&r);
+}
+
 /* Rows of the first dataset follow one another through the message; those beside it do not. */
 static void test_payloads(void)
 {
@@ -210,6 +237,12 @@ static void test_malformed(void)
 {
     const fb_part text = load_text("x");
     const fb_part wide[] = {text, field(FB_FIELD_ROW, 21)};
+    fb_part blanks = field(FB_FIELD_ROW, 0), varint = field(FB_FIELD_ROW, 11);
+    fb_part form = field(FB_FIELD_ROW, 3), rows_of_none = field(FB_FIELD_ROW, 3);
+    blanks.form = FB_FORM_BLANKS;
+    varint.form = FB_FORM_VARINT;
+    form.form = FB_FORM_VARINT + 1;
+    rows_of_none.rows = 1;
     const fb_part unknown[] = {text, {.kind = 99}};
     const fb_part data_beyond[] = {text, payload(1, 2)};
     const fb_part keys_beyond[] = {text,
@@ -225,6 +258,12 @@ static void test_malformed(void)
     CHECK_EQ(FB_E_INVAL, init_code(&text, 1, 0));
     CHECK_EQ(FB_E_INVAL, init_code(&text, 0, 1));
     CHECK_EQ(FB_E_INVAL, init_code(wide, 2, 1));
+    CHECK_EQ(FB_E_INVAL, init_code(&blanks, 1, 1));
+    CHECK_EQ(FB_E_INVAL, init_code(&varint, 1, 1));
+    CHECK_EQ(FB_E_INVAL, init_code(&form, 1, 1));
+    const fb_message_config no_data = {.parts = &rows_of_none, .n_parts = 1, .replies = 1};
+    fb_message m;
+    CHECK_EQ(FB_E_INVAL, fb_message_init(&m, &no_data, 1, 0, false, NULL));
     CHECK_EQ(FB_E_INVAL, init_code(unknown, 2, 1));
     CHECK_EQ(FB_E_INVAL, init_code(data_beyond, 2, 1));
     CHECK_EQ(FB_E_INVAL, init_code(keys_beyond, 2, 1));
@@ -279,6 +318,7 @@ int main(void)
     RUN(test_text_alone);
     RUN(test_fixed_fields);
     RUN(test_rows_numbered_from_a_base);
+    RUN(test_offsets_of_rows);
     RUN(test_payloads);
     RUN(test_varying_fields);
     RUN(test_lengths);

@@ -1,6 +1,7 @@
 """The messages of the Open Inference Protocol in protobuf's own library: the oracle for ours.
 
-Names and numbers are those of grpc_predict_v2.proto and, for statistics, of Triton.
+Names and numbers are those of grpc_predict_v2.proto and, for what only Triton has, of its
+grpc_service.proto. A map is a repeated message of key and value, which is the same on the wire.
 """
 
 from __future__ import annotations
@@ -49,8 +50,13 @@ _MESSAGES = {
         "1 name string",
         "2 datatype string",
         "3 shape *int64",
+        "4 parameters *Entry",
         "5 contents Contents",
     ),
+    "Entry": ("1 key string", "2 value Parameter"),
+    "Parameter": ("1 bool_param bool", "2 int64_param int64", "3 string_param string"),
+    "RegisterRequest": ("1 name string", "2 key string", "3 offset uint64", "4 byte_size uint64"),
+    "UnregisterRequest": ("1 name string",),
     "Wanted": ("1 name string",),
     "ModelInferRequest": (
         "1 model_name string",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fastbench.bodies import BODIES, bodies_of, body_of, check_body
+from fastbench.config import RunConfig, StreamConfig
 from fastbench.errors import UsageError
+from fastbench.streams import parts_of
 from fastbench.targets import HTTP_KINDS, SECURE
 
 
@@ -55,3 +59,34 @@ def test_fetched_bytes_in_json(wanted: str | None) -> None:
 
     with pytest.raises(UsageError, match="--no-reference"):
         check_body(url, wanted, fetched=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"target": "rest://h/p"}, "--shm is for targets triton"),
+        ({"target": "redisai://h:1"}, "--shm is for targets triton"),
+        ({"target": "triton+http://h/m", "body": "json"}, "--shm and --body json"),
+        (
+            {
+                "target": "triton+grpc://h/m",
+                "workload": "fraud",
+                "reference_from": "redis://h:1",
+            },
+            "--shm and --reference-from",
+        ),
+    ],
+)
+def test_shared_memory_is_not_for_all(options: dict[str, Any], words: str) -> None:
+    """Whatever cannot lie in shared memory is refused in one line."""
+    with pytest.raises(UsageError, match=words):
+        RunConfig(shm=True, **options)
+
+
+def test_shared_memory_of_some_streams() -> None:
+    """Of several streams only those to servers that know it take it over."""
+    to = ("triton+http://h/m", "triton+grpc://h/m", "rest://h/p")
+    streams = tuple(StreamConfig(name=f"s{i}", own={"target": t}) for i, t in enumerate(to))
+    parts = parts_of(RunConfig(target=to[0], shm=True, streams=streams, connections=3))
+
+    assert [part.config.shm for part in parts] == [True, True, False]

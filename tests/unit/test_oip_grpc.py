@@ -9,7 +9,7 @@ import pytest
 from support.oip_protobuf import oip, parsed
 
 from fastbench.models.base import TensorSpec
-from fastbench.plan import Fetched, Payload, Text
+from fastbench.plan import FIELD_ROW, FORM_VARINT, Fetched, Field, Payload, Text
 from fastbench.servers.http_messages import Sent
 from fastbench.servers.oip_grpc import (
     counters,
@@ -18,9 +18,13 @@ from fastbench.servers.oip_grpc import (
     model_about,
     model_request,
     output_of,
+    placed_body,
+    region_request,
     server_about,
     tensor_of,
 )
+from fastbench.servers.protobuf import varint
+from fastbench.servers.shared_memory import Region
 
 IMAGE = Sent("input", (2, 4, 3), "float32", Payload(2), 96)
 REFERENCE = Sent("reference", (1, 256), "float32", Fetched(0), 1024)
@@ -69,6 +73,40 @@ def test_request_of_two_inputs() -> None:
 
     assert [i.name for i in found.inputs] == ["input", "reference"]
     assert list(found.raw_input_contents) == [row, fetched]
+
+
+def test_request_of_an_input_in_shared_memory() -> None:
+    """With any offset in its place the library reads region, bytes and offset, and no contents."""
+    place = Field(FIELD_ROW, 4, step=96, form=FORM_VARINT)
+    body = placed_body("mobilenet", "3", IMAGE, place, "region-1", ["y"])
+    before, found, after = body.parts
+
+    assert isinstance(before, Text)
+    assert isinstance(after, Text)
+    assert found == place
+    for offset in (0, 96, 2**28 - 1):
+        sent = before.data + varint(offset, 4) + after.data
+        assert len(sent) == body.length
+        parameters = [
+            {"key": "shared_memory_region", "value": {"string_param": "region-1"}},
+            {"key": "shared_memory_byte_size", "value": {"int64_param": 96}},
+            {"key": "shared_memory_offset", "value": {"int64_param": offset}},
+        ]
+        tensor = {"name": "input", "datatype": "FP32", "shape": [2, 4, 3]}
+        assert parsed("ModelInferRequest", sent) == oip(
+            "ModelInferRequest",
+            model_name="mobilenet",
+            model_version="3",
+            inputs=[tensor | {"parameters": parameters}],
+            outputs=[{"name": "y"}],
+        )
+
+
+def test_request_for_a_region() -> None:
+    """Name, key and bytes are those that the library writes; the offset is 0, which is left out."""
+    wanted = oip("RegisterRequest", name="r", key="/r", byte_size=70_000)
+
+    assert region_request(Region("r", "/r", 70_000)) == wanted.SerializeToString()
 
 
 def test_model_request() -> None:

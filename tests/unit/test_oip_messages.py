@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from fastbench.plan import Fetched, Payload, Text
+from fastbench.plan import FIELD_ROW, FORM_BLANKS, Fetched, Field, Payload, Text
 from fastbench.servers.http_messages import Sent
 from fastbench.servers.http_replies import Answer
-from fastbench.servers.oip_messages import binary_body, json_form, tensor_of
+from fastbench.servers.oip_messages import binary_body, json_form, placed_body, tensor_of
 
 IMAGE = Sent("x", (2, 3), "float32", Payload(2), 24)
 REFERENCE = Sent("r", (2, 1), "float32", Fetched(0), 8)
@@ -44,6 +44,32 @@ def test_binary_body() -> None:
     assert body.length == len(head) + 32
     assert body.fields == {"Inference-Header-Content-Length": str(len(head))}
     assert body.content_type == "application/octet-stream"
+
+
+def test_placed_body() -> None:
+    """JSON names region, bytes and a place of fixed width; with any offset in it, it is JSON."""
+    place = Field(FIELD_ROW, 6, step=24, form=FORM_BLANKS)
+    body = placed_body(IMAGE, place, "r1", ["y"])
+    before, found, after = body.parts
+
+    assert isinstance(before, Text)
+    assert isinstance(after, Text)
+    assert found == place
+    text = before.data + b"   240" + after.data
+    assert body.length == len(text)
+    assert body.fields == {"Inference-Header-Content-Length": str(len(text))}
+    [tensor] = json.loads(text)["inputs"]
+    assert tensor == {
+        "name": "x",
+        "shape": [2, 3],
+        "datatype": "FP32",
+        "parameters": {
+            "shared_memory_region": "r1",
+            "shared_memory_byte_size": 24,
+            "shared_memory_offset": 240,
+        },
+    }
+    assert json.loads(text)["outputs"] == [{"name": "y", "parameters": {"binary_data": True}}]
 
 
 def test_all_outputs_are_wanted_where_none_is_known() -> None:

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from support.oip_protobuf import oip, parsed
 
 from fastbench.errors import ProtocolError
-from fastbench.servers.protobuf import chunk, chunk_head, fields, integer, integers, packed, varint
+from fastbench.servers.protobuf import (
+    chunk,
+    chunk_head,
+    fields,
+    integer,
+    integer_head,
+    integers,
+    packed,
+    varint,
+)
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
@@ -27,6 +36,17 @@ def test_integers_as_the_library_writes(count: int, ns: int) -> None:
     ours = integer(1, count) + integer(2, ns)
 
     assert ours == oip("Duration", count=count, ns=ns).SerializeToString()
+
+
+@given(st.integers(0, 2**35 - 1), st.integers(1, 10))
+def test_integers_that_are_drawn_out(value: int, width: int) -> None:
+    """Zeros after the last group change the length, and not what the library reads."""
+    ours = varint(value, width)
+
+    assert len(ours) == max(width, len(varint(value)))
+    assert parsed("Duration", integer(1, 7) + integer_head(2) + ours) == oip(
+        "Duration", count=7, ns=value
+    )
 
 
 @given(st.binary(max_size=400))

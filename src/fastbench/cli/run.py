@@ -126,6 +126,14 @@ class What(Group):
             "multipart. Default: raw where the server takes it."
         ),
     ] = None
+    shm: Annotated[
+        bool,
+        Option(
+            "--shm",
+            help="Triton on this machine: rows lie in system shared memory, a request only says "
+            "where.",
+        ),
+    ] = False
     headers: Annotated[
         list[str] | None,
         Option("--header", help="Field of requests over HTTP, 'Name: value'; may be repeated."),

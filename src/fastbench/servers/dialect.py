@@ -27,9 +27,9 @@ class Served:
     """A model in a server, as the server describes both; empty = it does not say.
 
     ``server``: name and version. ``takes``, ``gives``: the inputs and outputs of the model.
-    ``details``: more, for the result. ``against_raw``: why raw bytes are not sent unless
-    asked for; empty = they may be. ``ask``: makes what asks the server about itself and its
-    models, this one by the name ``key``, where it can be asked.
+    ``extensions``: of the protocol. ``details``: more, for the result. ``against_raw``: why raw
+    bytes are not sent unless asked for; empty = they may be. ``ask``: makes what asks the server
+    about itself and its models, this one by the name ``key``, where it can be asked.
     """
 
     server: str = ""
@@ -37,6 +37,7 @@ class Served:
     backend: str = ""
     takes: tuple[TensorSpec, ...] = ()
     gives: tuple[TensorSpec, ...] = ()
+    extensions: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
     against_raw: str = ""
     key: str = ""

@@ -73,6 +73,13 @@ class HttpServer:
         """
         return self._request("GET", resource, fields, None, timeout_s)
 
+    def post(self, resource: str, fields: Fields, body: bytes) -> Answer:
+        """Return the answer to a POST, whatever its status.
+
+        Raises :class:`ProtocolError` and :class:`ConnectError` as :meth:`infer`.
+        """
+        return self._request("POST", resource, fields, body, CONNECT_TIMEOUT_S)
+
     def told(
         self,
         resource: str,

@@ -1,7 +1,7 @@
 """The Open Inference Protocol v2 over gRPC: its requests, and what its replies say.
 
 Source: grpc_predict_v2.proto of KServe's Open Inference Protocol; Triton's grpc_service.proto for
-the statistics.
+the statistics and shared memory.
 """
 
 from __future__ import annotations
@@ -17,19 +17,31 @@ from fastbench.plan import Text
 from fastbench.servers.grpc_messages import message_in
 from fastbench.servers.http_messages import Body
 from fastbench.servers.oip_messages import DATATYPES, NUMPY_TYPES
-from fastbench.servers.protobuf import chunk, chunk_head, fields, integers, packed
+from fastbench.servers.protobuf import (
+    chunk,
+    chunk_head,
+    fields,
+    integer,
+    integer_head,
+    integers,
+    packed,
+)
+from fastbench.servers.shared_memory import BYTES, OFFSET, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from fastbench.plan import Part
+    from fastbench.plan import Field, Part
     from fastbench.servers.http_messages import Sent
+    from fastbench.servers.shared_memory import Region
 
 SERVICE = "/inference.GRPCInferenceService/"
 INFER = f"{SERVICE}ModelInfer"
 _RAW_INPUT, _RAW_OUTPUT = 7, 6  # of ModelInferRequest, of ModelInferResponse
+_PARAMETERS = 4  # of InferInputTensor
+_INT64, _STRING = 2, 3  # of InferParameter
 #: Field of InferTensorContents -> NumPy's type of its values; integers are varints.
 _CONTENTS = {1: "bool", 2: "int32", 3: "int64", 4: "uint32", 5: "uint64", 6: "<f4", 7: "<f8"}
 _FLOATS = (6, 7)
@@ -87,6 +99,34 @@ def infer_body(model: str, version: str, sent: Sequence[Sent], outputs: Sequence
         length += len(head) + each.length
         head = b""
     return Body("application/grpc", tuple(parts), length)
+
+
+def placed_body(
+    model: str, version: str, sent: Sent, place: Field, region: str, outputs: Sequence[str]
+) -> Body:
+    """Return a ModelInferRequest that names where in a region of shared memory the input lies.
+
+    ``place``: its offset in bytes, the last of what the tensor says of itself.
+    """
+    offset = chunk(1, OFFSET) + chunk_head(2, 1 + place.width) + integer_head(_INT64)
+    tensor = chunk(1, sent.name) + chunk(2, DATATYPES[sent.dtype]) + packed(3, sent.shape)
+    tensor += _parameter(REGION, chunk(_STRING, region))
+    tensor += _parameter(BYTES, integer(_INT64, sent.length))
+    tensor += chunk_head(_PARAMETERS, len(offset) + place.width) + offset
+    before = model_request(model, version) + chunk_head(5, len(tensor) + place.width) + tensor
+    after = b"".join(chunk(6, chunk(1, name)) for name in outputs)
+    length = len(before) + place.width + len(after)
+    return Body("application/grpc", (Text(before), place, Text(after)), length)
+
+
+def _parameter(name: str, value: bytes) -> bytes:
+    """Return an entry of a tensor's parameters."""
+    return chunk(_PARAMETERS, chunk(1, name) + chunk(2, value))
+
+
+def region_request(region: Region) -> bytes:
+    """Return a SystemSharedMemoryRegisterRequest of a whole region."""
+    return chunk(1, region.name) + chunk(2, region.key) + integer(4, region.size)
 
 
 def is_ready(reply: bytes) -> bool:

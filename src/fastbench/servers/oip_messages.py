@@ -15,12 +15,15 @@ import numpy as np
 from fastbench.plan import Text
 from fastbench.servers.http_messages import BYTES, Body, JsonForm
 from fastbench.servers.http_replies import JSON_LENGTH, NOTHING
+from fastbench.servers.shared_memory import BYTES as PLACED_BYTES
+from fastbench.servers.shared_memory import OFFSET, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from fastbench.plan import Field
     from fastbench.servers.http_messages import Sent
     from fastbench.servers.http_replies import Answer
 
@@ -42,15 +45,26 @@ def binary_body(sent: Sequence[Sent], outputs: Sequence[str]) -> Body:
     ``outputs``: their names; empty = all that there are.
     """
     inputs = [_head(s) | {"parameters": {"binary_data_size": s.length}} for s in sent]
-    wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
-    everything = {"parameters": {"binary_data_output": True}}
-    head = _json({"id": _ID, "inputs": inputs} | ({"outputs": wanted} if wanted else everything))
+    head = _request(inputs, outputs)
     return Body(
         BYTES,
         (Text(head), *(s.part for s in sent)),
         len(head) + sum(s.length for s in sent),
         {JSON_LENGTH: str(len(head))},
     )
+
+
+def placed_body(sent: Sent, place: Field, region: str, outputs: Sequence[str]) -> Body:
+    """Return JSON that names where in a region of shared memory the one input lies.
+
+    ``place``: its offset in bytes; blanks before a number mean nothing in JSON. Outputs come back
+    as in :func:`binary_body`.
+    """
+    where = {REGION: region, PLACED_BYTES: sent.length, OFFSET: _DATA}
+    head = _request([_head(sent) | {"parameters": where}], outputs)
+    before, after = (Text(text) for text in head.split(f'"{_DATA}"'.encode()))
+    length = len(before.data) + place.width + len(after.data)
+    return Body(BYTES, (before, place, after), length, {JSON_LENGTH: str(length)})
 
 
 def json_form(sent: Sent, outputs: Sequence[str]) -> JsonForm:
@@ -84,6 +98,13 @@ def _outputs(answer: Answer) -> dict[str, NDArray[Any]]:
         found[output["name"]] = np.frombuffer(answer.body, dtype, size // dtype.itemsize, at)
         at += size
     return found
+
+
+def _request(inputs: Sequence[dict[str, Any]], outputs: Sequence[str]) -> bytes:
+    """Return the JSON of a request that wants outputs as bytes."""
+    wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    everything = {"parameters": {"binary_data_output": True}}
+    return _json({"id": _ID, "inputs": inputs} | ({"outputs": wanted} if wanted else everything))
 
 
 def _head(sent: Sent) -> dict[str, Any]:

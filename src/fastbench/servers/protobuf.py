@@ -19,11 +19,14 @@ _LONGEST = 10  # bytes of a varint
 _TOP = 0x80  # of a byte that others follow
 
 
-def varint(value: int) -> bytes:
-    """Return an integer of at most 64 bits; a negative one takes ten bytes, as int64 has it."""
+def varint(value: int, width: int = 1) -> bytes:
+    """Return an integer of at most 64 bits; a negative one takes ten bytes, as int64 has it.
+
+    ``width``: bytes that it is drawn out to, by groups of zeros.
+    """
     value &= _64_BITS
     out = bytearray()
-    while value >= _TOP:
+    while value >= _TOP or len(out) + 1 < width:
         out.append(value & 0x7F | _TOP)
         value >>= 7
     out.append(value)
@@ -32,7 +35,12 @@ def varint(value: int) -> bytes:
 
 def integer(field: int, value: int) -> bytes:
     """Return a field that is an integer or a bool."""
-    return varint(field << 3 | _VARINT) + varint(value)
+    return integer_head(field) + varint(value)
+
+
+def integer_head(field: int) -> bytes:
+    """Return what stands before the value of such a field."""
+    return varint(field << 3 | _VARINT)
 
 
 def chunk(field: int, data: bytes | str) -> bytes:

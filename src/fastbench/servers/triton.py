@@ -79,6 +79,7 @@ class Triton:
             backend=model.platform,
             takes=_specs(model.inputs),
             gives=_specs(model.outputs),
+            extensions=tuple(told),
             details=_details(about, model),
             against_raw="" if BINARY in told else _against_raw(server.target, name),
             key=f"{path}/stats",

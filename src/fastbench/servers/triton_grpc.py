@@ -53,6 +53,7 @@ def meet(server: GrpcServer) -> Served:
         backend=model.platform,
         takes=model.inputs,
         gives=model.outputs,
+        extensions=about.extensions,
         details={name: ", ".join(values) for name, values in lists.items() if values},
         key=key,
         ask=(lambda keys: Statistics(server, keys)) if STATISTICS in about.extensions else None,

@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING
 
 from fastbench.job import Job
 from fastbench.monitor.watched import Watched
-from fastbench.plan import PROTOCOL_GRPC, Stream
+from fastbench.plan import FORM_VARINT, PROTOCOL_GRPC, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.connect import check_connections, endpoints
 from fastbench.servers.data import file_data
 from fastbench.servers.fit import check_inputs
 from fastbench.servers.grpc_messages import unary
 from fastbench.servers.grpc_server import LONG_REPLY, GrpcServer
-from fastbench.servers.oip_grpc import INFER, infer_body, output_of, tensor_of
+from fastbench.servers.oip_grpc import INFER, infer_body, output_of, placed_body, tensor_of
+from fastbench.servers.shared_memory import offset_field, shared, varint_width
+from fastbench.servers.triton_control import GrpcControl
 from fastbench.servers.triton_grpc import meet, model_of
 from fastbench.targets import parse_target
 from fastbench.workloads.inference import changed, describe, identity
-from fastbench.workloads.served import arranged, check_answers, first_body, sent_as, verifier
+from fastbench.workloads.served import (
+    arranged,
+    check_answers,
+    first_body,
+    placed_details,
+    sent_as,
+    verifier,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,18 +53,47 @@ def open_calls(config: RunConfig, material: Material) -> Iterator[Job]:
     check_connections(target, config.total_connections)
     servers = [GrpcServer(endpoint) for endpoint in endpoints(target, config.tls)]
     served = [_meet(server, config, material) for server in servers]
+    with _body(config, material, servers, served) as body:
+        yield _job(config, material, servers, served, body)
+
+
+@contextlib.contextmanager
+def _body(
+    config: RunConfig,
+    material: Material,
+    servers: Sequence[GrpcServer],
+    served: Sequence[Served],
+) -> Iterator[Body]:
+    """Yield the message of an inference; where rows lie in shared memory, while they do."""
+    sent, model = sent_as(config, material, served[0]), model_of(served[0].key)
+    outputs = [spec.name for spec in served[0].gives]
+    if not config.shm:
+        yield infer_body(*model, sent, outputs)
+        return
+    rows = material.inputs[0]
+    with shared(
+        rows,
+        [GrpcControl(s, told.extensions) for s, told in zip(servers, served, strict=True)],
+    ) as region:
+        place = offset_field(rows, config.batch, FORM_VARINT, varint_width(rows))
+        yield placed_body(*model, sent[0], place, region.name, outputs)
+
+
+def _job(
+    config: RunConfig,
+    material: Material,
+    servers: Sequence[GrpcServer],
+    served: Sequence[Served],
+    body: Body,
+) -> Job:
+    """Send the first inference, and return what is to be repeated."""
     data = file_data(material.inputs[0])
-    body = infer_body(
-        *model_of(served[0].key),
-        sent_as(config, material, served[0]),
-        [s.name for s in served[0].gives],
-    )
     first = first_body(body, data, material)
     answers = [server.call(INFER, first, config.timeout_s, LONG_REPLY) for server in servers]
     name = served[0].gives[0].name if served[0].gives else ""
     oracle, found = check_answers(config, material, [output_of(a, name) for a in answers])
     before = identity(material)
-    yield Job(
+    return Job(
         stream=Stream(
             addresses=tuple(server.address for server in servers),
             connections=config.total_connections,
@@ -65,7 +103,7 @@ def open_calls(config: RunConfig, material: Material) -> Iterator[Job]:
             protocol=PROTOCOL_GRPC,
             reply_bytes=2 * len(answers[0]) + _REPLY_ROOM,
         ),
-        target=_describe(config, servers, served[0], body, len(answers[0]), found),
+        target=_describe(config, material, servers, served[0], body, len(answers[0]), found),
         dataset=describe(material.about, material.inputs[0]),
         servers=_watched(servers, served),
         verify=verifier(config, material, oracle, lambda kept: tensor_of(kept, name)),
@@ -91,7 +129,8 @@ def _meet(server: GrpcServer, config: RunConfig, material: Material) -> Served:
 
 def _describe(
     config: RunConfig,
-    servers: list[GrpcServer],
+    material: Material,
+    servers: Sequence[GrpcServer],
     served: Served,
     body: Body,
     reply_bytes: int,
@@ -101,6 +140,7 @@ def _describe(
         "message_bytes": str(body.length),
         "reply_message_bytes": str(reply_bytes),
         **served.details,
+        **placed_details(config, material),
     }
     if len(servers) > 1:
         details["endpoints"] = "; ".join(server.target.url for server in servers)

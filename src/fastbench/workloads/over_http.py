@@ -13,7 +13,7 @@ from fastbench.errors import ServerError
 from fastbench.job import Job
 from fastbench.monitor.watched import Watched
 from fastbench.password import hide_too, password
-from fastbench.plan import PROTOCOL_HTTP, Data, Stream
+from fastbench.plan import FORM_BLANKS, PROTOCOL_HTTP, Data, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.connect import check_connections, endpoints
 from fastbench.servers.data import file_data
@@ -21,14 +21,24 @@ from fastbench.servers.fit import check_inputs
 from fastbench.servers.http_messages import Sent, fields_of, json_body, post
 from fastbench.servers.http_replies import NOTHING, answer_in
 from fastbench.servers.http_server import HttpServer
+from fastbench.servers.oip_messages import placed_body
 from fastbench.servers.rest import Rest
+from fastbench.servers.shared_memory import decimal_width, offset_field, shared
 from fastbench.servers.tfserving import TfServing
 from fastbench.servers.torchserve import TorchServe
 from fastbench.servers.triton import Triton
+from fastbench.servers.triton_control import HttpControl
 from fastbench.targets import parse_target
 from fastbench.workloads.inference import changed, describe, identity
 from fastbench.workloads.json_bodies import json_bodies
-from fastbench.workloads.served import arranged, check_answers, first_body, sent_as, verifier
+from fastbench.workloads.served import (
+    arranged,
+    check_answers,
+    first_body,
+    placed_details,
+    sent_as,
+    verifier,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -132,7 +142,15 @@ def _posting(config: RunConfig, material: Material) -> Iterator[Posting]:
     asking = fields_of(servers[0].target, None, config.headers, password())
     served = [_meet(dialect, server, asking, config, material) for server in servers]
     sent = sent_as(config, material, served[0])
-    with _bodies(form, dialect, material, sent, served[0]) as (data, body):
+    controls = [
+        HttpControl(s, asking, told.extensions) for s, told in zip(servers, served, strict=True)
+    ]
+    bodies = (
+        _placed(config, material, sent[0], served[0], controls)
+        if config.shm
+        else _bodies(form, dialect, material, sent, served[0])
+    )
+    with bodies as (data, body):
         fields = fields_of(servers[0].target, body, config.headers, password())
         yield Posting(dialect, servers, served, material, form, body, data, fields)
 
@@ -166,6 +184,24 @@ def _bodies(
         yield file_data(rows), dialect.body(form, sent, served)
 
 
+@contextlib.contextmanager
+def _placed(
+    config: RunConfig,
+    material: Material,
+    sent: Sent,
+    served: Served,
+    controls: Sequence[HttpControl],
+) -> Iterator[tuple[Data, Body]]:
+    """Put the rows into shared memory; yield them, and the body that names their place."""
+    rows = material.inputs[0]
+    with shared(rows, controls) as region:
+        place = offset_field(rows, config.batch, FORM_BLANKS, decimal_width(rows))
+        yield (
+            file_data(rows),
+            placed_body(sent, place, region.name, [spec.name for spec in served.gives]),
+        )
+
+
 def _ask(server: HttpServer, config: RunConfig, posting: Posting) -> Answer:
     """Send the first inference, the bytes that the engine sends first."""
     body = first_body(posting.body, posting.data, posting.material)
@@ -193,6 +229,7 @@ def _describe(
         "reply_type": answer.content_type,
         "reply_body_bytes": str(len(answer.body)),
         **served.details,
+        **placed_details(config, posting.material),
     }
     details |= {"tls": servers[0].agreed} if servers[0].agreed else {}
     if len(servers) > 1:

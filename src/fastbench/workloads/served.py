@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from fastbench import verification
 from fastbench.errors import UsageError
 from fastbench.models.loading import load_model
-from fastbench.plan import Fetched, Payload, Text
+from fastbench.plan import FORM_BLANKS, FORM_VARINT, Fetched, Field, Payload, Text
 from fastbench.servers.fit import check_fit
 from fastbench.servers.http_messages import Sent
+from fastbench.servers.protobuf import varint
 from fastbench.workloads.inference import oracle_of
 
 if TYPE_CHECKING:
@@ -68,11 +69,29 @@ def first_body(body: Body, data: Data, material: Material) -> bytes:
                 found += part.data
             elif isinstance(part, Payload):
                 found += os.pread(fd, part.rows * data.row_bytes, data.offset)
+            elif isinstance(part, Field):
+                found += _of_row_0(part)
             elif isinstance(part, Fetched):
                 found += material.inputs[part.step + 1].array()[0].tobytes()
         return found
     finally:
         os.close(fd)
+
+
+def placed_details(config: RunConfig, material: Material) -> dict[str, str]:
+    """Say for the result that rows lie in shared memory, where they do."""
+    rows = material.inputs[0]
+    size = rows.rows * rows.row_bytes
+    words = f"{size:,} bytes of rows, which do not cross the connection; answers do"
+    return {"shared_memory": words} if config.shm else {}
+
+
+def _of_row_0(field: Field) -> bytes:
+    """Return a field as the engine writes it for the first row."""
+    if field.form == FORM_VARINT:
+        return varint(field.base, field.width)
+    filler = " " if field.form == FORM_BLANKS else "0"
+    return str(field.base).rjust(field.width, filler).encode()
 
 
 def check_answers(

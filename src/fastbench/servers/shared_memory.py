@@ -1,0 +1,201 @@
+"""System shared memory: rows lie where the server reads them, and a request only names the place.
+
+Source: Triton's extension system_shared_memory of the Open Inference Protocol.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from fastbench.errors import FastbenchError, ServerError, UsageError
+from fastbench.plan import FIELD_ROW, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fastbench.datasets.rows import Rows
+
+EXTENSION = "system_shared_memory"
+#: What a tensor in shared memory says of itself.
+REGION, BYTES, OFFSET = (f"shared_memory_{what}" for what in ("region", "byte_size", "offset"))
+FOLDER = Path("/dev/shm")  # noqa: S108 - where Linux' shm_open looks
+PATIENCE_S = 30.0  # until a server that reads from a region forgets it
+_PAUSE_S = 0.05
+_GROUP_BITS = 7  # of a varint
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region of shared memory: its name at the servers, the key by which it is opened, bytes."""
+
+    name: str
+    key: str
+    size: int
+
+
+class Registrar(Protocol):
+    """One server that can be told of a region."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Numeric host and port."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Its target."""
+        ...
+
+    @property
+    def extensions(self) -> Sequence[str]:
+        """What it offers beyond the protocol."""
+        ...
+
+    def register(self, region: Region) -> None:
+        """Let it open a region. Raises :class:`FastbenchError` where it does not."""
+        ...
+
+    def unregister(self, region: Region) -> None:
+        """Let it forget a region. Raises :class:`FastbenchError` where it does not."""
+        ...
+
+
+@contextlib.contextmanager
+def shared(rows: Rows, servers: Sequence[Registrar]) -> Iterator[Region]:
+    """Put all rows where each server can read them, until the block ends.
+
+    The name in /dev/shm goes as soon as all have opened it, so that nothing stays behind there
+    even where this process is killed.
+
+    Raises :class:`UsageError` where a server cannot see this machine's memory or there is too
+    little of it, :class:`ServerError` where it has not the extension or refuses.
+    """
+    for server in servers:
+        _check(server)
+    with contextlib.ExitStack() as stack:
+        with _filled(rows) as region:
+            for server in servers:
+                _register(server, region)
+                stack.callback(_forget, server, region)
+        yield region
+
+
+def offset_field(rows: Rows, batch: int, form: int, width: int) -> Field:
+    """Return where in the region the rows of an inference begin, in bytes."""
+    return Field(FIELD_ROW, width, step=rows.row_bytes, rows=batch, form=form)
+
+
+def decimal_width(rows: Rows) -> int:
+    """Return the digits of the longest offset."""
+    return len(str(rows.rows * rows.row_bytes))
+
+
+def varint_width(rows: Rows) -> int:
+    """Return the bytes of the longest offset as protobuf writes it."""
+    return -(-(rows.rows * rows.row_bytes).bit_length() // _GROUP_BITS)
+
+
+def _check(server: Registrar) -> None:
+    if EXTENSION not in server.extensions:
+        msg = f"{server.url} does not announce the extension {EXTENSION}: leave out --shm"
+        raise ServerError(msg)
+    if not _is_own(server.address[0]):
+        msg = (
+            f"--shm: {server.url} is on another machine; shared memory is for a server on this "
+            "one: leave out --shm, or run fastbench there"
+        )
+        raise UsageError(msg)
+
+
+def _is_own(host: str) -> bool:
+    """Tell whether a numeric address is one of this machine: only those can be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as found:
+        try:
+            found.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _filled(rows: Rows) -> Iterator[Region]:
+    """Yield a region with all rows, which has its name until the block ends."""
+    name = f"fastbench-{os.getpid()}-{secrets.token_hex(4)}"
+    region = Region(name, f"/{name}", rows.rows * rows.row_bytes)
+    path = FOLDER / name
+    try:
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        msg = f"--shm: cannot make {path}: {error.strerror}"
+        raise UsageError(msg) from error
+    try:
+        _fill(fd, rows, region)
+        yield region
+    finally:
+        os.close(fd)
+        path.unlink(missing_ok=True)
+
+
+def _fill(fd: int, rows: Rows, region: Region) -> None:
+    try:
+        os.posix_fallocate(fd, 0, region.size)  # else a full /dev/shm would kill who writes
+        with rows.data_path.open("rb") as source:
+            done = 0
+            while done < region.size:
+                done += os.sendfile(
+                    fd, source.fileno(), rows.data_offset + done, region.size - done
+                ) or _truncated(rows)
+    except OSError as error:
+        msg = (
+            f"--shm: cannot put the dataset's {region.size:,} bytes into {FOLDER}: "
+            f"{error.strerror}; leave out --shm, or make {FOLDER} larger"
+        )
+        raise UsageError(msg) from error
+
+
+def _truncated(rows: Rows) -> int:
+    msg = f"the dataset {rows.data_path} was cut short: build it again"
+    raise UsageError(msg)
+
+
+def _register(server: Registrar, region: Region) -> None:
+    try:
+        server.register(region)
+    except ServerError as error:
+        msg = (
+            f"{error}; --shm: the server must see this machine's {FOLDER} (a container: "
+            "--ipc=host) and may open what our user makes"
+        )
+        raise ServerError(msg) from error
+
+
+def _forget(server: Registrar, region: Region) -> None:
+    """Let a server forget a region; it refuses while it reads from it, as it still may.
+
+    A server that is gone has forgotten it.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            server.unregister(region)
+        except ServerError as error:
+            if time.monotonic() >= end:
+                _LOG.warning(
+                    "%s: still holds %d bytes of memory: %s", server.url, region.size, error
+                )
+                return
+            time.sleep(_PAUSE_S)
+        except FastbenchError:
+            return
+        else:
+            return

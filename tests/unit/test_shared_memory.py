@@ -1,0 +1,185 @@
+"""Rows in shared memory: what servers see of it, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from support.sharedmemory import Regions
+
+from fastbench.datasets.rows import Rows
+from fastbench.errors import ConnectError, ServerError, UsageError
+from fastbench.servers import shared_memory
+from fastbench.servers.shared_memory import (
+    EXTENSION,
+    Region,
+    decimal_width,
+    shared,
+    varint_width,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Kept for documentation (RFC 5737): no machine has it.
+ELSEWHERE = "192.0.2.1"
+
+
+class Server:
+    """A server that opens what it is told of."""
+
+    def __init__(
+        self, host: str = "127.0.0.1", *, busy: int = 0, extensions: tuple[str, ...] = (EXTENSION,)
+    ) -> None:
+        self.address, self.url, self.extensions = (host, 1), "triton+http://it:1/m", extensions
+        self.regions = Regions(busy)
+        self.bytes = b""
+        self.refusal: Exception | None = None
+
+    def register(self, region: Region) -> None:
+        """Open it and remember what is in it."""
+        if self.refusal:
+            raise self.refusal
+        self.regions.register(region.name, region.key, region.size)
+        self.bytes = self.regions.read(region.name, 0, region.size)
+
+    def unregister(self, region: Region) -> None:
+        """Forget it, or refuse."""
+        if self.refusal:
+            raise self.refusal
+        if not self.regions.unregister(region.name):
+            msg = "currently in use"
+            raise ServerError(msg)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Rows:
+    """Return five rows of 12 bytes that begin in the middle of a file."""
+    path = tmp_path / "rows"
+    path.write_bytes(b"head" + np.arange(15, dtype="<f4").tobytes() + b"tail")
+    return Rows(
+        data_path=path, data_offset=4, row_bytes=12, rows=5, row_shape=(3,), dtype="float32"
+    )
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Check that no test leaves a name behind."""
+    before = ours()
+    yield
+    assert ours() == before
+
+
+def ours() -> set[str]:
+    """Return the names in /dev/shm that this process made."""
+    return {path.name for path in Path("/dev/shm").glob(f"fastbench-{os.getpid()}-*")}
+
+
+def test_servers_see_the_rows(rows: Rows) -> None:
+    """Each server has all rows and nothing else; then the name is gone, and at the end the rest."""
+    servers = [Server(), Server("::1")]
+    with shared(rows, servers) as region:
+        assert [s.bytes for s in servers] == [np.arange(15, dtype="<f4").tobytes()] * 2
+        assert not ours()
+        assert [s.regions.held for s in servers] == [[region.name]] * 2
+
+    assert [s.regions.held for s in servers] == [[], []]
+
+
+def test_forgotten_after_an_error_too(rows: Rows) -> None:
+    """Whatever ends the block, the servers forget the region, once they no longer read from it."""
+    server = Server(busy=3)
+    with pytest.raises(KeyboardInterrupt), shared(rows, [server]):
+        raise KeyboardInterrupt
+
+    assert (server.regions.held, server.regions.busy) == ([], 0)
+
+
+def test_server_that_never_lets_go(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where patience ends, one line says which server holds how much."""
+    monkeypatch.setattr(shared_memory, "PATIENCE_S", 0.0)
+    with shared(rows, [Server(busy=10)]):
+        pass
+
+    assert caplog.messages == [
+        "triton+http://it:1/m: still holds 60 bytes of memory: currently in use"
+    ]
+
+
+def test_server_that_is_gone(rows: Rows) -> None:
+    """A server that no longer answers has nothing to forget."""
+    server = Server()
+    with shared(rows, [server]):
+        server.refusal = ConnectError("gone")
+
+
+def test_first_forgets_where_the_second_refuses(rows: Rows) -> None:
+    """A refusal names what a server must be able to do, and undoes what was done."""
+    first, second = Server(), Server()
+    second.refusal = ServerError("Unable to open shared memory region")
+
+    with (
+        pytest.raises(ServerError, match=r"Unable to open.*must see this machine's /dev/shm"),
+        shared(rows, [first, second]),
+    ):
+        pass
+
+    assert (first.regions.seen, first.regions.held) != ([], [])
+    assert first.regions.held == []
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (Server(extensions=("binary_tensor_data",)), "does not announce the extension system_sh"),
+        (Server(ELSEWHERE), "is on another machine"),
+    ],
+)
+def test_servers_that_cannot(rows: Rows, server: Server, said: str) -> None:
+    """A server elsewhere, or without the extension, is told of nothing."""
+    with pytest.raises((ServerError, UsageError), match=said), shared(rows, [server]):
+        pass
+
+    assert server.regions.seen == []
+
+
+def test_memory_that_is_full(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too little memory is found before anything is written, and is one line."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UsageError, match="60 bytes into /dev/shm: No space"), shared(rows, []):
+        pass
+
+
+def test_no_shared_memory(rows: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without it says so."""
+    monkeypatch.setattr(shared_memory, "FOLDER", tmp_path / "none")
+    with pytest.raises(UsageError, match=r"cannot make .*: No such file"), shared(rows, []):
+        pass
+
+
+def test_dataset_that_was_cut_short(rows: Rows) -> None:
+    """A file that is shorter than it was is no endless loop."""
+    rows.data_path.write_bytes(b"head")
+    with pytest.raises(UsageError, match="was cut short"), shared(rows, []):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("size", "decimal", "varint"), [(1, 1, 1), (127, 3, 1), (128, 3, 2), (16384, 5, 3)]
+)
+def test_widths(tmp_path: Path, size: int, decimal: int, varint: int) -> None:
+    """The longest offset has room, in digits and in groups of seven bits."""
+    one = Rows(
+        data_path=tmp_path, data_offset=0, row_bytes=size, rows=1, row_shape=(1,), dtype="int8"
+    )
+    assert (decimal_width(one), varint_width(one)) == (decimal, varint)
