@@ -3,32 +3,18 @@
  *     waiting → connecting → securing → opening → ready    securing: TLS only
  *        ↑_____________________________________________|   whatever breaks, one way out
  *
- * It holds up to `pipeline` inferences in flight in order of sending, sends what is queued, reads
- * replies and tells the lane how each inference ended. A connection that breaks loses what it had
+ * It has inferences in flight (flight.h) on a socket (link.h): sends what is queued, reads replies
+ * and tells the books how each inference ended. A connection that breaks loses what it had
  * sent, keeps what it had not, and opens again after a pause; before load has begun a break is
- * fatal. A peer may also say that it closes after a reply (HTTP): then the connection opens again
- * at once, and what the peer had not read is sent again.
+ * fatal. A peer may also say that it closes after a reply (HTTP), or takes no more calls (gRPC):
+ * then the connection opens again at once, and what the peer had not taken up is sent again.
  *
- * Where replies come in any order (protocol.h: multiplexed) an inference that has ended leaves the
- * ring at once: those before it move up, so that the ring stays in order of sending. When the peer
- * takes no more calls, those that it has taken up end; the others go out again over a new
- * connection. Worker only. Functions return 0, or a negative code that ends the run, with
- * io->err. */
+ * Worker only. Functions return 0, or a negative code that ends the run, with io->err. */
 #ifndef FB_CONN_H
 #define FB_CONN_H
 
-#include "route.h"
-#include "watch.h"
-
-/* What the connections of one worker share for a moment. */
-typedef struct fb_io {
-    int epoll_fd;
-    uint8_t *buffer;
-    size_t buffer_len;
-    uint64_t now_ns; /* the newest clock reading */
-    fb_watch *watch;
-    fb_error err;
-} fb_io;
+#include "flight.h"
+#include "link.h"
 
 typedef enum fb_conn_state {
     FB_CONN_WAITING,
@@ -40,33 +26,17 @@ typedef enum fb_conn_state {
 
 typedef struct fb_conn {
     fb_lane *lane;
+    fb_link link;
+    fb_flight flight;
     void *protocol_state;
-    fb_outq out;
-    fb_slot *slots;    /* ring of `pipeline` */
-    fb_route route;    /* in a cluster or a chain */
-    fb_calls *calls;   /* replies come in any order; NULL = in that of sending */
-    uint32_t *places;  /* with calls: the place of each slot's, or FB_CALLS_NONE */
-    uint8_t *text;     /* of each slot or, with calls, of each place, then of the opening */
-    uint8_t *prepared; /* message that each of those texts is prepared for */
-    uint32_t head;     /* oldest slot in use */
-    uint32_t used;
-    uint32_t unsent; /* the newest of them: no byte has left */
-    uint32_t limit;  /* of those in use: the pipeline, or less where the peer takes less */
     fb_conn_state state;
-    int fd;
-    fb_tls_session *tls;    /* NULL = a plain socket */
+    uint32_t limit;         /* in flight: the pipeline, or less where the peer takes less */
     uint32_t opening;       /* step that is under way */
-    uint64_t number;        /* in the run */
     uint64_t deadline_ns;   /* waiting: try again then; until ready: give up then */
     uint64_t connect_by_ns; /* all tries of this attempt must end then; 0 = none was made */
     uint64_t pause_ns;      /* before the next try */
     uint64_t received_ns;   /* last byte from the peer */
     uint64_t blocked_ns;    /* output waits for room since then; 0 = it does not */
-    uint64_t begun_ns;      /* TLS sent the first bytes of a record that waits; 0 = none does */
-    uint64_t begun;         /* position after what that record may hold */
-    bool waits_for_room;    /* epoll tells when there is room */
-    bool stamped;           /* the kernel stamps what it receives */
-    uint8_t receives;       /* since a stamp was last looked at */
 } fb_conn;
 
 /* FB_E_NOMEM; then nothing is held. */

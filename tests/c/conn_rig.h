@@ -128,7 +128,7 @@ static inline void answer(rig *r, const char *text)
 static inline void answer_ok(rig *r, const char *text, uint64_t ok)
 {
     answer(r, text);
-    while (r->lane.counts.ok < ok && step(r) == FB_OK && r->conn.fd >= 0) {
+    while (r->lane.counts.ok < ok && step(r) == FB_OK && r->conn.link.fd >= 0) {
     }
     CHECK_EQ(ok, r->lane.counts.ok);
 }

@@ -93,13 +93,13 @@ static void test_window_slides(void)
     REQUIRE(rig_init(&r));
     r.load.stream.pipeline = 3;
     REQUIRE(rig_run(&r));
-    CHECK_EQ(3, r.conn.used);
+    CHECK_EQ(3, r.conn.flight.used);
     answer_ok(&r, OK_REPLY, 1);
     receive(&r, PING_BYTES);
     answer_ok(&r, OK_REPLY OK_REPLY, 3);
     receive(&r, 2 * PING_BYTES);
     CHECK_EQ(6, r.lane.counts.sent);
-    CHECK_EQ(3, r.conn.used);
+    CHECK_EQ(3, r.conn.flight.used);
     rig_close(&r);
 }
 
@@ -125,7 +125,7 @@ static void test_greeting_that_comes_with_the_connection(void)
     r.load.stream.n_openings = 1;
     REQUIRE(rig_open(&r) && rig_accept(&r));
     answer(&r, "-ERR max number of clients reached\r\n");
-    REQUIRE(sockets_wait(r.conn.fd, POLLIN)); /* it is there before the first event is taken */
+    REQUIRE(sockets_wait(r.conn.link.fd, POLLIN)); /* it is there before the first event is taken */
     CHECK_EQ(FB_E_REPLY, step(&r));
     CHECK(strstr(r.io.err.text, "max number of clients") != NULL);
     rig_close(&r);
@@ -137,7 +137,7 @@ static void test_hang_up_that_comes_with_the_connection(void)
     rig r;
     REQUIRE(rig_init(&r) && rig_open(&r) && rig_accept(&r));
     rig_hang_up(&r);
-    REQUIRE(sockets_wait(r.conn.fd, POLLIN));
+    REQUIRE(sockets_wait(r.conn.link.fd, POLLIN));
     CHECK_EQ(FB_E_CLOSED, step(&r));
     CHECK_EQ(0, r.lane.ready);
     rig_close(&r);
@@ -177,7 +177,7 @@ static void test_break_costs_what_was_in_flight(void)
     r.load.stream.pipeline = 3;
     REQUIRE(rig_run(&r));
     answer(&r, OK_REPLY "gar");
-    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     CHECK_EQ(FB_CONN_WAITING, r.conn.state);
     CHECK_EQ(1, r.lane.counts.ok);
@@ -185,8 +185,8 @@ static void test_break_costs_what_was_in_flight(void)
     CHECK_EQ(1, r.lane.breaks);
     CHECK_EQ(0, r.lane.reconnects);
     CHECK_EQ(0, r.lane.ready);
-    CHECK_EQ(3, r.conn.used); /* the next ones wait for the connection already */
-    CHECK_EQ(3, r.conn.unsent);
+    CHECK_EQ(3, r.conn.flight.used); /* the next ones wait for the connection already */
+    CHECK_EQ(3, r.conn.flight.unsent);
     /* It opens again after its pause, and what waited is sent. */
     r.io.now_ns = r.conn.deadline_ns;
     CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
@@ -220,12 +220,12 @@ static void test_unsent_inferences_survive_a_break(void)
     step_to(&r, FB_CONN_READY);
     begin(&r); /* the socket takes a part of row 0 and nothing of the others */
     CHECK_EQ(1, r.lane.counts.sent);
-    CHECK_EQ(2, r.conn.unsent);
+    CHECK_EQ(2, r.conn.flight.unsent);
     rig_hang_up(&r);
-    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     CHECK_EQ(1, r.lane.counts.lost);
-    CHECK_EQ(3, r.conn.unsent);
+    CHECK_EQ(3, r.conn.flight.unsent);
     r.io.now_ns = r.conn.deadline_ns;
     CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
     REQUIRE(rig_accept(&r));
@@ -249,7 +249,7 @@ static void test_reply_longer_than_the_buffer(void)
     r.io.buffer_len = 64;
     answer(&r, reply);
     while (there < (int)strlen(reply)) {
-        REQUIRE(ioctl(r.conn.fd, FIONREAD, &there) == 0);
+        REQUIRE(ioctl(r.conn.link.fd, FIONREAD, &there) == 0);
     }
     while (r.lane.counts.ok == 0 && epoll_pending(&r)) {
         CHECK_EQ(FB_OK, step(&r));
@@ -270,9 +270,9 @@ static void test_reply_before_its_request(void)
     step_to(&r, FB_CONN_READY);
     begin(&r);
     CHECK_EQ(1, r.lane.counts.sent);
-    CHECK(!fb_outq_empty(&r.conn.out));
+    CHECK(!fb_outq_empty(&r.conn.link.out));
     answer(&r, OK_REPLY);
-    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     CHECK_EQ(FB_CONN_WAITING, r.conn.state);
     CHECK(strstr(r.lane.last_break.text, "before its request") != NULL);
@@ -299,7 +299,7 @@ static void test_time_out_keeps_step(void)
     REQUIRE(rig_init(&r));
     r.load.stream.pipeline = 2;
     REQUIRE(rig_run(&r));
-    r.io.now_ns = r.conn.slots[0].sent_ns + r.load.config.timeout_ns - 1;
+    r.io.now_ns = r.conn.flight.slots[0].sent_ns + r.load.config.timeout_ns - 1;
     CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
     CHECK_EQ(0, r.lane.counts.timeouts);
     r.io.now_ns++;
@@ -307,7 +307,7 @@ static void test_time_out_keeps_step(void)
     CHECK_EQ(2, r.lane.counts.timeouts); /* they left together */
     CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
     CHECK_EQ(2, r.lane.counts.timeouts);
-    CHECK_EQ(2, r.conn.used);
+    CHECK_EQ(2, r.conn.flight.used);
     answer(&r, OK_REPLY OK_REPLY);
     CHECK_EQ(FB_OK, step(&r));
     CHECK_EQ(2, r.lane.late);
@@ -323,7 +323,7 @@ static void test_silent_peer_is_dead(void)
 {
     rig r;
     REQUIRE(rig_init(&r) && rig_run(&r));
-    const uint64_t sent_ns = r.conn.slots[0].sent_ns;
+    const uint64_t sent_ns = r.conn.flight.slots[0].sent_ns;
     r.io.now_ns = sent_ns + r.load.config.timeout_ns;
     CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
     CHECK_EQ(FB_CONN_READY, r.conn.state);
@@ -342,7 +342,7 @@ static void test_backs_off(void)
     REQUIRE(rig_init(&r) && rig_run(&r));
     (void)close(r.listener);
     rig_hang_up(&r);
-    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     uint64_t expected = 10 * MS;
     for (int i = 0; i < 12; i++) {
@@ -371,7 +371,7 @@ static void test_down_until_something_is_answered(void)
     rig r;
     REQUIRE(rig_init(&r) && rig_run(&r));
     rig_hang_up(&r);
-    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     const uint64_t down_ns = r.lane.down_since_ns;
     CHECK(down_ns != 0);
@@ -380,7 +380,7 @@ static void test_down_until_something_is_answered(void)
     REQUIRE(rig_accept(&r));
     step_to(&r, FB_CONN_READY);
     rig_hang_up(&r);
-    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     CHECK_EQ(down_ns, r.lane.down_since_ns);
     r.io.now_ns = r.conn.deadline_ns;
@@ -484,10 +484,10 @@ static void test_last_reply_opens_again(void)
     r.load.config.requests = 4;
     REQUIRE(rig_run(&r));
     answer(&r, HTTP_LAST);
-    while (r.conn.fd >= 0 && r.lane.counts.ok == 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && r.lane.counts.ok == 0 && step(&r) == FB_OK) {
     }
     CHECK_EQ(FB_CONN_CONNECTING, r.conn.state);
-    CHECK_EQ(3, r.conn.unsent);
+    CHECK_EQ(3, r.conn.flight.unsent);
     REQUIRE(rig_accept(&r));
     step_to(&r, FB_CONN_READY);
     receive(&r, 3 * PING_BYTES);
@@ -509,7 +509,7 @@ static void test_sent_before_is_unfinished(void)
     r.load.config.requests = 4;
     REQUIRE(rig_run(&r));
     answer(&r, HTTP_LAST);
-    while (r.conn.fd >= 0 && r.lane.counts.ok == 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && r.lane.counts.ok == 0 && step(&r) == FB_OK) {
     }
     fb_conn_close(&r.conn, fb_now_ns());
     CHECK_EQ(3, r.lane.counts.sent);
@@ -533,7 +533,7 @@ static void test_last_reply_after_a_time_out(void)
     answer(&r, HTTP_LAST);
     while (r.lane.late == 0 && step(&r) == FB_OK) {
     }
-    CHECK_EQ(0, r.conn.used);
+    CHECK_EQ(0, r.conn.flight.used);
     CHECK_EQ(0, r.lane.counts.lost);
     rig_close(&r);
 }
@@ -561,7 +561,7 @@ static void test_reply_to_the_end_of_the_connection(void)
     answer(&r, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhi");
     CHECK_EQ(FB_OK, step(&r));
     rig_hang_up(&r);
-    while (r.conn.fd >= 0 && step(&r) == FB_OK) {
+    while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     CHECK_EQ(1, r.lane.counts.lost);
     CHECK_EQ(1, r.lane.breaks);
@@ -589,7 +589,7 @@ static void test_sent_again_elsewhere(void)
     fb_conn_take(&r.conn, &slot);
     CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
     CHECK_EQ(2, r.lane.counts.sent);
-    CHECK_EQ(first_sent_ns, r.conn.slots[r.conn.head].sent_ns);
+    CHECK_EQ(first_sent_ns, r.conn.flight.slots[r.conn.flight.head].sent_ns);
     answer_ok(&r, HTTP_OK, 2);
     rig_close(&r);
 }
@@ -621,14 +621,14 @@ static void test_time_outs_in_any_order(void)
     CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
     receive(&r, 3 * PING_BYTES);
     r.io.now_ns = old.sent_ns + r.load.config.timeout_ns;
-    REQUIRE(r.conn.slots[0].sent_ns > old.sent_ns);
+    REQUIRE(r.conn.flight.slots[0].sent_ns > old.sent_ns);
     CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
     CHECK_EQ(1, r.lane.counts.timeouts);
     answer(&r, HTTP_LAST);
     while (r.lane.counts.ok == 0 && step(&r) == FB_OK) {
     }
-    CHECK_EQ(1, r.conn.unsent);
-    CHECK_EQ(1, r.conn.used);
+    CHECK_EQ(1, r.conn.flight.unsent);
+    CHECK_EQ(1, r.conn.flight.used);
     CHECK_EQ(0, r.lane.counts.lost);
     rig_close(&r);
 }
@@ -650,15 +650,15 @@ static void test_begun_before_it_is_known(void)
     REQUIRE(fb_lane_admit(&r.lane, r.io.now_ns, &slot));
     fb_conn_take(&r.conn, &slot);
     const uint64_t begun_ns = fb_now_ns();
-    r.conn.begun = r.conn.out.pushed;
-    r.conn.begun_ns = begun_ns;
+    r.conn.link.begun = r.conn.link.out.pushed;
+    r.conn.link.begun_ns = begun_ns;
     REQUIRE(fb_lane_admit(&r.lane, begun_ns, &slot));
     fb_conn_take(&r.conn, &slot);
     const uint64_t later_ns = fb_now_ns();
     CHECK_EQ(FB_OK, fb_conn_send(&r.conn, &r.io));
-    CHECK_EQ(begun_ns, r.conn.slots[0].sent_ns);
-    CHECK(r.conn.slots[1].sent_ns >= later_ns);
-    CHECK_EQ(0, r.conn.begun_ns);
+    CHECK_EQ(begun_ns, r.conn.flight.slots[0].sent_ns);
+    CHECK(r.conn.flight.slots[1].sent_ns >= later_ns);
+    CHECK_EQ(0, r.conn.link.begun_ns);
     rig_close(&r);
 }
 

@@ -119,11 +119,12 @@ static void test_any_order(void)
     for (uint32_t i = 0; i < sizeof order / sizeof *order; i++) {
         h2_reply_ok(&s, order[i]);
         UNTIL(&r, &s, r.lane.counts.ok == i + 1 && s.n_calls == i + 4 && s.calls[i + 3].whole);
-        CHECK_EQ(3, r.conn.used);
+        CHECK_EQ(3, r.conn.flight.used);
         CHECK_EQ(i + 4, r.lane.counts.sent);
-        for (uint32_t nth = 1; nth < r.conn.used; nth++) { /* the ring stays in order of sending */
-            const fb_slot *older = &r.conn.slots[(r.conn.head + nth - 1) % 3];
-            CHECK(older->begin < r.conn.slots[(r.conn.head + nth) % 3].begin);
+        for (uint32_t nth = 1; nth < r.conn.flight.used;
+             nth++) { /* the ring stays in order of sending */
+            const fb_slot *older = &r.conn.flight.slots[(r.conn.flight.head + nth - 1) % 3];
+            CHECK(older->begin < r.conn.flight.slots[(r.conn.flight.head + nth) % 3].begin);
         }
     }
     finish(&r, &s);
@@ -176,7 +177,7 @@ static void test_goaway(void)
     RUN_CALLS(&r, &s, 3);
     CHECK_EQ(0, nghttp2_submit_goaway(s.session, NGHTTP2_FLAG_NONE, s.calls[0].id, NGHTTP2_NO_ERROR,
                                       NULL, 0));
-    UNTIL(&r, &s, r.conn.calls->leaves);
+    UNTIL(&r, &s, r.conn.flight.calls->leaves);
     CHECK(!fb_conn_has_room(&r.conn));
     CHECK_EQ(FB_CONN_READY, r.conn.state);
     h2_reply_ok(&s, 0);
@@ -204,7 +205,7 @@ static void test_goaway_without_an_answer(void)
     CHECK_EQ(0, nghttp2_submit_goaway(s.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0));
     UNTIL(&r, &s, r.conn.state == FB_CONN_WAITING);
     CHECK(r.conn.deadline_ns > r.io.now_ns);
-    CHECK_EQ(1, r.conn.unsent);
+    CHECK_EQ(1, r.conn.flight.unsent);
     finish(&r, &s);
 }
 
@@ -366,7 +367,7 @@ static void test_refused_step_is_put_back(void)
     UNTIL(&r, &s, s.n_calls == 2 && s.calls[1].whole);
     CHECK_EQ(0, nghttp2_submit_goaway(s.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0));
     UNTIL(&r, &s, r.conn.state == FB_CONN_WAITING);
-    CHECK_EQ(0, r.conn.used);
+    CHECK_EQ(0, r.conn.flight.used);
     CHECK_EQ(2, chain->waiting);
     CHECK_EQ(0, r.lane.counts.lost);
     h2_fini(&s);

@@ -66,6 +66,8 @@ FLOORS: list[set[str]] = [
 #: C files that another's test program shows at work.
 COVERED_BY = {
     "dispatch": "worker",
+    "flight": "conn",
+    "link": "conn",
     "netserve": "netprobe",
     "nullgrpc_none": "grpc_none",
     "nullreplies": "nullconn",
