@@ -10,7 +10,7 @@ from fastbench.sweeps import LittlesLaw
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastbench.results import Counts, Repetition, Result
+    from fastbench.results import Counts, Latency, Repetition, Result
 
 #: Rate x time may be this far from the slots.
 TOLERANCE = 0.05
@@ -24,7 +24,8 @@ def littles_law(repetitions: Sequence[Repetition], slots: int) -> LittlesLaw:
 
     A closed loop holds every slot taken: X times mean response time is the number of slots. An
     open loop, also as one of several streams, takes no more than all: X times mean service time
-    is at most that. At both edges of measure each slot may be counted wrongly by one inference.
+    is at most that. At both edges of measure each slot may be counted wrongly by one inference,
+    and by as much of its time as lies outside.
     """
     is_open = has_schedule(repetitions)
     each = [x for r in repetitions if (x := _in_flight(r, is_open=is_open))]
@@ -32,9 +33,15 @@ def littles_law(repetitions: Sequence[Repetition], slots: int) -> LittlesLaw:
     if not in_flight or not slots or any(_proves_nothing(r.counts, slots) for r in repetitions):
         return LittlesLaw(status="not available", in_flight=in_flight, slots=slots)
     ratio = in_flight / slots
-    off = TOLERANCE + slots / min(r.counts.ok for r in repetitions)
+    off = TOLERANCE + max(_edges(r, slots, is_open=is_open) for r in repetitions)
     holds = ratio <= 1 + off and (is_open or ratio >= 1 - off)
     return LittlesLaw(status="ok" if holds else "off", in_flight=in_flight, slots=slots)
+
+
+def _edges(repetition: Repetition, slots: int, *, is_open: bool) -> float:
+    """Return by what share the inferences at both ends of measure may be counted wrongly."""
+    longest_s = (_times(repetition, is_open=is_open).max or 0.0) / 1e3
+    return slots / repetition.counts.ok + longest_s / repetition.measured_s
 
 
 def has_schedule(repetitions: Sequence[Repetition]) -> bool:
@@ -57,5 +64,9 @@ def slots_of(result: Result) -> int:
 
 
 def _in_flight(repetition: Repetition, *, is_open: bool) -> float | None:
-    latency = repetition.service_ms if is_open else repetition.response_ms
-    return None if latency.mean is None else repetition.inferences_per_s * latency.mean / 1e3
+    mean = _times(repetition, is_open=is_open).mean
+    return None if mean is None else repetition.inferences_per_s * mean / 1e3
+
+
+def _times(repetition: Repetition, *, is_open: bool) -> Latency:
+    return repetition.service_ms if is_open else repetition.response_ms

@@ -64,6 +64,21 @@ def test_closed_loop_keeps_littles_law(rate: float, mean_ms: float, status: str)
     assert law.in_flight == pytest.approx(rate * mean_ms / 1e3)
 
 
+def test_edges_of_measure_widen_the_law() -> None:
+    """What lies across an end of measure may be counted there with as much as its whole time."""
+    run = closed(1000.0, 8.7, connections=4, pipeline=2)
+    measured_ms = run.repetitions[0].measured_s * 1e3
+    stalled = [
+        msgspec.structs.replace(
+            r, response_ms=msgspec.structs.replace(r.response_ms, max=0.05 * measured_ms)
+        )
+        for r in run.repetitions
+    ]
+
+    assert law_of(run).status == "off"
+    assert littles_law(stalled, 8).status == "ok"
+
+
 @pytest.mark.parametrize(("mean_ms", "status"), [(1.0, "ok"), (8.0, "ok"), (9.0, "off")])
 def test_open_loop_takes_at_most_all_slots(mean_ms: float, status: str) -> None:
     """Fewer in flight than slots is what an open loop is for; more is impossible."""
