@@ -14,7 +14,7 @@ from support.sample_result import result
 from support.servers_result import ELSEWHERE, HERE, SILENT, process_of, told, with_servers
 
 from fastbench.report import console, csvfile, markdown, prometheus, servers
-from fastbench.results import ServerUsage, from_json, to_json
+from fastbench.results import ServerMetrics, ServerSample, ServerUsage, from_json, to_json
 from fastbench.verdict import judge
 
 WORDS = {
@@ -27,6 +27,18 @@ WORDS = {
 def test_a_line_for_each_server() -> None:
     """Figures are medians over the repetitions; what is not known is left out."""
     assert dict(servers.server_lines(with_servers())) == WORDS
+
+
+def test_samples_per_execution_of_each() -> None:
+    """How Triton gathered inferences is told of each of several servers too."""
+    gathered = ServerMetrics(
+        deltas={"inference_count": 30.0, "execution_count": 8.0},
+        samples=[ServerSample(at_s=at, values={}) for at in (0.0, 2.0)],
+    )
+    two = [ServerUsage(url=url, metrics=gathered) for url in (HERE, ELSEWHERE)]
+    data = result(msgspec.structs.replace(result().repetitions[0], servers=two))
+
+    assert dict(servers.server_lines(data))[ELSEWHERE] == "samples/execution 3.8"
 
 
 def test_console_and_markdown_show_them() -> None:

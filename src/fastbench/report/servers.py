@@ -40,6 +40,10 @@ def _rss(server: ServerUsage) -> float | None:
     return server.process.rss_max_bytes / 2**20 if server.process else None
 
 
+def _gathered(server: ServerUsage) -> float | None:
+    return selfreport.samples_per_execution(server.metrics)
+
+
 def _execution(value: float | None) -> str:
     return numbers.cost_format(value)(value)
 
@@ -49,6 +53,7 @@ FIGURES = (
     Figure("RSS", "MiB", _rss, numbers.tenths),
     Figure("its own CPU", "%", lambda s: selfreport.cpu_percent(s.metrics), numbers.tenths),
     Figure("commands/s", "", lambda s: selfreport.commands_per_s(s.metrics), numbers.rate),
+    Figure("samples/execution", "", _gathered, numbers.tenths),
     Figure("queue mean", "ms", lambda s: selfreport.queue_ms(s.metrics), _execution),
     Figure("execution mean", "ms", lambda s: selfreport.execution_ms(s.metrics), _execution),
 )
