@@ -11,6 +11,7 @@ import redis
 from support.cli import Done, fastbench
 from support.modelservers import (
     OpenInference,
+    Reply,
     TensorFlowServing,
     TorchInference,
     TorchManagement,
@@ -24,7 +25,7 @@ from fastbench.models.builtin import build_file
 from fastbench.results import Result, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from fastbench.datasets.fraud import FraudDataset
@@ -85,6 +86,16 @@ def images(sample: Path, tiny_model: Path) -> tuple[object, ...]:
     return ("--dataset", sample, "--model", tiny_model)
 
 
+class Both(OpenInference):
+    """A server that takes plain bytes too."""
+
+    def answer(self, method: str, path: str, fields: Mapping[str, str], body: bytes) -> Reply:
+        """Answer these with nothing."""
+        if path == "/plain":
+            return Reply(b"")
+        return super().answer(method, path, fields, body)
+
+
 class TestTriton:
     """The Open Inference Protocol v2."""
 
@@ -109,6 +120,27 @@ class TestTriton:
         assert metrics.deltas["execution_count"] == REQUESTS
         assert metrics.deltas["inference_count"] == REQUESTS * batch
         assert metrics.deltas["queue_ns"] == 2_000_000 * REQUESTS * batch
+
+    def test_beside_a_stream_that_cannot_ask(
+        self, sample: Path, tiny_model: Path, tmp_path: Path
+    ) -> None:
+        """A stream of plain REST to the same server does not cost it the statistics."""
+        config = tmp_path / "run.toml"
+        with Both(tiny_model, TRITON) as server:
+            config.write_text(
+                f"dataset = {str(sample)!r}\nmodel = {str(tiny_model)!r}\n"
+                f"[[stream]]\nname = 'rest'\ntarget = 'rest://{server.place}/plain'\n"
+                f"[[stream]]\nname = 'oip'\ntarget = 'triton+http://{server.place}/m'\n"
+                f"[[stream]]\nname = 'first'\ntarget = 'triton+http://{server.place}/m/1'\n"
+            )
+            short = ("--repetitions", 1, "--quiet", "--warmup", 0, "--requests", REQUESTS)
+            done = fastbench("run", "--config", config, *short, "--format", "json")
+
+        assert done.code == 0, done.err
+        metrics = from_json(done.out.encode()).repetitions[0].server_metrics
+        assert metrics is not None
+        assert metrics.unavailable == ""
+        assert metrics.deltas["execution_count"] == 2 * REQUESTS
 
     def test_bytes_of_a_request(self, sample: Path, tiny_model: Path) -> None:
         """The engine sends the JSON of the binary extension and the row, byte for byte."""

@@ -29,15 +29,18 @@ VERSION = {
 
 
 class Statistics(ModelServer):
-    """A server that has only statistics."""
+    """A server that has only statistics: the same for all models, or ``{"/MODEL/": version}``."""
 
     def __init__(self, reply: Any) -> None:
         super().__init__()
         self.reply = reply
 
-    def answer(self, *_: object) -> Reply:
+    def answer(self, _method: str, path: str, *_: object) -> Reply:
         """Return them."""
-        return self.reply if isinstance(self.reply, Reply) else Reply(self.reply)
+        if isinstance(self.reply, Reply):
+            return self.reply
+        of_model = [version for name, version in self.reply.items() if name in path]
+        return Reply({"model_stats": of_model} if of_model else self.reply)
 
 
 def counters(reply: Any, *paths: str) -> dict[str, float]:
@@ -54,7 +57,8 @@ def counters(reply: Any, *paths: str) -> dict[str, float]:
 
 def test_versions_are_added_up() -> None:
     """Counts and durations of all versions of the model are sums; all else is left out."""
-    assert counters({"model_stats": [VERSION, VERSION | {"inference_stats": {}}]}, PATH) == {
+    other = VERSION | {"version": "2", "inference_stats": {}}
+    assert counters({"model_stats": [VERSION, other]}, PATH) == {
         "inference_count": 14,
         "execution_count": 6,
         "success_count": 5,
@@ -68,9 +72,17 @@ def test_versions_are_added_up() -> None:
 
 def test_models_are_added_up() -> None:
     """Where streams go to several models of a server, its figures are those of all."""
-    found = counters({"model_stats": [VERSION]}, PATH, "/v2/models/n/stats")
+    each = {"/m/": VERSION, "/n/": VERSION | {"name": "n"}}
+    found = counters(each, "/v2/models/m/stats", "/v2/models/n/stats")
 
     assert (found["inference_count"], found["queue_ns"]) == (14, 400)
+
+
+def test_version_counts_once() -> None:
+    """A stream to a model and one to a version of it do not make its counts twice what they are."""
+    found = counters({"/m/": VERSION}, "/v2/models/m/stats", "/v2/models/m/versions/1/stats")
+
+    assert (found["inference_count"], found["queue_ns"]) == (7, 200)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ class Served:
     key: str = ""
     ask: Callable[[tuple[str, ...]], MetricsSource] | None = None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """``key``, where the server can be asked: to another it would be no name of anything."""
+        return () if self.ask is None else (self.key,)
+
 
 class Dialect(Protocol):
     """One kind of server over HTTP."""

@@ -26,6 +26,8 @@ class _Duration(msgspec.Struct):
 class _Version(msgspec.Struct):
     """The statistics of one version of a model."""
 
+    name: str = ""
+    version: str = ""
     inference_count: int = 0
     execution_count: int = 0
     inference_stats: dict[str, _Duration] = {}
@@ -38,7 +40,8 @@ class _Statistics(msgspec.Struct):
 class TritonMetrics:
     """A source of metrics: counters that only rise, those of all models and versions added up.
 
-    ``paths``: of the statistics of each model. ``inference_count`` and ``execution_count`` as
+    ``paths``: of the statistics of each model, or of one version of it; a version that several
+    paths tell of counts once. ``inference_count`` and ``execution_count`` as
     Triton has them (an execution may be a batch of several inferences), and for each duration, such
     as ``queue``, ``queue_count`` and ``queue_ns``.
     """
@@ -50,11 +53,13 @@ class TritonMetrics:
 
     def read(self) -> Reading:
         """Ask once, over a connection of its own. Raises :class:`FastbenchError` without answer."""
-        sums: dict[str, float] = {}
+        versions: dict[tuple[str, str], _Version] = {}
         for path in self._paths:
             told = self._server.told(path, self._fields, _Statistics, TIMEOUT_S)
-            for name, value in (c for version in told.model_stats for c in _counters(version)):
-                sums[name] = sums.get(name, 0) + value
+            versions |= {(version.name, version.version): version for version in told.model_stats}
+        sums: dict[str, float] = {}
+        for name, value in (c for version in versions.values() for c in _counters(version)):
+            sums[name] = sums.get(name, 0) + value
         return Reading(counters=sums, gauges={})
 
     def close(self) -> None:

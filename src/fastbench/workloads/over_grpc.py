@@ -114,7 +114,7 @@ def _job(
 def _watched(servers: Sequence[GrpcServer], served: Sequence[Served]) -> tuple[Watched, ...]:
     """Return the servers as the monitor takes them: gRPC does not tell the process."""
     return tuple(
-        Watched(url=s.target.url, address=s.address, ask=told.ask, models=(told.key,))
+        Watched(url=s.target.url, address=s.address, ask=told.ask, models=told.keys)
         for s, told in zip(servers, served, strict=True)
     )
 
