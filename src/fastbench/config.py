@@ -39,6 +39,7 @@ TLS_SCHEMES = (
 )
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*")  # RFC 9110 5.1 and 5.5
 _SECRET = re.compile(r"auth|cookie|token|secret|key", re.IGNORECASE)
+_SHORTEST_SECRET = 4  # what stands in a field apart from its value: less would be any word
 _FRAMING = (
     *("content-length", "transfer-encoding", "connection", "expect", "upgrade"),
     "inference-header-content-length",
@@ -437,6 +438,19 @@ def secret_of(header: str) -> str:
     """Return the value of a header field that may hold a secret; nothing of any other."""
     name, _, value = header.partition(":")
     return value.strip() if _SECRET.search(name) else ""
+
+
+def secrets_of(header: str) -> set[str]:
+    """Return all in a header field that may be a secret: its value, and what is secret in that.
+
+    That is what follows a scheme such as ``Bearer`` (RFC 9110 11.4), and what follows the ``=`` of
+    a cookie (RFC 6265): a server may repeat it alone.
+    """
+    value = secret_of(header)
+    _, *credentials = words = re.split(r"[\s;,]+", value)
+    cookies = [word.partition("=")[2].strip('"=') for word in words]
+    found = {value} if value else set()
+    return found | {part for part in (*credentials, *cookies) if len(part) >= _SHORTEST_SECRET}
 
 
 def shown_header(header: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 from support.cli import Done, fastbench, running
+from support.modelservers import ModelServer, Reply
 from support.redisserver import port_of, programs
 from support.redisserver import running as redis_running
 from support.restserver import Behaviour, HttpServer
@@ -16,7 +18,7 @@ from fastbench.datasets.fraud import FraudConfig, build_fraud
 from fastbench.results import Result, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MODEL = "mean_rgb_224"
@@ -109,6 +111,44 @@ def test_secrets_are_nowhere(tmp_path: Path) -> None:
     assert not [text for text in texts if "s3cret" in text]
     counts = json.loads((out / "result.json").read_text())["repetitions"][0]["counts"]
     assert counts["errors_by_class"]["HTTP 503"]["count"] == 10
+
+
+class Suspicious(ModelServer):
+    """Repeats what logs in, without its scheme, and takes every second inference; or none."""
+
+    takes_some = True
+
+    def answer(self, _method: str, _path: str, fields: Mapping[str, str], _body: bytes) -> Reply:
+        """Refuse, or not."""
+        said = {"token": fields["Authorization"].split()[-1]}
+        return Reply(said, 200 if self.takes_some and len(self.bodies) % 2 else 403)
+
+
+@pytest.mark.parametrize(
+    ("user", "header", "secret"),
+    [
+        ("", "Authorization: Bearer s3cret-token", "s3cret-token"),
+        ("ann@", "X-Trace: 1", base64.b64encode(b"ann:s3cret-word").decode()),
+    ],
+)
+def test_login_that_is_repeated_alone(tmp_path: Path, user: str, header: str, secret: str) -> None:
+    """A token without its scheme, or the login made of user and password, is shown nowhere."""
+    out = tmp_path / "out"
+    short = ("--repetitions", 1, "--warmup", 0, "--requests", 20, "--header", header)
+    with Suspicious() as server:
+        url = f"rest://{user}{server.place}/p"
+        done = fastbench("run", url, *short, "--out", out, FASTBENCH_PASSWORD="s3cret-word")
+        server.takes_some = False
+        refused = fastbench("run", url, *short, FASTBENCH_PASSWORD="s3cret-word")
+
+    assert done.code == 0, done.err
+    texts = [done.out, done.err, *(f.read_text(errors="replace") for f in out.iterdir())]
+    assert not [text for text in texts if secret in text]
+    classes = json.loads((out / "result.json").read_text())["repetitions"][0]["counts"]
+    assert '"token": "***"' in classes["errors_by_class"]["HTTP 403"]["first_text"]
+    assert refused.code == 1
+    assert '"token": "***"' in refused.line
+    assert secret not in refused.out + refused.err
 
 
 def test_health_of_the_reference_app(served: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastbench.config import RunConfig, TlsConfig, option
+from fastbench.config import RunConfig, TlsConfig, option, secrets_of
 from fastbench.errors import EXIT_USAGE, UsageError
 
 
@@ -177,3 +177,19 @@ def test_secret_headers_are_hidden() -> None:
 
     assert "s3cret" not in str(shown)
     assert shown[-1] == "X-Trace: on"
+
+
+@pytest.mark.parametrize(
+    ("header", "secrets"),
+    [
+        ("Authorization: Bearer s3cret", {"Bearer s3cret", "s3cret"}),
+        ("Authorization: Basic QTpiY2Q=", {"Basic QTpiY2Q=", "QTpiY2Q="}),
+        ("X-API-Key: s3cret", {"s3cret"}),
+        ("Cookie: id=s3cret; a=1", {"id=s3cret; a=1", "s3cret"}),
+        ("X-Trace: s3cret", set()),
+        ("X-Token:", set()),
+    ],
+)
+def test_secrets_of_a_header(header: str, secrets: set[str]) -> None:
+    """Besides its value, credentials after a scheme and values of cookies are secret alone."""
+    assert secrets_of(header) == secrets

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fastbench.password import hidden
 from fastbench.plan import Fetched, Length, Message, Part, Payload, Text
 from fastbench.servers.http_messages import (
     Body,
@@ -158,3 +159,4 @@ def test_user_and_password_log_in_by_basic() -> None:
     fields = fields_of(parse_target("rest://Aladdin@h"), json_body(1), (), "open sesame")
 
     assert fields["Authorization"] == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    assert hidden("bad login QWxhZGRpbjpvcGVuIHNlc2FtZQ==") == "bad login ***"

@@ -102,3 +102,9 @@ def test_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hidden("AUTH 'from-environment' from-environmentX") == "AUTH '***' ***X"
     monkeypatch.delenv(PASSWORD_VARIABLE)
     assert hidden("as it is") == "as it is"
+
+
+def test_hidden_where_it_was_cut() -> None:
+    """A text that ends within the password ends with its place; short beginnings may be words."""
+    assert hidden("no user with from-envir") == "no user with ***"
+    assert hidden("where is it from") == "where is it from"

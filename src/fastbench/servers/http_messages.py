@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from fastbench.password import hide_too
 from fastbench.plan import Fetched, Length, Message, Payload, Text
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def fields_of(
     """Return the fields of the head, those of the user before those that are usual.
 
     ``body``: None for a request without one. ``headers``: each ``Name: value``. A user in the URL,
-    or a password, logs in by Basic (RFC 7617).
+    or a password, logs in by Basic (RFC 7617); from then on the login is shown nowhere.
     """
     fields = {
         "Host": _host(target),
@@ -110,6 +111,7 @@ def fields_of(
         fields |= {"Content-Type": body.content_type, **body.fields}
     if target.user or password:
         login = base64.b64encode(f"{target.user}:{password}".encode()).decode()
+        hide_too(login)
         fields["Authorization"] = f"Basic {login}"
     for header in headers:
         name, _, value = header.partition(":")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastbench.bodies import body_of, is_json
-from fastbench.config import secret_of
+from fastbench.config import secrets_of
 from fastbench.errors import ServerError
 from fastbench.job import Job
 from fastbench.monitor.watched import Watched
@@ -90,7 +90,7 @@ class Posting:
     def watched(self) -> tuple[Watched, ...]:
         """The servers, as the monitor takes them: HTTP does not tell the process."""
         return tuple(
-            Watched(url=s.target.url, address=s.address, ask=told.ask, models=(told.key,))
+            Watched(url=s.target.url, address=s.address, ask=told.ask, models=told.keys)
             for s, told in zip(self.servers, self.served, strict=True)
         )
 
@@ -136,7 +136,7 @@ def _posting(config: RunConfig, material: Material) -> Iterator[Posting]:
     target = parse_target(config.target)
     check_connections(target, config.total_connections)
     for header in config.headers:
-        hide_too(secret_of(header))
+        hide_too(*secrets_of(header))
     dialect, form = DIALECTS[target.kind], body_of(config.target, config.body)
     servers = [HttpServer(e, config.tls) for e in endpoints(target, config.tls)]
     asking = fields_of(servers[0].target, None, config.headers, password())
