@@ -190,7 +190,7 @@ def _without_secrets(text: bytes) -> bytes:
 def _measure(
     plan: Plan, replies: Replies, addresses: Mapping[int, Address], servers: Sequence[NullServer]
 ) -> list[Calibration]:
-    """Return the calibration; nothing where nothing was answered."""
+    """Return the calibration; nothing where nothing succeeded: an error may cost less."""
     with Engine(against(plan, addresses, replies.value_bytes)) as engine:
         engine.start()
         while not engine.wait(_POLL_S):
@@ -199,15 +199,15 @@ def _measure(
         totals = [engine.totals(i) for i in range(len(plan.streams))]
         cpu_ns = sum(t.user_ns + t.system_ns for t in engine.threads())
         measured_s = (totals[0].end_ns - totals[0].begin_ns) / _NS
-    answered = sum(t.answered for t in totals)
-    if not answered or not cpu_ns:
+    completed = sum(t.completed for t in totals)
+    if not completed or not cpu_ns:
         return []
     served_s = max((cpu_s for s in servers for cpu_s, _, _ in s.stats()), default=0.0)
     busy = min(1.0, served_s / (WARMUP_S + measured_s))
     found = Calibration(
-        ceiling_per_s=plan.threads * answered / (cpu_ns / _NS),
-        cpu_us_per_inference=cpu_ns / 1e3 / answered,
-        raw_per_s=answered / measured_s,
+        ceiling_per_s=plan.threads * completed / (cpu_ns / _NS),
+        cpu_us_per_inference=cpu_ns / 1e3 / completed,
+        raw_per_s=completed / measured_s,
         raw_is_bound=busy > SERVER_BUSY,
         server_busy=busy,
         server="in process" if servers else "",  # who has its URL fills that in

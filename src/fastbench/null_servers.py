@@ -180,9 +180,18 @@ def _other(target: Target, name: str, protocol: int) -> UsageError:
 
 def check_null_server(url: str, elsewhere: Mapping[int, Address], plan: Plan) -> None:
     """Raise :class:`UsageError` where a null server does not speak all that a plan does."""
-    for endpoint in endpoints_of(plan):
-        if endpoint.protocol not in elsewhere:
-            command = COMMANDS.get(endpoint.protocol)
-            advice = f"start '{command}' and name that" if command else "leave it out"
-            msg = f"--null-server {url}: does not speak the protocol of the target; {advice}"
-            raise UsageError(msg)
+    spoken = {endpoint.protocol for endpoint in endpoints_of(plan)}
+    if spoken <= elsewhere.keys():
+        return
+    if len(spoken) > 1:
+        msg = (
+            f"--null-server {url}: does not speak all {len(spoken)} protocols of this run; "
+            "leave it out: a null server of each then runs in this process"
+        )
+        raise UsageError(msg)
+    (protocol,) = spoken
+    msg = (
+        f"--null-server {url}: does not speak the protocol of the target; "
+        f"start '{COMMANDS[protocol]}' and name that"
+    )
+    raise UsageError(msg)

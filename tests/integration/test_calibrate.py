@@ -374,6 +374,16 @@ def test_replies_of_measure_alone_are_counted(monkeypatch: pytest.MonkeyPatch) -
     assert replies.value_bytes == pytest.approx(1000, rel=0.1)
 
 
+def test_errors_are_no_ceiling() -> None:
+    """What a null server refuses is no inference that the client has carried out."""
+    with FakeServer(always(Reply(b"-ERR no\r\n"))) as server:
+        assert isinstance(server.address, tuple)
+        found = calibrate(plan_of(PING), Replies(0), elsewhere={PROTOCOL_RESP: server.address})
+
+    assert server.requests
+    assert found is None
+
+
 def test_a_ceiling_that_is_not_enough_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A disturbed figure, also a kept one, gives way to the highest of three; a good one stays."""
     seen: list[float] = []
