@@ -160,12 +160,12 @@ def test_connections_of_a_limited_age_lose_nothing() -> None:
 def test_server_that_is_started_again() -> None:
     """What was under way when the server stopped is lost or an error; the rest succeeds."""
     stuck, answered = threading.Event(), itertools.count(1)
-    free = threading.Event()
 
-    def answer(_path: str, request: bytes, _context: grpc.ServicerContext) -> bytes:
-        if next(answered) > 50 and not free.is_set():
+    def answer(_path: str, request: bytes, context: grpc.ServicerContext) -> bytes:
+        cut_off = threading.Event()  # grpcio waits for its threads when it stops
+        if next(answered) > 50 and context.add_callback(cut_off.set):
             stuck.set()
-            free.wait(60)
+            cut_off.wait(60)
         return request
 
     ended: list[Ran] = []
@@ -174,8 +174,6 @@ def test_server_that_is_started_again() -> None:
         thread = threading.Thread(target=lambda: ended.append(run(stream)))
         thread.start()
         assert stuck.wait(60)
-        release = threading.Timer(0.2, free.set)  # grpcio waits for its threads when it stops
-        release.start()
     with serving(Seen(), port=int(address[1])):
         thread.join(100)
 
