@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+class SecondInterrupt(KeyboardInterrupt):
+    """Whoever interrupts again does not want to wait for what the first one began."""
+
+
 class Interrupts:
     """What interrupts do within :func:`orderly`.
 
-    Before :meth:`first_calls`, and from the second one on, each raises KeyboardInterrupt as ever.
+    Before :meth:`first_calls` each raises KeyboardInterrupt as ever, from the second one on
+    :class:`SecondInterrupt`.
     ``came``: whether there was one that did not.
     """
 
@@ -30,7 +35,9 @@ class Interrupts:
 
     def interrupt(self, *_: object) -> None:
         """Be interrupted."""
-        if self.came or not self._stops:
+        if self.came:
+            raise SecondInterrupt
+        if not self._stops:
             raise KeyboardInterrupt
         self.came = True
         for stop in self._stops:

@@ -79,7 +79,7 @@ def run_repetition(
     the case that the process is killed.
 
     Raises :class:`FastbenchError` or KeyboardInterrupt when it ended before anything was measured,
-    and KeyboardInterrupt when it is interrupted for the second time.
+    and :class:`fastbench.interrupts.SecondInterrupt` when it is interrupted again.
     """
     started_at = now_utc()
     books = Books(plan, jobs, journal)

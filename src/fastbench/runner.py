@@ -11,6 +11,7 @@ import msgspec
 from fastbench import placement, platform_info
 from fastbench.calibrate import calibrate_for
 from fastbench.errors import FastbenchError
+from fastbench.interrupts import SecondInterrupt
 from fastbench.journal import Head
 from fastbench.load import allow_connections, connections_of, make_plan
 from fastbench.monitor.sampler import Monitor
@@ -95,7 +96,8 @@ def _repeat(
 ) -> tuple[list[Repetition], Outcome]:
     """Run the repetitions; the first that does not complete is the last.
 
-    Raises :class:`FastbenchError`, or KeyboardInterrupt, when nothing at all was measured.
+    Raises :class:`FastbenchError`, or KeyboardInterrupt, when nothing at all was measured, and
+    :class:`SecondInterrupt`: what was measured then stands in the journal alone.
     """
     repetitions: list[Repetition] = []
     outcome = Outcome("complete")
@@ -119,8 +121,8 @@ def _repeat(
                 msg = f"{_urls(jobs)}: {error}"
                 raise type(error)(msg) from error
             outcome = Outcome("partial", error)
-        except KeyboardInterrupt:
-            if not repetitions:
+        except KeyboardInterrupt as interrupt:
+            if not repetitions or isinstance(interrupt, SecondInterrupt):
                 raise
             outcome = Outcome("interrupted")
     return repetitions, outcome

@@ -37,7 +37,7 @@ def run_together(plans: Sequence[tuple[Plan, Job]]) -> tuple[list[Ended], Outcom
     Returns what each measured, in order, and how they ended: Ctrl-C ends them all, and so does an
     error of one.
     Raises :class:`FastbenchError` or KeyboardInterrupt when that was before anything was measured,
-    and KeyboardInterrupt when they are interrupted for the second time.
+    and :class:`fastbench.interrupts.SecondInterrupt` when they are interrupted again.
     """
     with orderly() as interrupts, contextlib.ExitStack() as stack:
         engines = [stack.enter_context(Engine(plan)) for plan, _ in plans]

@@ -11,19 +11,27 @@ import pytest
 from support.fakeserver import FakeServer, Reply, Request, always
 from support.streams import stream_of
 
+from fastbench.books import Books
 from fastbench.collector import Collector
+from fastbench.config import CommandConfig, RunConfig
 from fastbench.errors import ConnectError
+from fastbench.interrupts import SecondInterrupt
 from fastbench.job import Job
+from fastbench.journal import FILENAME, Journal
 from fastbench.monitor.sampler import Usage
 from fastbench.plan import Plan
 from fastbench.repetition import Outcome, run_repetition
+from fastbench.report.folder import ResultFolder
 from fastbench.report.live import Live
 from fastbench.results import Repetition, TargetInfo, Verification
+from fastbench.runner import run
 from fastbench.together import run_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
+    from fastbench._engine import Engine
     from fastbench.measured import Capture, RawInterval
     from fastbench.monitor.sampler import Monitor
     from fastbench.plan import Stream
@@ -138,8 +146,54 @@ def test_for_the_second_time() -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SecondInterrupt):
         repeat(twice)
+
+
+def test_for_the_second_time_in_a_later_repetition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No result takes the place of the journal, which has both repetitions."""
+    take = Books.take
+    ended: list[int] = []
+
+    def interrupted_take(books: Books, engine: Engine) -> None:
+        take(books, engine)
+        if ended and books.intervals:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    whole = Journal.whole
+
+    def noted(journal: Journal, repetition: Repetition) -> None:
+        whole(journal, repetition)
+        ended.append(repetition.index)
+
+    monkeypatch.setattr(Books, "take", interrupted_take)
+    monkeypatch.setattr(Journal, "whole", noted)
+    out = tmp_path / "out"
+    with FakeServer() as server:
+        assert isinstance(server.address, tuple)
+        config = RunConfig(
+            target=f"redis://127.0.0.1:{server.address[1]}",
+            workload="command",
+            command=CommandConfig(commands=(("PING",),)),
+            duration_s=2.0,
+            warmup_s=0.0,
+            pin=False,
+            calibrate="never",
+            out=out,
+        )
+        with pytest.raises(SecondInterrupt):
+            run(config)
+
+    assert [path.name for path in out.iterdir()] == [FILENAME]
+    found = ResultFolder.read(out)
+    assert (found.status, [r.status for r in found.repetitions]) == (
+        "killed",
+        ["complete", "killed"],
+    )
+    assert all(r.counts.ok for r in found.repetitions)
 
 
 def test_uninterrupted() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fastbench.interrupts import handled_by, orderly
+from fastbench.interrupts import SecondInterrupt, handled_by, orderly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def test_first_calls_and_second_raises(number: int) -> None:
         assert not interrupts.came
         signal.raise_signal(number)
         assert (stopped, interrupts.came) == (["a", "b"], True)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SecondInterrupt):
             signal.raise_signal(number)
 
     assert stopped == ["a", "b"]
