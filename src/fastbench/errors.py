@@ -47,3 +47,7 @@ class DatasetError(FastbenchError):
 
 class ModelError(FastbenchError):
     """A model is missing, unreadable, or does not fit the dataset or the server."""
+
+
+class LocalServerError(FastbenchError):
+    """A server for trials could not be installed, started or stopped."""

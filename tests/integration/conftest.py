@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.realservers import start, stopping
 
+from fastbench.datasets.fraud import FraudConfig, build_fraud
 from fastbench.datasets.vision import VisionConfig, build
 from fastbench.models.builtin import build_file
 from fastbench.servers.embedded import EmbeddedServer
@@ -38,3 +40,16 @@ def ai_server() -> Iterator[EmbeddedServer]:
     """Return an embedded server on TCP that the tests of a module share."""
     with EmbeddedServer(options=("--intra-op", "1")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return 50 transactions with their reference data."""
+    return build_fraud(FraudConfig(out=tmp_path_factory.mktemp("cards") / "set", sample=50)).path
+
+
+@pytest.fixture(scope="module")
+def reference() -> Iterator[str]:
+    """Start a real Valkey for reference data; return its URL."""
+    with stopping("valkey"):
+        yield from start("valkey").values()

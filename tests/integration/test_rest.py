@@ -14,7 +14,6 @@ from support.redisserver import port_of, programs
 from support.redisserver import running as redis_running
 from support.restserver import Behaviour, HttpServer
 
-from fastbench.datasets.fraud import FraudConfig, build_fraud
 from fastbench.results import Result, from_json
 
 if TYPE_CHECKING:
@@ -155,13 +154,6 @@ def test_health_of_the_reference_app(served: str) -> None:
     """/health says that it is up, over any HTTP client."""
     with urllib.request.urlopen(f"http://{served}/health", timeout=LIMIT_S) as reply:
         assert json.load(reply) == {"status": "ok", "models": sorted((MODEL, *FRAUD))}
-
-
-@pytest.fixture(scope="module")
-def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a few transactions with their reference data."""
-    out = tmp_path_factory.mktemp("cards") / "set"
-    return build_fraud(FraudConfig(out=out, sample=50)).path
 
 
 @pytest.mark.parametrize("body", ["raw", "json", "multipart"])

@@ -48,7 +48,7 @@ FLOORS: list[set[str]] = [
     {"journal"},
     {"salvage"},
     {"datasets", "models", "monitor", "report", "serve"},
-    {"machine", "servers"},
+    {"local_servers", "machine", "servers"},
     {"job", "nettest", "platform_info", "verification"},
     {"checker", "collector", "null_servers", "placement", "steps"},
     {"books"},

@@ -23,6 +23,7 @@ from fastbench.cli import (
     saturate,
     search,
     serve,
+    servers,
     sweep,
 )
 from fastbench.errors import EXIT_INTERRUPTED, FastbenchError
@@ -45,6 +46,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")
 app.command("onnx-suite", cls=onnx_suite.Underscores)(onnx_suite.onnx_suite)
 app.command("serve")(serve.serve)
+app.add_typer(servers.app, name="servers")
 app.command("saturate")(saturate.saturate)
 app.command("null-server")(null_server.null_server)
 app.add_typer(net.app, name="net")

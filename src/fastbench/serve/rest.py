@@ -28,12 +28,17 @@ def run_gunicorn(
     if missing:
         msg = f"--rest needs {' and '.join(missing)}: pip install 'fastbench[rest]'"
         raise UsageError(msg)
-    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    words = [sys.executable, "-m", "gunicorn", "--bind", bind, "--workers", str(workers)]
-    words += ["--worker-class", "gthread", "--threads", str(threads)]
-    words += ["--keep-alive", str(KEEP_ALIVE_S), *_no_control_socket()]
+    words = [sys.executable, *gunicorn_words(host, port, workers, threads), *_no_control_socket()]
     words += [f"{APP}({dict(models)!r}, {intra_op})"]
     os.execv(sys.executable, words)  # noqa: S606 - our own words, and no shell
+
+
+def gunicorn_words(host: str, port: int, workers: int, threads: int) -> list[str]:
+    """Return what stands between a Python and an app to serve that by gunicorn."""
+    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    words = ["-m", "gunicorn", "--bind", bind, "--workers", str(workers)]
+    words += ["--worker-class", "gthread", "--threads", str(threads)]
+    return [*words, "--keep-alive", str(KEEP_ALIVE_S)]
 
 
 def _no_control_socket() -> list[str]:

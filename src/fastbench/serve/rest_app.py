@@ -6,7 +6,8 @@ several; where the model has several inputs, one input after the other), as JSON
 (one part for each input, named as it is). It answers raw with raw, else with JSON,
 ``{"outputs": [...]}``: the first output. ``GET /health`` names the models.
 
-gunicorn runs :func:`create_app` once in each worker process.
+gunicorn runs :func:`create_app` once in each worker process. This file needs nothing else of
+fastbench: it also runs where only Flask, NumPy and onnxruntime are installed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ import flask
 import numpy as np
 import onnxruntime
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
-
-from fastbench.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -173,5 +172,5 @@ def _input(value: Any) -> Input:
     sizes = [size if isinstance(size, int) else 1 for size in (shape[1:] if batches else shape)]
     if value.type not in _DTYPES:
         msg = f"input {value.name} is a {value.type}; --rest takes {', '.join(_DTYPES)}"
-        raise ModelError(msg)
+        raise TypeError(msg)
     return Input(value.name, np.dtype(_DTYPES[value.type]), tuple(sizes), batches)

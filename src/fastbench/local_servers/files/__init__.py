@@ -1,0 +1,1 @@
+"""What runs inside the servers for trials: their Python imports these files, fastbench does not."""

@@ -1,0 +1,125 @@
+"""From an installed server to one that answers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fastbench.errors import LocalServerError
+from fastbench.local_servers import processes
+from fastbench.local_servers.base import HOST, MODELS, Place
+from fastbench.local_servers.state import Folder, Running, emptied, tail
+from fastbench.models.loading import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fastbench.local_servers.base import LocalServer
+
+START_S = 300.0
+LOOK_S = 0.1
+#: Would lead a server's Python away from its own packages.
+DROPPED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONWARNINGS", "VIRTUAL_ENV")
+
+
+def launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> Running:
+    """Start a server on free ports and wait until its models answer.
+
+    Raises :class:`LocalServerError` where that fails: nothing of it runs then, and ``say`` got the
+    last lines of its log.
+    """
+    place = _place(server, folder)
+    (folder.work / "tmp").mkdir()
+    say(f"{server.name}: starting (log: {folder.log})")
+    process = _spawn(server.prepare(place), server.environment(place), folder)
+    running = Running(
+        process.pid, _started_ticks(process.pid), dict(place.ports), server.targets(place.ports)
+    )
+    try:
+        folder.running = running
+        _wait(server, folder, place.ports, process, say)
+        running = msgspec.structs.replace(running, ready=True)
+        folder.running = running
+    except BaseException:
+        processes.end(running)
+        folder.running = None
+        raise
+    finally:
+        if process.poll() is None:
+            process.returncode = 0  # it goes on without us, which is no mistake
+    return running
+
+
+def _place(server: LocalServer, folder: Folder) -> Place:
+    models = [load_model(name) for name in MODELS]
+    ports = _free_ports(server.ports)
+    return Place(folder.python, folder.packages, emptied(folder.work), ports, models)
+
+
+def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
+    """Return a port for each name that nobody listens on."""
+    probes = [socket.create_server((HOST, 0)) for _ in names]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return dict(zip(names, ports, strict=True))
+
+
+def _spawn(command: list[str], own: Mapping[str, str], folder: Folder) -> subprocess.Popen[bytes]:
+    """Start the first process, which leads a session; the log before this one is kept, too."""
+    if folder.log.exists():
+        folder.log.replace(folder.log.with_suffix(".log.1"))
+    with folder.log.open("wb") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder.work,
+            env=_environment(folder, own),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _environment(folder: Folder, own: Mapping[str, str]) -> dict[str, str]:
+    usual = {name: value for name, value in os.environ.items() if name not in DROPPED}
+    path = f"{folder.python.parent}{os.pathsep}{usual.get('PATH', os.defpath)}"
+    return {**usual, "PATH": path, "TMPDIR": str(folder.work / "tmp"), **own}
+
+
+def _started_ticks(pid: int) -> int:
+    process = processes.look(pid)
+    assert process is not None  # noqa: S101 - its number is its own until we wait for it
+    return process.started_ticks
+
+
+def _wait(
+    server: LocalServer,
+    folder: Folder,
+    ports: Mapping[str, int],
+    process: subprocess.Popen[bytes],
+    say: Callable[[str], None],
+) -> None:
+    """Wait until it is ready. Raises :class:`LocalServerError` where it ends or takes too long."""
+    deadline = time.monotonic() + START_S
+    while not _is_ready(server, ports):
+        code, late = process.poll(), time.monotonic() > deadline
+        if code is not None or late:
+            for line in tail(folder.log):
+                say(f"    {line}")
+            why = f"not ready in {START_S:g} s" if code is None else f"it ended with code {code}"
+            msg = f"{server.name} did not start: {why}: see {folder.log}"
+            raise LocalServerError(msg)
+        time.sleep(LOOK_S)
+
+
+def _is_ready(server: LocalServer, ports: Mapping[str, int]) -> bool:
+    try:
+        return server.ready(ports)
+    except (OSError, ValueError):
+        return False

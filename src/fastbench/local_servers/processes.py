@@ -1,0 +1,77 @@
+"""The processes of a server: all those of the session that its first one leads.
+
+Source: proc(5), /proc/PID/stat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastbench.local_servers.state import Running
+
+PROC = Path("/proc")
+ENDED = frozenset("ZX")  # states of a process that only waits to be noticed
+GENTLE_S, HARSH_S, LOOK_S = 20.0, 10.0, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the kernel says of a process. ``started_ticks``: since the machine was started."""
+
+    state: str
+    session: int
+    started_ticks: int
+
+
+def look(pid: int) -> Process | None:
+    """Return a process, None where there is none of this number."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    words = text.rpartition(")")[2].split()  # the third field and those after it
+    return Process(words[0], int(words[3]), int(words[19]))
+
+
+def members(running: Running) -> list[int]:
+    """Return the processes of a server that have not ended.
+
+    A number that the kernel has given to another process since is none of them: it keeps the
+    numbers of sessions that have processes out of use, and no two began in the same tick.
+    """
+    leader = look(running.pid)
+    if leader is not None and leader.started_ticks != running.started_ticks:
+        return []
+    pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
+    found = ((pid, look(pid)) for pid in pids)
+    return [p for p, it in found if it and it.session == running.pid and it.state not in ENDED]
+
+
+def is_alive(running: Running) -> bool:
+    """Tell whether the first process of a server still runs."""
+    return running.pid in members(running)
+
+
+def end(running: Running) -> bool:
+    """End all processes of a server, first gently; tell whether all are gone."""
+    steps = ((signal.SIGTERM, GENTLE_S), (signal.SIGKILL, HARSH_S))
+    return any(_end_by(number, seconds, running) for number, seconds in steps)
+
+
+def _end_by(number: int, seconds: float, running: Running) -> bool:
+    for pid in members(running):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    deadline = time.monotonic() + seconds
+    while members(running):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_S)
+    return True

@@ -1,0 +1,188 @@
+"""``fastbench servers`` with a small server of ours that installs and starts well, or badly."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from fastbench.errors import LocalServerError
+from fastbench.local_servers import control, launch, processes
+from fastbench.local_servers.base import LocalServer, Place, get_json
+from fastbench.local_servers.listing import lines_of
+from fastbench.local_servers.state import Folder, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+#: Answers by HTTP and has a child that ignores SIGTERM.
+PROGRAM = """
+import http.server, os, signal, sys
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        signal.pause()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"up": true}')
+print("I am up", flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@dataclass(frozen=True)
+class Small(LocalServer):
+    """Python's own web server."""
+
+    name: ClassVar = "small"
+    about: ClassVar = "a small server"
+    ports: ClassVar = ("http",)
+
+    program: str = PROGRAM
+    installs: tuple[tuple[str, ...], ...] = ()  # type: ignore[misc]
+
+    def prepare(self, place: Place) -> list[str]:
+        """Return the command."""
+        return [str(place.python), "-c", self.program, str(place.ports["http"])]
+
+    def ready(self, ports: Mapping[str, int]) -> bool:
+        """Ask whether it is up."""
+        return bool(get_json(ports["http"], "/")["up"])
+
+    def targets(self, ports: Mapping[str, int]) -> list[str]:
+        """Return its URL."""
+        return [f"rest://127.0.0.1:{ports['http']}/"]
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder in which the small server is installed; it is stopped in the end."""
+    state = tmp_path_factory.mktemp("state")
+    control.install(Small(), state, print)
+    yield state
+    control.stop(Small(), state, print)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """Return the lines that people are told."""
+    return []
+
+
+def test_life(state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts, is listed, and is stopped with a child that does not want to."""
+    monkeypatch.setattr(processes, "GENTLE_S", 0.2)
+    running = control.start(Small(), state, said.append)
+    listed = list(lines_of(control.status(Small(), state)))
+    answer = get_json(running.ports["http"], "/")
+    processes_before = processes.members(running)
+    control.stop(Small(), state, said.append)
+
+    assert answer == {"up": True}
+    assert len(processes_before) == 2
+    assert os.getpid() not in processes_before
+    assert listed[0].split(maxsplit=1) == ["small", "a small server"]
+    assert f"runs, pid {running.pid}, ports http {running.ports['http']}" in listed[1]
+    assert listed[2].strip() == running.targets[0]
+    assert said[-1] == "small: stopped"
+    assert processes.members(running) == []
+    assert control.status(Small(), state).running is None
+    assert Folder(state, "small").log.read_text().startswith("I am up")
+
+
+def test_number_that_another_process_has_now(state: Path, said: list[str]) -> None:
+    """A record of an earlier process with a number that lives again does nobody harm."""
+    folder = Folder(state, "small")
+    folder.running = Running(os.getpid(), 1, {"http": 1}, ["rest://x/"], ready=True)
+
+    before = control.status(Small(), state)
+    control.stop(Small(), state, said.append)
+
+    assert before.running is None
+    assert said == ["small: does not run"]
+    assert folder.running is None
+
+
+def test_failed_start(state: Path, said: list[str]) -> None:
+    """The last lines of its log are shown, and nothing of it runs."""
+    failing = Small("raise SystemExit('no such model')")
+    words = "small did not start: it ended with code 1: see "
+    with pytest.raises(LocalServerError, match=words):
+        control.start(failing, state, said.append)
+
+    assert "    no such model" in said
+    assert Folder(state, "small").running is None
+    assert control.status(Small(), state).installed is not None
+
+
+def test_slow_start(state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never answers is ended when the time is over."""
+    monkeypatch.setattr(launch, "START_S", 0.2)
+    with pytest.raises(LocalServerError, match=r"small did not start: not ready in 0\.2 s: see "):
+        control.start(Small("import signal; signal.pause()"), state, said.append)
+
+    assert Folder(state, "small").running is None
+
+
+def test_failed_install(tmp_path: Path, said: list[str]) -> None:
+    """Pip's last words are shown, and no half of an environment stays."""
+    nowhere = (("--no-index", "--find-links", "/nonexistent", "no-such-package-at-all"),)
+    with pytest.raises(LocalServerError, match="small could not be installed: "):
+        control.start(Small(installs=nowhere), tmp_path, said.append)
+
+    assert any("no-such-package-at-all" in line for line in said)
+    assert sorted(path.name for path in (tmp_path / "small").iterdir()) == ["install.log", "lock"]
+    assert control.status(Small(installs=nowhere), tmp_path).installed is None
+
+
+def test_machine_that_lacks_something(tmp_path: Path) -> None:
+    """What is missing is said before anything is fetched."""
+
+    class Needy(Small):
+        def missing(self) -> str:
+            """Lack."""
+            return "it needs a lathe: buy one"
+
+    with pytest.raises(LocalServerError, match="small cannot run here: it needs a lathe: buy one"):
+        control.install(Needy(), tmp_path, print)
+
+    assert not (tmp_path / "small" / "venv").exists()
+
+
+def test_other_pins_are_installed_anew(state: Path) -> None:
+    """What an older fastbench installed does not count."""
+    assert control.status(Small(), state).installed is not None
+    assert control.status(Small(installs=(("a==1",),)), state).installed is None
+
+
+def test_one_at_a_time(state: Path) -> None:
+    """Two at once would write into the same folder."""
+    with (
+        Folder(state, "small").locked(),
+        pytest.raises(LocalServerError, match="small: another fastbench"),
+    ):
+        control.start(Small(), state, print)
+
+
+def test_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """It is one line that says which folder."""
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalServerError, match="Not a directory: choose --state"):
+        control.install(Small(), tmp_path / "file", print)
+
+
+def test_what_the_kernel_says_of_us() -> None:
+    """The fields of /proc are those meant."""
+    process = processes.look(os.getpid())
+
+    assert process is not None
+    assert process.session == os.getsid(0)
+    assert process.state == "R"
+    assert processes.look(2**22 + 1) is None
+    assert sys.platform == "linux"

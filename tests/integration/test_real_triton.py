@@ -1,0 +1,104 @@
+"""NVIDIA's Triton itself, over HTTP and gRPC, with models in its Python backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.realservers import (
+    MARKS,
+    MODEL,
+    REQUESTS,
+    add_up,
+    run,
+    start,
+    stopped_midway,
+    stopping,
+    verified,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = MARKS
+PROTOCOLS = ("triton+http", "triton+grpc")
+
+Urls = dict[str, str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped_in_the_end() -> Iterator[None]:
+    """Leave nothing running."""
+    with stopping("triton"):
+        yield
+
+
+@pytest.fixture
+def triton() -> Urls:
+    """Return the targets of Triton, which runs."""
+    return start("triton")
+
+
+@pytest.mark.parametrize("scheme", PROTOCOLS)
+@pytest.mark.parametrize(("batch", "version", "connections"), [(1, "", 2), (3, "/1", 1)])
+def test_images(
+    triton: Urls, sample: Path, scheme: str, batch: int, version: str, connections: int
+) -> None:
+    """Images in ones and threes are classified as onnxruntime does; the server's books agree."""
+    load = ("--dataset", sample, "--batch", batch, "--connections", connections)
+    result = verified(triton[f"{scheme} {MODEL}"] + version, *load)
+
+    target, [repetition] = result.target, result.repetitions
+    assert (target.kind, target.server) == ("triton", "triton 2.51.0")
+    assert repetition.server_metrics is not None
+    deltas = repetition.server_metrics.deltas
+    assert deltas["inference_count"] == REQUESTS * batch
+    assert deltas["execution_count"] == REQUESTS
+
+
+def test_json(triton: Urls, sample: Path) -> None:
+    """Numbers as text are understood, too."""
+    verified(triton[f"triton+http {MODEL}"], "--dataset", sample, "--body", "json")
+
+
+@pytest.mark.parametrize("scheme", PROTOCOLS)
+def test_fraud(triton: Urls, cards: Path, reference: str, scheme: str) -> None:
+    """Each transaction goes with its own reference data, which a real Valkey holds."""
+    options = ("--workload", "fraud", "--dataset", cards)
+    chain = verified(
+        triton[f"{scheme} fraud"], *options, "--reference-from", reference, "--connections", 2
+    )
+    verified(triton[f"{scheme} fraud_noreference"], *options, "--no-reference", "--batch", 4)
+
+    assert len(chain.repetitions[0].steps) == 2
+
+
+@pytest.mark.parametrize("scheme", PROTOCOLS)
+def test_wrong_model(triton: Urls, sample: Path, scheme: str) -> None:
+    """A model that the server does not hold ends the run in one line: it says it is not ready."""
+    url = triton[f"{scheme} {MODEL}"].replace(MODEL, "other")
+
+    done = run(url, "--dataset", sample)
+
+    assert done.code == 1
+    assert "model other is not ready" in done.line
+
+
+@pytest.mark.parametrize("scheme", PROTOCOLS)
+def test_wrong_rows(triton: Urls, sample: Path, scheme: str) -> None:
+    """Images for the fraud model: refused by the shapes that the server tells."""
+    done = run(triton[f"{scheme} fraud_noreference"], "--dataset", sample)
+
+    assert done.code == 1
+    assert "fraud_noreference takes float32 Nx30" in done.line
+
+
+@pytest.mark.parametrize("scheme", PROTOCOLS)
+def test_stopped_midway(triton: Urls, sample: Path, tmp_path: Path, scheme: str) -> None:
+    """Triton goes away in the middle: the run ends, and every inference has one outcome."""
+    url = triton[f"{scheme} {MODEL}"]
+    repetition = stopped_midway("triton", url, tmp_path / "out", "--dataset", sample)
+
+    assert repetition.counts.ok > 0
+    assert add_up(repetition.counts)

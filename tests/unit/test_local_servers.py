@@ -1,0 +1,106 @@
+"""Servers for trials: what they are given, checked without starting them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastbench.cache import cache_folder
+from fastbench.errors import UsageError
+from fastbench.local_servers.base import Place
+from fastbench.local_servers.known import SERVERS, server_called
+from fastbench.local_servers.state import default_state, emptied, tail
+from fastbench.local_servers.triton import config_of
+from fastbench.models.inputs import random_inputs
+from fastbench.models.loading import load_model
+from fastbench.models.onnx_session import Oracle
+
+NAMES = [server.name for server in SERVERS]
+
+
+def test_names() -> None:
+    """Each has a name of its own; another name is refused with those that there are."""
+    assert len(set(NAMES)) == len(NAMES)
+    assert all(server_called(name).name == name for name in NAMES)
+    with pytest.raises(UsageError, match=f"no server 'other': there are {', '.join(NAMES)}"):
+        server_called("other")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_versions_are_pinned(name: str) -> None:
+    """Every package has its version: a trial today is the same as one tomorrow."""
+    words = [word for words in server_called(name).installs for word in words]
+    packages = [word for word in words if not word.startswith("-")]
+
+    assert packages
+    assert [word for word in packages if not re.fullmatch(r"[\w-]+==[\w.]+", word)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_targets_are_on_loopback(name: str) -> None:
+    """Each target has a port of the server's own, on 127.0.0.1."""
+    server = server_called(name)
+    ports = {port: 50_000 + index for index, port in enumerate(server.ports)}
+
+    targets = server.targets(ports)
+
+    assert targets
+    for target in targets:
+        place = re.match(r"[a-z+]+://127\.0\.0\.1:(\d+)", target)
+        assert place
+        assert int(place[1]) in ports.values()
+
+
+@pytest.mark.parametrize("name", ["fraud", "fraud_noreference"])
+def test_model_inside_the_servers(name: str) -> None:
+    """Bytes of all inputs, one after the other, give what the oracle says."""
+    from fastbench.local_servers.files.onnx_model import OnnxModel
+
+    model = load_model(name)
+    inputs = [np.repeat(value, 3, axis=0) for value in random_inputs(model)]
+    served = OnnxModel(str(model.path))
+
+    found = served.run_bytes(b"".join(value.tobytes() for value in inputs))
+
+    np.testing.assert_allclose(found, Oracle(model).run(inputs)[0], rtol=1e-5)
+    for wrong in (b"", b"x" * 119, b"x" * (4 * 30 + 4 * 256 + 4)):
+        with pytest.raises(ValueError, match=f"{len(wrong)} bytes: one sample has"):
+            served.run_bytes(wrong)
+    with pytest.raises(ValueError, match="the model takes transaction"):
+        served.run({"other": inputs[0]})
+
+
+def test_configuration_for_triton() -> None:
+    """Names, sizes and the file stand in it, without the batch's dimension."""
+    model = load_model("fraud")
+
+    lines = config_of(model).splitlines()
+
+    assert 'input [ { name: "reference" data_type: TYPE_FP32 dims: [ 256 ] } ]' in lines
+    assert 'output [ { name: "output" data_type: TYPE_FP32 dims: [ 2 ] } ]' in lines
+    assert f'parameters [ {{ key: "onnx" value: {{ string_value: "{model.path}" }} }} ]' in lines
+
+
+def test_gunicorn_listens_on_loopback_only(tmp_path: Path) -> None:
+    """The app is copied beside the command, which names the address."""
+    place = Place(Path("python"), tmp_path, tmp_path, {"http": 5}, [load_model("fraud")])
+
+    words = server_called("flask").prepare(place)
+
+    assert words[words.index("--bind") + 1] == "127.0.0.1:5"
+    assert (tmp_path / "rest_app.py").exists()
+
+
+def test_folders_and_logs(tmp_path: Path) -> None:
+    """Servers lie in the cache folder; of a log the last lines count that say something."""
+    log = tmp_path / "log"
+    log.write_text("\n".join([*map(str, range(40)), "", "x" * 1000, "  "]))
+
+    assert default_state() == cache_folder() / "servers"
+    assert tail(log)[-2:] == ["39", "x" * 300]
+    assert len(tail(log)) == 15
+    assert tail(tmp_path / "none") == []
+    assert list(emptied(tmp_path).iterdir()) == []
