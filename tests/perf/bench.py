@@ -19,17 +19,22 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 import chain_cell  # beside this file, as the next
 import http_cells
+import oip_cells
+import oip_null
 import workload_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from http_cells import HttpCell
+    from oip_cells import OipCell
     from workload_cells import Pair
+
+T = TypeVar("T", int, float)
 
 FASTBENCH = str(Path(sys.executable).with_name("fastbench"))
 SERVER_CPU, CLIENT_CPU = 0, 1
@@ -230,6 +235,20 @@ def measure_wrk(line: Callable[[int], list[str]]) -> tuple[float, float]:
     return (cpu_long - cpu_short) / more * 1e6, more / (took_long - took_short)
 
 
+def measure_counted(
+    line: Callable[[T], list[str]], lengths: tuple[T, T], counted: Callable[[], int]
+) -> tuple[float, float]:
+    """Do the same for runs of two lengths; ``counted``: how many requests the server has had."""
+    spent = []
+    for length in lengths:
+        before = counted()
+        cpu, took = run_pinned(line(length))
+        spent.append((counted() - before, cpu, took))
+    (few, cpu_short, took_short), (many, cpu_long, took_long) = spent
+    more = max(many - few, 1)
+    return (cpu_long - cpu_short) / more * 1e6, more / max(took_long - took_short, 1e-9)
+
+
 def run_cell(cell: Cell, where: str, programs: list[str], rounds: int) -> dict[str, Cost]:
     """Run all programs in turn, ``rounds`` times."""
     costs = {p: Cost() for p in programs}
@@ -425,7 +444,7 @@ def report_http(port: str, only: str, rounds: int) -> list[dict[str, object]]:
 
 def report_http_cell(cell: HttpCell, folder: Path, port: str, rounds: int) -> dict[str, object]:
     """Run both programs in turn and print one row."""
-    dataset = http_cells.make_dataset(FASTBENCH, cell, folder)
+    dataset = http_cells.make_dataset(FASTBENCH, cell.row_bytes, folder)
     ours = http_cells.fastbench_line(FASTBENCH, cell, dataset, port, CLIENT_CPU)
     wrk = http_cells.wrk_line(cell, folder, port) if shutil.which("wrk") else None
     own, peer = Cost(), Cost()
@@ -433,19 +452,47 @@ def report_http_cell(cell: HttpCell, folder: Path, port: str, rounds: int) -> di
         own.add(*measure_line(ours, cell.requests))
         if wrk:
             peer.add(*measure_wrk(wrk))
-    row: dict[str, object] = {"cell": cell.name, "fastbench": own.__dict__, "wrk": peer.__dict__}
-    text = f"{cell.name:44} {statistics.median(own.us):8.3f} us"
-    if wrk:
+    return report_beside(cell.name, own, peer, "wrk", cell.goal)
+
+
+def report_beside(name: str, own: Cost, peer: Cost, who: str, goal: float) -> dict[str, object]:
+    """Print one row: fastbench beside the program ``who``, or alone where that did not run."""
+    row: dict[str, object] = {"cell": name, "fastbench": own.__dict__, who: peer.__dict__}
+    text = f"{name:44} {statistics.median(own.us):8.3f} us"
+    if peer.us:
         ratio, low, high = paired(own.us, peer.us)
         rate, _, _ = paired(own.per_s, peer.per_s)
         row |= {"ratio": ratio, "ratio_min": low, "ratio_max": high, "rate_ratio": rate}
         text += (
-            f" {statistics.median(peer.us):9.3f} us {'wrk':16}"
-            f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}] goal {cell.goal:.2f}"
+            f" {statistics.median(peer.us):9.3f} us {who:16}"
+            f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}] goal {goal:.2f}"
             f" rate x{rate:5.2f}"
         )
     say(text)
     return row
+
+
+def report_oip(only: str, rounds: int) -> list[dict[str, object]]:
+    """Print what an inference costs beside perf_analyzer's; alone where that is not installed."""
+    cells = [cell for cell in oip_cells.CELLS if only in cell.name]
+    with workload_cells.scratch() as scratch:
+        return [report_oip_cell(cell, Path(scratch), rounds) for cell in cells]
+
+
+def report_oip_cell(cell: OipCell, folder: Path, rounds: int) -> dict[str, object]:
+    """Run both programs in turn and print one row."""
+    dataset = http_cells.make_dataset(FASTBENCH, 4 * cell.floats, folder)
+    windows = oip_cells.SHORT_MS, oip_cells.LONG_MS
+    own, peer = Cost(), Cost()
+    with oip_cells.OipServer(cell, SERVER_CPU) as server:
+        ours = oip_cells.fastbench_line(FASTBENCH, cell, dataset, server.port, CLIENT_CPU)
+        where, in_flight = f"127.0.0.1:{server.port}", cell.connections * cell.pipeline
+        theirs = oip_cells.perf_analyzer_line(cell.kind, oip_null.MODEL, where, in_flight)
+        for _ in range(rounds):
+            own.add(*measure_counted(ours, (cell.requests // 4, cell.requests), server.requests))
+            if shutil.which("perf_analyzer"):
+                peer.add(*measure_counted(theirs, windows, server.requests))
+    return report_beside(cell.name, own, peer, "perf_analyzer", cell.goal)
 
 
 def report_chains(port: str, only: str, rounds: int) -> list[dict[str, object]]:
@@ -501,6 +548,7 @@ def main() -> None:
             programs = ["fastbench", *(p for p in cell.peers if shutil.which(p))]
             rows.append(report(cell, run_cell(cell, where, programs, asked.rounds)))
         rows += report_http(servers.where["http", "tcp"], asked.only, asked.rounds)
+        rows += report_oip(asked.only, asked.rounds)
         rows += report_chains(servers.where["null", "tcp"], asked.only, asked.rounds)
         rows += report_pairs(servers.where["null", "tcp"], asked.only, asked.rounds)
     if asked.json:

@@ -49,12 +49,12 @@ CELLS = (
 )
 
 
-def make_dataset(fastbench: str, cell: HttpCell, folder: Path) -> Path:
-    """Return a dataset with rows of the cell's size, as a user makes one of an array."""
-    out = folder / f"rows-{cell.row_bytes}"
+def make_dataset(fastbench: str, row_bytes: int, folder: Path) -> Path:
+    """Return a dataset with rows of that size, as a user makes one of an array."""
+    out = folder / f"rows-{row_bytes}"
     if not out.exists():
-        file = folder / f"rows-{cell.row_bytes}.npy"
-        np.save(file, np.zeros((ROWS, cell.row_bytes // 4), np.float32))
+        file = folder / f"rows-{row_bytes}.npy"
+        np.save(file, np.zeros((ROWS, row_bytes // 4), np.float32))
         line = [fastbench, "data", "import", str(file), "--format", "npy", "--out", str(out)]
         subprocess.run(line, check=True, capture_output=True)
     return out
