@@ -1,4 +1,4 @@
-"""The forms that the body of a request over HTTP may have, by the kind of server."""
+"""The forms that an inference over HTTP or gRPC may have, by the kind of server."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ _BYTES = ("raw", "json", "multipart")
 _PROTOCOL = ("raw", "json")
 _JSON = ("json", "json-columns")
 
-#: By scheme of the target; the first is the usual one.
-BODIES = {
+_HTTP = {
     "rest": _BYTES,
     "rests": _BYTES,
     "triton+http": _PROTOCOL,
@@ -18,9 +17,16 @@ BODIES = {
     "tfserving+https": _JSON,
     "torchserve": _BYTES,
 }
-HTTP_SCHEMES = tuple(f"{scheme}://" for scheme in BODIES)
-GRPC_SCHEMES = ("triton+grpc://",)
-_PLACED = ("triton+http://", "triton+https://", *GRPC_SCHEMES)
+_GRPC = {
+    "triton+grpc": ("raw", "typed"),
+    "tfserving+grpc": ("raw",),
+    "torchserve+grpc": ("raw", "multipart"),
+}
+#: By scheme of the target; the first is the usual one.
+BODIES = _HTTP | _GRPC
+HTTP_SCHEMES = tuple(f"{scheme}://" for scheme in _HTTP)
+GRPC_SCHEMES = tuple(f"{scheme}://" for scheme in _GRPC)
+_PLACED = ("triton+http://", "triton+https://", "triton+grpc://")
 
 
 def is_json(body: str) -> bool:
@@ -29,12 +35,12 @@ def is_json(body: str) -> bool:
 
 
 def bodies_of(target: str) -> tuple[str, ...]:
-    """Return the forms for a target, the usual one first; none where it is not HTTP."""
+    """Return the forms for a target, the usual one first; none for Redis' protocol."""
     return BODIES.get(target.partition("://")[0], ())
 
 
 def body_of(target: str, wanted: str | None) -> str:
-    """Return the form of the bodies sent to an HTTP target; ``wanted``: None = the usual one."""
+    """Return the form of what is sent to such a target; ``wanted``: None = the usual one."""
     return wanted or bodies_of(target)[0]
 
 
@@ -51,7 +57,7 @@ def check_shm(target: str, body: str | None, *, fetched: bool) -> None:
     if not takes_shared_memory(target):
         msg = f"--shm is for targets triton+http:// and triton+grpc://, not for {target}"
         raise UsageError(msg)
-    if body is not None and is_json(body):
+    if body not in {None, "raw"}:
         msg = f"--shm and --body {body}: rows lie in shared memory as bytes; leave out one"
         raise UsageError(msg)
     if fetched:

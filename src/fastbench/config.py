@@ -199,9 +199,9 @@ class RunConfig:
     inference that did not begin within that time (TIMEOUT), counted as a time-out; 0 = never.
     ``script``: TorchScript file with functions around the model, for the form ``script``.
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
-    ``body``: of requests over HTTP, one of :data:`fastbench.bodies.BODIES`: ``raw`` (the tensor's
-    bytes), ``json``, ``json-columns`` or ``multipart``; None = the first of the target's;
-    ``headers``: further header fields of these requests, each as ``Name: value``.
+    ``body``: of requests over HTTP and gRPC, one of :data:`fastbench.bodies.BODIES`: ``raw`` (the
+    tensor's bytes), ``json``, ``json-columns``, ``multipart`` or ``typed``; None = the first of
+    the target's; ``headers``: further fields of those over HTTP, each as ``Name: value``.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime; ``all`` = each,
     as far as this machine keeps up.
     ``max_errors``: end the run after that many failed inferences; None = never.
@@ -358,15 +358,17 @@ class RunConfig:
     def _check_http(self) -> None:
         for header in self.headers:
             _check_header(header)
-        if self.target.startswith(HTTP_SCHEMES):
-            check_body(self.target, self.body, fetched=self.reference_from is not None)
-        elif self.headers or self.body is not None:
-            msg = f"--body and --header are for HTTP, e.g. targets rest://, not for {self.target}"
+        if self.headers and not self.target.startswith(HTTP_SCHEMES):
+            msg = f"--header is for HTTP, e.g. targets rest://, not for {self.target}"
             raise UsageError(msg)
         if self.shm:
             check_shm(self.target, self.body, fetched=self.reference_from is not None)
         if self.target.startswith((*HTTP_SCHEMES, *GRPC_SCHEMES)):
+            check_body(self.target, self.body, fetched=self.reference_from is not None)
             self._check_served()
+        elif self.body is not None:
+            msg = f"--body is for HTTP and gRPC, e.g. targets rest://, not for {self.target}"
+            raise UsageError(msg)
 
     def _check_served(self) -> None:
         own = self.form != "pipeline" or self.dialect != "modern"
@@ -374,7 +376,7 @@ class RunConfig:
         for wrong, why in (
             (self.workload == "command", "fastbench command sends Redis commands: fastbench run"),
             (self.server_batch or self.models > 1, "--server-batch, --models: nothing is loaded"),
-            (own, "--form and --dialect are for RedisAI; for HTTP there is --body"),
+            (own, "--form and --dialect are for RedisAI; elsewhere there is --body"),
             (self.server_timeout_ms, "--server-timeout is for RedisAI; elsewhere use --timeout"),
             (held, "it holds no reference data: give --reference-from URL or --no-reference"),
         ):

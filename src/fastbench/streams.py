@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastbench.bodies import HTTP_SCHEMES, takes_shared_memory
+from fastbench.bodies import HTTP_SCHEMES, bodies_of, takes_shared_memory
 from fastbench.config import MAX_IN_FLIGHT, TLS_SCHEMES, RunConfig
 from fastbench.errors import UsageError
 
@@ -180,7 +180,8 @@ def _part(
     values |= {"streams": (), **stream.own}
     target = values.get("target", config.target)
     if not target.startswith(HTTP_SCHEMES):
-        values = {"headers": (), "body": None} | values
+        body = config.body if config.body in bodies_of(target) else None
+        values = {"headers": (), "body": body} | values
     if not takes_shared_memory(target):
         values = {"shm": False} | values
     if "tls" not in values and not target.startswith(TLS_SCHEMES):

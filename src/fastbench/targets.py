@@ -21,7 +21,9 @@ DEFAULT_PORTS = {
     "triton+http": 8000,
     "triton+grpc": 8001,
     "tfserving+http": 8501,
+    "tfserving+grpc": 8500,
     "torchserve": 8080,
+    "torchserve+grpc": 7070,
 }
 SECURE = {
     "redisais": "redisai",
@@ -31,22 +33,17 @@ SECURE = {
     "tfserving+https": "tfserving+http",
 }
 SECURE_PORTS = dict.fromkeys(("rest", "triton+http", "tfserving+http"), 443)  # another one
-#: Servers whose URL ends in /MODEL or /MODEL/VERSION.
-MODEL_KINDS = ("triton+http", "triton+grpc", "tfserving+http", "torchserve")
 HTTP_KINDS = ("rest", "triton+http", "tfserving+http", "torchserve")
-GRPC_KINDS = ("triton+grpc",)
+GRPC_KINDS = ("triton+grpc", "tfserving+grpc", "torchserve+grpc")
+#: Servers whose URL ends in /MODEL or /MODEL/VERSION.
+MODEL_KINDS = (*HTTP_KINDS[1:], *GRPC_KINDS)
 SCHEMES = (
     *("redisai", "redisai+unix", "redisais"),
     *("redis", "redis+unix", "rediss"),
     *("rest", "rests"),
-    *(
-        "triton+http",
-        "triton+https",
-        "triton+grpc",
-        "tfserving+http",
-        "tfserving+https",
-        "torchserve",
-    ),
+    *("triton+http", "triton+https", "triton+grpc"),
+    *("tfserving+http", "tfserving+https", "tfserving+grpc"),
+    *("torchserve", "torchserve+grpc"),
     "embedded",
 )
 MANAGEMENT_PORT = 8081  # of TorchServe, unless its URL says otherwise
@@ -59,8 +56,9 @@ class Target:
     ``kind``: which server kind speaks to it, e.g. ``redisai``. ``host`` and ``port``, or ``path``
     of a unix socket; for ``rest`` also ``resource``, the path and query of the requests, as they
     stand in the URL. For MODEL_KINDS ``model`` and ``version`` (may be empty), as they stand there
-    too; ``management``: the port of TorchServe's management API. For ``embedded`` all are empty
-    until it is started, and ``path`` is ``unix`` when a unix socket was asked for.
+    too; ``management``: the port of TorchServe's management API; ``signature``: of a model in
+    TensorFlow Serving, empty = the usual one. For ``embedded`` all are empty until it is started,
+    and ``path`` is ``unix`` when a unix socket was asked for.
     ``tls``: for the keys of SECURE.
     ``others``: where a URL names several servers, those after the first, which is described here;
     all have ``url``.
@@ -75,6 +73,7 @@ class Target:
     model: str = ""
     version: str = ""
     management: int = 0
+    signature: str = ""
     user: str = ""
     tls: bool = False
     others: tuple[Target, ...] = ()
@@ -94,7 +93,8 @@ def parse_target(url: str) -> Target:
     are the same for plain commands. ``rest://host[:port]/path?query`` is an HTTP/1.1 server,
     ``rests://`` one over TLS. ``triton+http://host[:port]/MODEL[/VERSION]``, ``tfserving+http://``
     and ``torchserve://`` are model servers by name, the first two with ``https`` over TLS;
-    ``triton+grpc://`` is the first one over gRPC.
+    ``triton+grpc://``, ``tfserving+grpc://`` and ``torchserve+grpc://`` are the same over gRPC.
+    TensorFlow Serving's may end in ``?signature=NAME``, TorchServe's in ``?management=PORT``.
     Several servers of one kind are written with commas:
     ``redis://h1:6379,h2:6380``, ``redis+unix:///a,/b`` (``%2C`` is a comma in a path).
 
@@ -114,7 +114,7 @@ def parse_target(url: str) -> Target:
             url,
             "unknown scheme; use redisai://host:port, redisais://host:port for TLS, "
             "redisai+unix:///path/of/socket, rest://host:port/path, triton+http://host:port/MODEL, "
-            "tfserving+http://…, torchserve://… or embedded:",
+            "tfserving+http://…, torchserve://…, triton+grpc://… or embedded:",
         )
     if parts.password is not None:
         raise _wrong(
@@ -185,6 +185,8 @@ def _tcp_target(url: str, parts: SplitResult) -> Target:
         parts.path not in {"", "/"} or parts.query or parts.fragment
     ):
         raise _wrong(url, "nothing may follow the port")
+    if kind in GRPC_KINDS and parts.username is not None:
+        raise _wrong(url, "over gRPC nobody logs in by name: leave out the user and the @")
     target = Target(
         url,
         kind,
@@ -204,12 +206,18 @@ def _with_model(target: Target, parts: SplitResult) -> Target:
         example = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/MODEL or /MODEL/VERSION"
         raise _wrong(target.url, f"needs the name of a model, in ASCII: {example}")
     model, version = found[1], found[2] or ""
-    if target.kind == "tfserving+http" and version and not version.isdecimal():
+    server = target.kind.partition("+")[0]
+    if server == "tfserving" and version and not version.isdecimal():
         raise _wrong(target.url, "TensorFlow Serving's versions are numbers: /MODEL/VERSION")
-    management = _management(target, parts) if target.kind == "torchserve" else 0
-    if parts.fragment or (parts.query and not management):
+    if parts.fragment or (parts.query and server == "triton"):
         raise _wrong(target.url, "nothing may follow the model and its version")
-    return dataclasses.replace(target, model=model, version=version, management=management)
+    return dataclasses.replace(
+        target,
+        model=model,
+        version=version,
+        management=_management(target, parts) if server == "torchserve" else 0,
+        signature=_signature(target, parts) if server == "tfserving" else "",
+    )
 
 
 def _management(target: Target, parts: SplitResult) -> int:
@@ -217,6 +225,13 @@ def _management(target: Target, parts: SplitResult) -> int:
     if found is None or not 0 < int(found[1]) < 2**16:
         raise _wrong(target.url, "only ?management=PORT may follow the model and its version")
     return int(found[1])
+
+
+def _signature(target: Target, parts: SplitResult) -> str:
+    found = re.fullmatch(r"(?:signature=([^&=]+))?", parts.query)
+    if found is None:
+        raise _wrong(target.url, "only ?signature=NAME may follow the model and its version")
+    return unquote(found[1] or "")
 
 
 def _resource(url: str, parts: SplitResult) -> str:

@@ -245,6 +245,16 @@ class TestTensorFlowServing:
         assert (result.target.kind, result.target.model) == ("tfserving", "m")
         assert ("not checked" in result.target.details["signature"]) != metadata
 
+    @pytest.mark.parametrize("body", ["json", "json-columns"])
+    def test_signature(self, sample: Path, tiny_model: Path, body: str) -> None:
+        """The signature that the URL names is checked, and named in each request."""
+        with TensorFlowServing(tiny_model) as server:
+            server.signature = 'a"b'
+            url = f"tfserving+http://{server.place}/m?signature=a%22b"
+            result = run(url, *images(sample, tiny_model), "--body", body)
+
+        assert result.target.details["signature"] == 'a"b'
+
     def test_refusals(self, sample: Path, tiny_model: Path) -> None:
         """What is not available, has another signature or no bytes is refused in one line."""
         with TensorFlowServing(tiny_model) as server:

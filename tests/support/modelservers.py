@@ -198,6 +198,8 @@ class TensorFlowServing(ModelServer):
         path = path.replace("/versions/1", "")
         if (method, path) == ("POST", "/v1/models/m:predict"):
             asked = json.loads(body)
+            if asked.pop("signature_name", "serving_default") != self.signature:
+                return Reply({"error": "Serving signature name not found"}, 400)
             [(name, values)] = asked.items()
             found = self.session.run_bytes(np.asarray(values, "<f4").tobytes())
             answers = {"instances": "predictions", "inputs": "outputs"}

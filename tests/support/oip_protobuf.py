@@ -8,22 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from support.protobuf_classes import classes
 
-_F = descriptor_pb2.FieldDescriptorProto
-_TYPES = {
-    "bool": _F.TYPE_BOOL,
-    "int32": _F.TYPE_INT32,
-    "int64": _F.TYPE_INT64,
-    "uint32": _F.TYPE_UINT32,
-    "uint64": _F.TYPE_UINT64,
-    "float": _F.TYPE_FLOAT,
-    "double": _F.TYPE_DOUBLE,
-    "string": _F.TYPE_STRING,
-    "bytes": _F.TYPE_BYTES,
-}
-
-#: Message -> its fields; ``*`` before a type: repeated. A type that is none is a message.
 _MESSAGES = {
     "ModelRequest": ("1 name string", "2 version string"),
     "Ready": ("1 ready bool",),
@@ -82,6 +68,7 @@ _MESSAGES = {
         "5 compute_infer Duration",
         "6 compute_output Duration",
         "7 cache_hit Duration",
+        "8 cache_miss Duration",
     ),
     "ModelStatistics": (
         "1 name string",
@@ -94,30 +81,7 @@ _MESSAGES = {
     "ModelStatisticsResponse": ("1 model_stats *ModelStatistics",),
 }
 
-
-def _classes() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(
-        name="fastbench_tests_oip.proto", package="fastbench_tests", syntax="proto3"
-    )
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for line in fields:
-            number, field, kind = line.split()
-            plain = kind.removeprefix("*")
-            added = message.field.add(name=field, number=int(number))
-            added.label = _F.LABEL_REPEATED if kind != plain else _F.LABEL_OPTIONAL
-            added.type = _TYPES.get(plain, _F.TYPE_MESSAGE)
-            if plain not in _TYPES:
-                added.type_name = f".fastbench_tests.{plain}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"fastbench_tests.{name}"))
-        for name in _MESSAGES
-    }
-
-
-CLASSES = _classes()
+CLASSES = classes("fastbench_tests_oip", _MESSAGES)
 
 
 def oip(kind: str, /, **fields: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which forms of body a target over HTTP takes, and which is usual."""
+"""Which forms of body a target over HTTP or gRPC takes, and which is usual."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastbench.bodies import BODIES, bodies_of, body_of, check_body
 from fastbench.config import RunConfig, StreamConfig
 from fastbench.errors import UsageError
 from fastbench.streams import parts_of
-from fastbench.targets import HTTP_KINDS, SECURE
+from fastbench.targets import GRPC_KINDS, HTTP_KINDS, SECURE
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_usual_form(url: str, usual: str) -> None:
     check_body(url, None, fetched=usual == "raw")
 
 
-def test_every_http_scheme_has_forms() -> None:
+def test_every_http_and_grpc_scheme_has_forms() -> None:
     """Whoever adds a kind of server says what it takes, with TLS as without."""
-    secure = {scheme for scheme, kind in SECURE.items() if kind in HTTP_KINDS}
+    secure = {scheme for scheme, kind in SECURE.items() if kind in {*HTTP_KINDS, *GRPC_KINDS}}
 
-    assert set(BODIES) == {*HTTP_KINDS, *secure}
+    assert set(BODIES) == {*HTTP_KINDS, *GRPC_KINDS, *secure}
     assert bodies_of("redisai://h") == ()
 
 
@@ -44,6 +44,8 @@ def test_every_http_scheme_has_forms() -> None:
         ("rest://h", "xml", "one of raw, json, multipart"),
         ("triton+http://h/m", "multipart", "one of raw, json"),
         ("tfserving+http://h/m", "raw", "one of json, json-columns"),
+        ("triton+grpc://h/m", "json", "one of raw, typed"),
+        ("torchserve+grpc://h/m", "json", "one of raw, multipart"),
     ],
 )
 def test_unknown_forms(url: str, wanted: str, words: str) -> None:

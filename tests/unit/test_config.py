@@ -155,7 +155,8 @@ def test_option_names() -> None:
         ({"target": "rest://h", "server_batch": 2}, "--server-batch"),
         ({"target": "rest://h", "workload": "fraud"}, "--reference-from URL or --no-reference"),
         ({"target": "triton+http://h/m", "body": "multipart"}, "one of raw, json"),
-        ({"target": "triton+grpc://h/m", "body": "raw"}, "--body and --header are for HTTP"),
+        ({"target": "tfserving+grpc://h/m", "body": "json"}, "must be one of raw"),
+        ({"target": "triton+grpc://h/m", "headers": ("X: y",)}, "--header is for HTTP"),
         ({"target": "triton+grpc://h/m", "form": "dag"}, "are for RedisAI"),
         (
             {"target": "rest://h", "headers": ("Inference-Header-Content-Length: 3",)},

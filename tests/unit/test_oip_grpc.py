@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.oip_protobuf import oip, parsed
 
+from fastbench.errors import UsageError
 from fastbench.models.base import TensorSpec
 from fastbench.plan import FIELD_ROW, FORM_VARINT, Fetched, Field, Payload, Text
 from fastbench.servers.http_messages import Sent
@@ -21,7 +22,7 @@ from fastbench.servers.oip_grpc import (
     placed_body,
     region_request,
     server_about,
-    tensor_of,
+    typed_body,
 )
 from fastbench.servers.protobuf import varint
 from fastbench.servers.shared_memory import Region
@@ -73,6 +74,51 @@ def test_request_of_two_inputs() -> None:
 
     assert [i.name for i in found.inputs] == ["input", "reference"]
     assert list(found.raw_input_contents) == [row, fetched]
+
+
+@pytest.mark.parametrize(("dtype", "datatype"), [("float32", "FP32"), ("float64", "FP64")])
+@pytest.mark.parametrize("outputs", [(), ("y",)])
+def test_typed_request_is_what_the_library_writes(
+    dtype: str, datatype: str, outputs: tuple[str, ...]
+) -> None:
+    """Numbers in contents are the row's bytes in place, byte for byte as protobuf packs them."""
+    values = np.random.default_rng(2).normal(size=24).astype(dtype)
+    sent = Sent("input", (2, 4, 3), dtype, Payload(2), values.nbytes)
+    body = typed_body("m", "2", [sent], outputs)
+
+    field = {"FP32": "fp32_contents", "FP64": "fp64_contents"}[datatype]
+    wanted = oip(
+        "ModelInferRequest",
+        model_name="m",
+        model_version="2",
+        inputs=[
+            {
+                "name": "input",
+                "datatype": datatype,
+                "shape": [2, 4, 3],
+                "contents": {field: values.tolist()},
+            }
+        ],
+        outputs=[{"name": name} for name in outputs],
+    )
+    assert on_the_wire(body.parts, values.tobytes()) == wanted.SerializeToString()
+    assert body.length == len(wanted.SerializeToString())
+
+
+def test_typed_request_of_two_inputs() -> None:
+    """What a chain gets stands in the second input's contents."""
+    row, fetched = np.arange(24, dtype="<f4"), np.arange(256, dtype="<f4")
+    body = typed_body("fraud", "", [IMAGE, REFERENCE], ())
+    found = parsed("ModelInferRequest", on_the_wire(body.parts, row.tobytes(), fetched.tobytes()))
+
+    assert [list(i.contents.fp32_contents) for i in found.inputs] == [list(row), list(fetched)]
+    assert not found.raw_input_contents
+
+
+def test_typed_request_of_other_numbers() -> None:
+    """Numbers that protobuf writes in another form than the dataset are refused."""
+    with pytest.raises(UsageError, match="--body raw"):
+        typed_body("m", "", [Sent("x", (1, 3), "uint8", Payload(1), 3)], ())
 
 
 def test_request_of_an_input_in_shared_memory() -> None:
@@ -142,12 +188,6 @@ def test_metadata() -> None:
     assert told.outputs == (TensorSpec("o", "BYTES", ()),)
 
 
-def kept(message: Any) -> bytes:
-    """Return a reply as the engine keeps it."""
-    data = message.SerializeToString()
-    return b"\0" + len(data).to_bytes(4, "big") + data
-
-
 @pytest.mark.parametrize(
     ("datatype", "dtype", "field"),
     [
@@ -176,9 +216,28 @@ def test_output(datatype: str, dtype: str, field: str, *, raw: bool) -> None:
         raw_output_contents=[v.tobytes() for _, v in both] if raw else [],
     )
 
-    assert tensor_of(kept(message), "wanted").tolist() == values.astype(np.float32).tolist()
-    first = output_of(message.SerializeToString(), "")
-    assert first.tolist() == other.astype(np.float32).tolist()
+    reply = message.SerializeToString()
+    assert output_of(reply, "wanted").tolist() == values.astype(np.float32).tolist()
+    assert output_of(reply, "").tolist() == other.astype(np.float32).tolist()
+
+
+@pytest.mark.parametrize("datatype", ["BYTES", "BF16"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_outputs_that_are_no_numbers_are_passed_over(datatype: str, *, raw: bool) -> None:
+    """Strings, or numbers that NumPy lacks, hide no other output, whatever their contents."""
+    values = np.array([1.5, -2.0], "<f4")
+    strange = {"name": "labels", "datatype": datatype, "contents": {"bytes_contents": [b"cat"]}}
+    typed = {"contents": {"fp32_contents": values.tolist()}}
+    if raw:
+        strange, typed = {k: v for k, v in strange.items() if k != "contents"}, {}
+    message = oip(
+        "ModelInferResponse",
+        outputs=[strange, {"name": "scores", "datatype": "FP32", **typed}],
+        raw_output_contents=[b"\3\0\0\0cat", values.tobytes()] if raw else [],
+    )
+
+    for name in ("scores", "labels", ""):
+        assert output_of(message.SerializeToString(), name).tolist() == [1.5, -2.0]
 
 
 def test_output_that_cannot_be_read() -> None:
@@ -189,8 +248,8 @@ def test_output_that_cannot_be_read() -> None:
         outputs=[{"name": "o", "datatype": "FP32"}],
         raw_output_contents=[b"abc"],
     )
-    for reply in (b"", b"\0\0\0\0\2\xff", kept(text), kept(uneven), kept(oip("Ready"))):
-        assert tensor_of(reply, "o").size == 0
+    for reply in (b"", b"\xff", *(m.SerializeToString() for m in (text, uneven, oip("Ready")))):
+        assert output_of(reply, "o").size == 0
 
 
 def test_statistics() -> None:
@@ -202,7 +261,8 @@ def test_statistics() -> None:
             "success": {"count": 3, "ns": 300},
             "queue": {"count": 3, "ns": 2**40},
             "compute_infer": {"count": 3, "ns": 7},
-            "cache_hit": {"count": 1, "ns": 1},
+            "cache_hit": {"count": 1, "ns": 11},
+            "cache_miss": {"count": 2, "ns": 5},
         },
     }
     message = oip("ModelStatisticsResponse", model_stats=[each, each])
@@ -212,4 +272,4 @@ def test_statistics() -> None:
     assert (found["inference_count"], found["execution_count"]) == (20, 8)
     assert (found["queue_count"], found["queue_ns"]) == (6, 2**41)
     assert found["compute_infer_ns"] == 14
-    assert "cache_hit_ns" not in found
+    assert (found["cache_hit_ns"], found["cache_miss_count"]) == (22, 4)

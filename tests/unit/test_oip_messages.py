@@ -111,6 +111,21 @@ def test_tensor_in_bytes(datatype: str) -> None:
     np.testing.assert_array_equal(found, VALUES.ravel())
 
 
+@pytest.mark.parametrize("datatype", ["BYTES", "BF16"])
+def test_outputs_that_are_no_numbers_are_passed_over(datatype: str) -> None:
+    """Strings, or numbers that NumPy lacks, hide no other output, as bytes or in JSON."""
+    labels = b"\3\0\0\0cat\0"
+    outputs = [
+        output("labels", datatype, parameters={"binary_data_size": len(labels)}),
+        output("more", datatype, data=["a"]),
+        output("y", parameters={"binary_data_size": VALUES.nbytes}),
+    ]
+    reply = answer({"outputs": outputs}, labels + VALUES.tobytes())
+
+    for name in ("y", "labels", ""):
+        np.testing.assert_array_equal(tensor_of(reply, name), VALUES.ravel())
+
+
 @pytest.mark.parametrize("data", [[1.5, -2, 3.25], [[1.5, -2, 3.25]]])
 def test_tensor_in_json(data: object) -> None:
     """Flat or nested, the numbers are found; without the wanted name the first output counts."""

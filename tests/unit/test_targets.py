@@ -198,6 +198,8 @@ def test_what_is_certainly_local(url: str, local: bool) -> None:
         ("tfserving+http://ann@h:81/a%20b/12", "tfserving+http", 81, "a%20b", "12"),
         ("tfserving+https://h/m", "tfserving+http", 443, "m", ""),
         ("torchserve://[::1]/m/1.0", "torchserve", 8080, "m", "1.0"),
+        ("tfserving+grpc://h/m/12", "tfserving+grpc", 8500, "m", "12"),
+        ("torchserve+grpc://h/m/1.0", "torchserve+grpc", 7070, "m", "1.0"),
     ],
 )
 def test_targets_with_a_model(url: str, kind: str, port: int, model: str, version: str) -> None:
@@ -213,7 +215,15 @@ def test_management_port() -> None:
     """TorchServe's other port stands in the query, 8081 where it does not; others have none."""
     assert parse_target("torchserve://h/m").management == 8081
     assert parse_target("torchserve://h/m?management=90").management == 90
+    assert parse_target("torchserve+grpc://h/m?management=90").management == 90
     assert parse_target("triton+http://h/m").management == 0
+
+
+def test_signature() -> None:
+    """That of a model in TensorFlow Serving stands in the query, as URLs write it."""
+    assert parse_target("tfserving+http://h/m").signature == ""
+    assert parse_target("tfserving+http://h/m?signature=a%20b").signature == "a b"
+    assert parse_target("tfserving+grpc://h/m/1?signature=s").signature == "s"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +235,16 @@ def test_management_port() -> None:
         ("triton+http://h/\u00e4", "ASCII"),
         ("triton+http://h/m?x=1", "nothing may follow"),
         ("triton+http://h/m#x", "nothing may follow"),
+        ("triton+grpc://h/m?x=1", "nothing may follow"),
         ("tfserving+http://h/m/v1", "numbers"),
+        ("tfserving+grpc://h/m/v1", "numbers"),
+        ("tfserving+grpc://h/m?signature=", "signature=NAME"),
+        ("tfserving+http://h/m?signature=a&x=1", "signature=NAME"),
+        ("tfserving+grpc://h/m?management=1", "signature=NAME"),
+        ("torchserve+grpc://h/m?signature=a", "management=PORT"),
+        ("triton+grpc://me@h/m", "leave out the user"),
+        ("triton+grpc://me@h,i/m", "leave out the user"),
+        ("tfserving+grpc://@h/m", "leave out the user"),
         ("torchserve://h/m?management=0", "management=PORT"),
         ("torchserve://h/m?management=65536", "management=PORT"),
         ("torchserve://h/m?x=1", "management=PORT"),

@@ -26,7 +26,8 @@ class What(Group):
         Argument(
             help="redisai://\\[user@]host:port, redisais:// for TLS, redisai+unix:///path, "
             "rest://host:port/path, rests:// for TLS, triton+http://host:port/MODEL, "
-            "tfserving+http://…, torchserve://…, or embedded: (default).",
+            "tfserving+http://…, torchserve://…, triton+grpc://…, tfserving+grpc://…, "
+            "torchserve+grpc://…, or embedded: (default).",
         ),
     ] = "embedded:"
     config: Annotated[
@@ -122,8 +123,8 @@ class What(Group):
     body: Annotated[
         str | None,
         Option(
-            help="Of requests over HTTP: raw (the tensor's bytes), json, json-columns or "
-            "multipart. Default: raw where the server takes it."
+            help="Of requests over HTTP or gRPC: raw (the tensor's bytes), json, json-columns, "
+            "multipart or typed, as the server takes them. Default: raw where it does."
         ),
     ] = None
     shm: Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fastbench.bodies import GRPC_SCHEMES, HTTP_SCHEMES, body_of
+from fastbench.bodies import bodies_of, body_of
 from fastbench.report import numbers
 from fastbench.topology import format_list
 
@@ -121,13 +121,11 @@ def _load(result: Result) -> str:
 
 
 def _form(config: dict[str, Any]) -> str:
-    """Say how an inference is sent: over HTTP its body, for RedisAI its dialect and form."""
+    """Say how an inference is sent: over HTTP and gRPC its body, else its dialect and form."""
     target = str(config.get("target", ""))
     if config.get("shm"):
         return "rows in SYSTEM SHARED MEMORY"
-    if target.startswith(GRPC_SCHEMES):
-        return "raw contents"
-    if target.startswith(HTTP_SCHEMES):
+    if bodies_of(target):
         return f"{body_of(target, config.get('body'))} body"
     return " ".join(str(config[key]) for key in ("dialect", "form") if config.get(key))
 

@@ -1,4 +1,4 @@
-"""What is special to a kind of server over HTTP: where inferences go, and what they look like.
+"""What is special to a kind of server: where inferences go, and what they look like.
 
 A dialect knows nothing of workloads: it is given inputs by name, and says how they are sent.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fastbench.models.base import TensorSpec
     from fastbench.monitor.metrics import MetricsSource
+    from fastbench.servers.grpc_server import GrpcServer
     from fastbench.servers.http_messages import Body, JsonForm, Sent
     from fastbench.servers.http_replies import Answer
     from fastbench.servers.http_server import HttpServer
@@ -30,6 +31,7 @@ class Served:
     ``extensions``: of the protocol. ``details``: more, for the result. ``against_raw``: why raw
     bytes are not sent unless asked for; empty = they may be. ``ask``: makes what asks the server
     about itself and its models, this one by the name ``key``, where it can be asked.
+    ``signature``: of the model, that each request names; empty = none is named.
     """
 
     server: str = ""
@@ -41,6 +43,7 @@ class Served:
     details: Mapping[str, str] = field(default_factory=dict)
     against_raw: str = ""
     key: str = ""
+    signature: str = ""
     ask: Callable[[tuple[str, ...]], MetricsSource] | None = None
 
     @property
@@ -78,6 +81,35 @@ class Dialect(Protocol):
 
     def tensor(self, answer: Answer, served: Served) -> NDArray[np.float32]:
         """Return the first output in an answer; empty where there is none."""
+        ...
+
+
+class GrpcDialect(Protocol):
+    """One kind of server over gRPC."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in results."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """The path of the method that infers, ``/package.Service/Method``."""
+        ...
+
+    def meet(self, server: GrpcServer) -> Served:
+        """Ask the server whether it is ready, and what it serves.
+
+        Raises :class:`FastbenchError` where an inference cannot succeed.
+        """
+        ...
+
+    def body(self, form: str, target: Target, sent: Sequence[Sent], served: Served) -> Body:
+        """Return the message of an inference."""
+        ...
+
+    def tensor(self, message: bytes, served: Served) -> NDArray[np.float32]:
+        """Return the first output in a reply's message; empty where there is none."""
         ...
 
 

@@ -15,7 +15,9 @@ from fastbench.plan import PROTOCOL_GRPC, Plan, Stream, Text
 from fastbench.servers.grpc_messages import authority_of, message_in, unary
 
 if TYPE_CHECKING:
-    from fastbench.plan import Message
+    from collections.abc import Sequence
+
+    from fastbench.plan import Message, Part
     from fastbench.targets import Target
 
 CONNECT_TIMEOUT_S = 10.0
@@ -35,7 +37,6 @@ class GrpcServer:
     def __init__(self, target: Target) -> None:
         """Connect once to see that it is there."""
         self.target = target
-        self.authority = authority_of(target)
         try:
             with socket.create_connection((target.host, target.port), CONNECT_TIMEOUT_S) as found:
                 host, port = found.getpeername()[:2]
@@ -68,8 +69,12 @@ class GrpcServer:
             raise ProtocolError(msg)
         return found
 
+    def unary(self, path: str, parts: Sequence[Part], length: int) -> Message:
+        """Return a call of the method ``path``, its message of ``length`` bytes in ``parts``."""
+        return unary(path, parts, length, authority_of(self.target))
+
     def _ask(self, path: str, message: bytes, timeout_s: float, room: int) -> bytes:
-        call = unary(path, (Text(message),), len(message), self.authority)
+        call = self.unary(path, (Text(message),), len(message))
         with Engine(_plan(self.address, call, timeout_s, room)) as engine:
             engine.start()
             while not engine.wait(_POLL_S):

@@ -70,8 +70,13 @@ def plain_tensor(answer: Answer) -> NDArray[np.float32]:
     """
     if "json" in answer.content_type:
         return json_tensor(answer.body)
-    found = NOTHING if answer.content_type else json_tensor(answer.body)
-    return found if found.size else raw_tensor(answer.body)
+    return raw_tensor(answer.body) if answer.content_type else bare_tensor(answer.body)
+
+
+def bare_tensor(body: bytes) -> NDArray[np.float32]:
+    """Return the numbers of JSON, whatever its type is called, or else of float32."""
+    found = json_tensor(body)
+    return found if found.size else raw_tensor(body)
 
 
 def raw_tensor(body: bytes) -> NDArray[np.float32]:

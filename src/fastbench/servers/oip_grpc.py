@@ -11,20 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbench.errors import ProtocolError
+from fastbench.errors import ProtocolError, UsageError
 from fastbench.models.base import TensorSpec
 from fastbench.plan import Text
-from fastbench.servers.grpc_messages import message_in
 from fastbench.servers.http_messages import Body
+from fastbench.servers.message_parts import Parts
 from fastbench.servers.oip_messages import DATATYPES, NUMPY_TYPES
 from fastbench.servers.protobuf import (
+    by_field,
     chunk,
     chunk_head,
+    content,
     fields,
     integer,
     integer_head,
     integers,
+    number_in,
     packed,
+    text_in,
+    texts_in,
 )
 from fastbench.servers.shared_memory import BYTES, OFFSET, REGION
 
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fastbench.plan import Field, Part
+    from fastbench.plan import Field
     from fastbench.servers.http_messages import Sent
     from fastbench.servers.shared_memory import Region
 
@@ -45,6 +50,7 @@ _INT64, _STRING = 2, 3  # of InferParameter
 #: Field of InferTensorContents -> NumPy's type of its values; integers are varints.
 _CONTENTS = {1: "bool", 2: "int32", 3: "int64", 4: "uint32", 5: "uint64", 6: "<f4", 7: "<f8"}
 _FLOATS = (6, 7)
+_FIXED_WIDTH = {"float32": 6, "float64": 7}  # packed, they are little-endian bytes
 _DURATIONS = {
     1: "success",
     2: "fail",
@@ -52,6 +58,8 @@ _DURATIONS = {
     4: "compute_input",
     5: "compute_infer",
     6: "compute_output",
+    7: "cache_hit",
+    8: "cache_miss",
 }
 
 
@@ -85,20 +93,30 @@ def infer_body(model: str, version: str, sent: Sequence[Sent], outputs: Sequence
 
     ``outputs``: those that are wanted; empty = all that there are.
     """
-    head = model_request(model, version)
+    body = Parts(model_request(model, version))
     for each in sent:
-        tensor = chunk(1, each.name) + chunk(2, DATATYPES[each.dtype]) + packed(3, each.shape)
-        head += chunk(5, tensor)
-    for name in outputs:
-        head += chunk(6, chunk(1, name))
-    parts: list[Part] = []
-    length = 0
+        body.text(chunk(5, _described(each)))
+    body.text(_wanted(outputs))
     for each in sent:
-        head += chunk_head(_RAW_INPUT, each.length)
-        parts += [Text(head), each.part]
-        length += len(head) + each.length
-        head = b""
-    return Body("application/grpc", tuple(parts), length)
+        body.bytes_of(each, chunk_head(_RAW_INPUT, each.length))
+    return body.body()
+
+
+def typed_body(model: str, version: str, sent: Sequence[Sent], outputs: Sequence[str]) -> Body:
+    """Return the same with the numbers of each input in its contents, by their type.
+
+    Packed numbers of fixed width are their bytes as they lie in the dataset.
+    Raises :class:`UsageError` for a type whose numbers have another form.
+    """
+    body = Parts(model_request(model, version))
+    for each in sent:
+        if each.dtype not in _FIXED_WIDTH:
+            msg = f"--body typed: {each.dtype} numbers are not sent as they lie: use --body raw"
+            raise UsageError(msg)
+        values = chunk_head(_FIXED_WIDTH[each.dtype], each.length)
+        contents = _described(each) + chunk_head(5, len(values) + each.length) + values
+        body.bytes_of(each, chunk_head(5, len(contents) + each.length) + contents)
+    return body.text(_wanted(outputs)).body()
 
 
 def placed_body(
@@ -109,12 +127,12 @@ def placed_body(
     ``place``: its offset in bytes, the last of what the tensor says of itself.
     """
     offset = chunk(1, OFFSET) + chunk_head(2, 1 + place.width) + integer_head(_INT64)
-    tensor = chunk(1, sent.name) + chunk(2, DATATYPES[sent.dtype]) + packed(3, sent.shape)
+    tensor = _described(sent)
     tensor += _parameter(REGION, chunk(_STRING, region))
     tensor += _parameter(BYTES, integer(_INT64, sent.length))
     tensor += chunk_head(_PARAMETERS, len(offset) + place.width) + offset
     before = model_request(model, version) + chunk_head(5, len(tensor) + place.width) + tensor
-    after = b"".join(chunk(6, chunk(1, name)) for name in outputs)
+    after = _wanted(outputs)
     length = len(before) + place.width + len(after)
     return Body("application/grpc", (Text(before), place, Text(after)), length)
 
@@ -136,17 +154,17 @@ def is_ready(reply: bytes) -> bool:
 
 def server_about(reply: bytes) -> ServerAbout:
     """Read a ServerMetadataResponse."""
-    found = _by_field(reply)
-    return ServerAbout(_text(found, 1), _text(found, 2), tuple(_texts(found, 3)))
+    found = by_field(reply)
+    return ServerAbout(text_in(found, 1), text_in(found, 2), tuple(texts_in(found, 3)))
 
 
 def model_about(reply: bytes) -> ModelAbout:
     """Read a ModelMetadataResponse."""
-    found = _by_field(reply)
+    found = by_field(reply)
     return ModelAbout(
-        name=_text(found, 1),
-        versions=tuple(_texts(found, 2)),
-        platform=_text(found, 3),
+        name=text_in(found, 1),
+        versions=tuple(texts_in(found, 2)),
+        platform=text_in(found, 3),
         inputs=tuple(_spec(value) for value in found.get(4, [])),
         outputs=tuple(_spec(value) for value in found.get(5, [])),
     )
@@ -155,20 +173,17 @@ def model_about(reply: bytes) -> ModelAbout:
 def counters(reply: bytes) -> dict[str, float]:
     """Read a ModelStatisticsResponse: sums over the versions, as over HTTP."""
     sums: dict[str, float] = {}
-    for version in _by_field(reply).get(1, []):
-        for name, value in _statistics(_bytes(version)):
+    for version in by_field(reply).get(1, []):
+        for name, value in _statistics(content(version)):
             sums[name] = sums.get(name, 0) + value
     return sums
 
 
-def tensor_of(kept: bytes, name: str) -> NDArray[np.float32]:
-    """Return the output ``name`` in a reply as it was kept; empty where there is none."""
-    message = message_in(kept)
-    return np.empty(0, np.float32) if message is None else output_of(message, name)
-
-
 def output_of(message: bytes, name: str) -> NDArray[np.float32]:
-    """Return the output ``name`` of a ModelInferResponse, or else the first; empty without one."""
+    """Return the output ``name`` of a ModelInferResponse, or else the first one of numbers.
+
+    Empty where there is none.
+    """
     nothing = np.empty(0, np.float32)
     try:
         outputs = _outputs(message)
@@ -178,18 +193,29 @@ def output_of(message: bytes, name: str) -> NDArray[np.float32]:
         return nothing
 
 
+def _described(sent: Sent) -> bytes:
+    """Return the InferInputTensor without contents."""
+    return chunk(1, sent.name) + chunk(2, DATATYPES[sent.dtype]) + packed(3, sent.shape)
+
+
+def _wanted(outputs: Sequence[str]) -> bytes:
+    return b"".join(chunk(6, chunk(1, name)) for name in outputs)
+
+
 def _outputs(message: bytes) -> dict[str, NDArray[Any]]:
-    """Return the outputs of a ModelInferResponse; raw contents are in the order of the outputs."""
-    found = _by_field(message)
+    """Return the outputs that are numbers; raw contents are in the order of all outputs."""
+    found = by_field(message)
     raw = found.get(_RAW_OUTPUT, [])
     outputs = {}
     for i, output in enumerate(found.get(5, [])):
-        about = _by_field(_bytes(output))
-        dtype = np.dtype(NUMPY_TYPES[_text(about, 2)]).newbyteorder("<")
+        about = by_field(content(output))
+        if text_in(about, 2) not in NUMPY_TYPES:  # BYTES and BF16
+            continue
+        dtype = np.dtype(NUMPY_TYPES[text_in(about, 2)]).newbyteorder("<")
         if i < len(raw):
-            outputs[_text(about, 1)] = np.frombuffer(_bytes(raw[i]), dtype)
+            outputs[text_in(about, 1)] = np.frombuffer(content(raw[i]), dtype)
         else:
-            outputs[_text(about, 1)] = _contents(about.get(5, [])).astype(dtype)
+            outputs[text_in(about, 1)] = _contents(about.get(5, [])).astype(dtype)
     return outputs
 
 
@@ -197,10 +223,10 @@ def _contents(messages: Sequence[int | bytes]) -> NDArray[Any]:
     """Return the values of an InferTensorContents."""
     values: list[NDArray[Any]] = [np.empty(0, np.float32)]
     for message in messages:
-        for field, value in fields(_bytes(message)):
+        for field, value in fields(content(message)):
             dtype = _CONTENTS[field]
             if field in _FLOATS:
-                values.append(np.frombuffer(_bytes(value), dtype))
+                values.append(np.frombuffer(content(value), dtype))
             else:
                 values.append(np.asarray(list(integers(value))).astype(dtype))
     return np.concatenate(values)
@@ -208,51 +234,23 @@ def _contents(messages: Sequence[int | bytes]) -> NDArray[Any]:
 
 def _spec(message: int | bytes) -> TensorSpec:
     """Read a TensorMetadata; the name of a type that is not known stays."""
-    found = _by_field(_bytes(message))
+    found = by_field(content(message))
     shape = [size for value in found.get(3, []) for size in integers(value)]
-    datatype = _text(found, 2)
+    datatype = text_in(found, 2)
     return TensorSpec(
-        _text(found, 1),
+        text_in(found, 1),
         NUMPY_TYPES.get(datatype, datatype),
         tuple(None if size < 0 else size for size in shape),
     )
 
 
 def _statistics(message: bytes) -> Iterator[tuple[str, int]]:
-    found = _by_field(message)
-    yield "inference_count", _integer(found, 4)
-    yield "execution_count", _integer(found, 5)
+    found = by_field(message)
+    yield "inference_count", number_in(found, 4)
+    yield "execution_count", number_in(found, 5)
     for stats in found.get(6, []):
-        for field, value in fields(_bytes(stats)):
+        for field, value in fields(content(stats)):
             if field in _DURATIONS:
-                duration = _by_field(_bytes(value))
-                yield f"{_DURATIONS[field]}_count", _integer(duration, 1)
-                yield f"{_DURATIONS[field]}_ns", _integer(duration, 2)
-
-
-def _by_field(message: bytes) -> dict[int, list[int | bytes]]:
-    found: dict[int, list[int | bytes]] = {}
-    for field, value in fields(message):
-        found.setdefault(field, []).append(value)
-    return found
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        msg = "not the expected protobuf message: an integer where bytes should be"
-        raise ProtocolError(msg)
-    return value
-
-
-def _integer(found: dict[int, list[int | bytes]], field: int) -> int:
-    value = found.get(field, [0])[-1]
-    return value if isinstance(value, int) else 0
-
-
-def _texts(found: dict[int, list[int | bytes]], field: int) -> Iterator[str]:
-    for value in found.get(field, []):
-        yield _bytes(value).decode(errors="replace")
-
-
-def _text(found: dict[int, list[int | bytes]], field: int) -> str:
-    return next(_texts(found, field), "")
+                duration = by_field(content(value))
+                yield f"{_DURATIONS[field]}_count", number_in(duration, 1)
+                yield f"{_DURATIONS[field]}_ns", number_in(duration, 2)

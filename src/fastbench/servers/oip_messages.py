@@ -76,7 +76,7 @@ def json_form(sent: Sent, outputs: Sequence[str]) -> JsonForm:
 
 
 def tensor_of(answer: Answer, name: str = "") -> NDArray[np.float32]:
-    """Return the output ``name``, or else the first one, as float32; empty where there is none."""
+    """Return the output ``name``, or else the first of numbers, as float32; empty without one."""
     try:
         outputs = _outputs(answer)
         found = outputs.get(name, next(iter(outputs.values())))
@@ -86,18 +86,22 @@ def tensor_of(answer: Answer, name: str = "") -> NDArray[np.float32]:
 
 
 def _outputs(answer: Answer) -> dict[str, NDArray[Any]]:
-    """Return the outputs by name. Raises where the reply is not what the protocol has."""
+    """Return the outputs that are numbers. Raises where the reply is not the protocol's."""
     at = answer.json_bytes or len(answer.body)
     found = {}
     for output in json.loads(answer.body[:at])["outputs"]:
-        dtype = np.dtype(NUMPY_TYPES[output["datatype"]]).newbyteorder("<")
-        if "data" in output:
-            found[output["name"]] = np.asarray(output["data"], dtype=dtype)
-            continue
-        size = output["parameters"]["binary_data_size"]
-        found[output["name"]] = np.frombuffer(answer.body, dtype, size // dtype.itemsize, at)
+        size = 0 if "data" in output else output["parameters"]["binary_data_size"]
+        if output["datatype"] in NUMPY_TYPES:  # not BYTES, not BF16
+            found[output["name"]] = _numbers(output, answer.body, at, size)
         at += size
     return found
+
+
+def _numbers(output: dict[str, Any], body: bytes, at: int, size: int) -> NDArray[Any]:
+    dtype = np.dtype(NUMPY_TYPES[output["datatype"]]).newbyteorder("<")
+    if "data" in output:
+        return np.asarray(output["data"], dtype=dtype)
+    return np.frombuffer(body, dtype, size // dtype.itemsize, at)
 
 
 def _request(inputs: Sequence[dict[str, Any]], outputs: Sequence[str]) -> bytes:

@@ -97,6 +97,46 @@ def integers(value: int | bytes) -> Iterator[int]:
         yield _signed(found)
 
 
+def by_field(message: bytes) -> dict[int, list[int | bytes]]:
+    """Return the values of each field in order, by its number. Raises as :func:`fields`."""
+    found: dict[int, list[int | bytes]] = {}
+    for field, value in fields(message):
+        found.setdefault(field, []).append(value)
+    return found
+
+
+def content(value: int | bytes) -> bytes:
+    """Return the bytes of a string or message. Raises :class:`ProtocolError` for an integer."""
+    if isinstance(value, int):
+        msg = "not the expected protobuf message: an integer where bytes should be"
+        raise ProtocolError(msg)
+    return value
+
+
+def number_in(found: dict[int, list[int | bytes]], field: int) -> int:
+    """Return a signed integer of :func:`by_field`, the last as proto3 has it; 0 without one."""
+    value = found.get(field, [0])[-1]
+    return _signed(value) if isinstance(value, int) else 0
+
+
+def texts_in(found: dict[int, list[int | bytes]], field: int) -> Iterator[str]:
+    """Yield the strings of a repeated field of :func:`by_field`."""
+    for value in found.get(field, []):
+        yield content(value).decode(errors="replace")
+
+
+def text_in(found: dict[int, list[int | bytes]], field: int) -> str:
+    """Return a string of :func:`by_field`; empty without one."""
+    return next(texts_in(found, field), "")
+
+
+def map_in(found: dict[int, list[int | bytes]], field: int) -> Iterator[tuple[str, bytes]]:
+    """Yield key and value of a map from strings to bytes, strings or messages, in order."""
+    for entry in found.get(field, []):
+        pair = by_field(content(entry))
+        yield text_in(pair, 1), content(pair.get(2, [b""])[-1])
+
+
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 

@@ -6,16 +6,24 @@ predict, in row (``instances``) and in column format (``inputs``).
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastbench.errors import ServerError
 from fastbench.models.base import TensorSpec
 from fastbench.servers.dialect import Served, model_path
 from fastbench.servers.http_messages import INSTANCES, JsonForm, plain_body
 from fastbench.servers.http_replies import json_tensor
 from fastbench.servers.http_server import is_ok
+from fastbench.servers.tfserving_model import (
+    NOT_TOLD,
+    SIGNATURE,
+    Version,
+    available,
+    check_signature,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +36,6 @@ if TYPE_CHECKING:
     from fastbench.servers.http_server import HttpServer
     from fastbench.targets import Target
 
-AVAILABLE = "AVAILABLE"
-SIGNATURE = "serving_default"  # what a request that names none goes to
 COLUMNS = JsonForm('{"inputs":', "}")
 #: TensorFlow's name of a type → NumPy's.
 NUMPY_TYPES = {
@@ -104,7 +110,7 @@ class TfServing:
 
     def meet(self, server: HttpServer, fields: Mapping[str, str]) -> Served:
         """Ask for the state of the model and for the signature that predicts."""
-        path = _path(server.target)
+        path, wanted = _path(server.target), server.target.signature
         found = _available(server, server.told(path, fields, _Status))
         signature = _signature(server, f"{path}/metadata", fields)
         return Served(
@@ -112,16 +118,21 @@ class TfServing:
             takes=_specs(signature.inputs),
             gives=_specs(signature.outputs),
             details=({"model_versions": found} if found else {})
-            | {"signature": SIGNATURE if signature.inputs else "not told: not checked"},
+            | {"signature": (wanted or SIGNATURE) if signature.inputs else NOT_TOLD},
+            signature=wanted,
         )
 
     def body(self, _form: str, sent: Sequence[Sent], _served: Served) -> Body:
         """Return bare bytes, which no form of this API is: the configuration allows JSON only."""
         return plain_body(sent)
 
-    def json_form(self, form: str, _sent: Sent, _served: Served) -> JsonForm:
+    def json_form(self, form: str, _sent: Sent, served: Served) -> JsonForm:
         """Return ``{"instances": rows}``, or in columns ``{"inputs": rows}``."""
-        return COLUMNS if form == "json-columns" else INSTANCES
+        plain = COLUMNS if form == "json-columns" else INSTANCES
+        if not served.signature:
+            return plain
+        named = json.dumps({"signature_name": served.signature}).removesuffix("}")
+        return dataclasses.replace(plain, before=f"{named},{plain.before.removeprefix('{')}")
 
     def tensor(self, answer: Answer, _served: Served) -> NDArray[np.float32]:
         """Return the numbers under ``predictions`` or ``outputs``."""
@@ -134,17 +145,12 @@ def _path(target: Target) -> str:
 
 def _available(server: HttpServer, status: _Status) -> str:
     """Return the versions that are available; empty where there are none by number."""
-    found = [v.version for v in status.model_version_status if v.state == AVAILABLE]
-    if found or status.ready in {True, "True", "true"}:
-        return ", ".join(found)
-    states = "; ".join(
-        f"version {v.version} {v.state} {v.status.error_message}".rstrip()
-        for v in status.model_version_status
-    )
-    msg = (
-        f"{server.target.url}: no version of the model is {AVAILABLE}: {states or 'none is there'}"
-    )
-    raise ServerError(msg)
+    if not status.model_version_status and status.ready in {True, "True", "true"}:
+        return ""
+    versions = [
+        Version(v.version, v.state, v.status.error_message) for v in status.model_version_status
+    ]
+    return available(server.target.url, versions)
 
 
 def _signature(server: HttpServer, path: str, fields: Mapping[str, str]) -> _Signature:
@@ -156,12 +162,9 @@ def _signature(server: HttpServer, path: str, fields: Mapping[str, str]) -> _Sig
     if not is_ok(answer):
         return _Signature()
     found = server.read(path, answer, _Described).metadata.signature_def.signature_def
-    if found and SIGNATURE not in found:
-        msg = (
-            f"{server.target.url}: the model has no signature {SIGNATURE}, only {', '.join(found)}"
-        )
-        raise ServerError(msg)
-    return found.get(SIGNATURE, _Signature())
+    wanted = server.target.signature
+    check_signature(server.target.url, wanted, found)
+    return found.get(wanted or SIGNATURE, _Signature())
 
 
 def _specs(tensors: Mapping[str, _Tensor]) -> tuple[TensorSpec, ...]:

@@ -14,7 +14,7 @@ import msgspec
 from fastbench.errors import ConnectError, ProtocolError, ServerError
 from fastbench.servers.dialect import Served, model_path
 from fastbench.servers.http_messages import INSTANCES, multipart_body, plain_body
-from fastbench.servers.http_replies import json_tensor, raw_tensor
+from fastbench.servers.http_replies import bare_tensor
 from fastbench.servers.http_server import HttpServer, is_ok, refusal
 
 if TYPE_CHECKING:
@@ -57,22 +57,7 @@ class TorchServe:
 
     def meet(self, server: HttpServer, fields: Mapping[str, str]) -> Served:
         """Ask the management API whether a worker is ready."""
-        target = server.target
-        path = f"/models/{model_path(target, '/')}"
-        try:
-            management = HttpServer(dataclasses.replace(target, port=target.management))
-            answer = management.get(path, fields)
-        except (ConnectError, ProtocolError):
-            return _unchecked(target, "does not answer")
-        if answer.status == NOT_FOUND:
-            msg = (
-                f"{target.url}: the management API on port {target.management} knows no such "
-                f"model: {refusal(answer)}; another port is given as ?management=PORT"
-            )
-            raise ServerError(msg)
-        if not is_ok(answer):
-            return _unchecked(target, f"answered {refusal(answer)}")
-        return _served(target, management.read(path, answer, list[_Model]))
+        return ask_management(server.target, fields)
 
     def body(self, form: str, sent: Sequence[Sent], _served: Served) -> Body:
         """Return the bytes of the inputs, bare or as the files of a form: one alone is ``data``."""
@@ -87,7 +72,29 @@ class TorchServe:
 
     def tensor(self, answer: Answer, _served: Served) -> NDArray[np.float32]:
         """Return the numbers of JSON, whatever its type is called, or else the body as float32."""
-        return found if (found := json_tensor(answer.body)).size else raw_tensor(answer.body)
+        return bare_tensor(answer.body)
+
+
+def ask_management(target: Target, fields: Mapping[str, str]) -> Served:
+    """Ask the management API whether a worker is ready; ``fields``: of the request.
+
+    Raises :class:`ServerError` where it knows no such model, or no worker is.
+    """
+    path = f"/models/{model_path(target, '/')}"
+    try:
+        management = HttpServer(dataclasses.replace(target, port=target.management))
+        answer = management.get(path, fields)
+    except (ConnectError, ProtocolError):
+        return _unchecked(target, "does not answer")
+    if answer.status == NOT_FOUND:
+        msg = (
+            f"{target.url}: the management API on port {target.management} knows no such "
+            f"model: {refusal(answer)}; another port is given as ?management=PORT"
+        )
+        raise ServerError(msg)
+    if not is_ok(answer):
+        return _unchecked(target, f"answered {refusal(answer)}")
+    return _served(target, management.read(path, answer, list[_Model]))
 
 
 def _unchecked(target: Target, why: str) -> Served:

@@ -9,55 +9,70 @@ from fastbench.errors import ServerError
 from fastbench.monitor.metrics import Reading
 from fastbench.servers.dialect import Served, model_path
 from fastbench.servers.oip_grpc import (
+    INFER,
     SERVICE,
     counters,
+    infer_body,
     is_ready,
     model_about,
     model_request,
+    output_of,
     server_about,
+    typed_body,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastbench.servers.grpc_server import GrpcServer
+    from fastbench.servers.http_messages import Body, Sent
+    from fastbench.targets import Target
 
 STATISTICS = "statistics"
 TIMEOUT_S = 2.0
 
 
-def model_of(path: str) -> tuple[str, str]:
-    """Return name and version of a model from ``MODEL[/VERSION]`` as in the URL.
+class TritonGrpc:
+    """A server of the Open Inference Protocol v2."""
 
-    An empty version: the server chooses.
-    """
-    name, _, version = path.partition("/")
-    return unquote(name), unquote(version)
+    kind = "triton"
+    method = INFER
 
+    def meet(self, server: GrpcServer) -> Served:
+        """Ask whether server and model are ready, and what they are.
 
-def meet(server: GrpcServer) -> Served:
-    """Ask whether server and model are ready, and what they are.
+        Raises :class:`FastbenchError` where an inference cannot succeed.
+        """
+        key = model_path(server.target, "/")
+        request = model_request(*model_of(key))
+        _check_ready(server, "ServerReady", b"", "the server")
+        about = server_about(server.call(f"{SERVICE}ServerMetadata", b""))
+        _check_ready(server, "ModelReady", request, f"model {server.target.model}")
+        model = model_about(server.call(f"{SERVICE}ModelMetadata", request))
+        lists = {"extensions": about.extensions, "model_versions": model.versions}
+        return Served(
+            server=f"{about.name} {about.version}".strip(),
+            model=model.name,
+            backend=model.platform,
+            takes=model.inputs,
+            gives=model.outputs,
+            extensions=about.extensions,
+            details={name: ", ".join(values) for name, values in lists.items() if values},
+            key=key,
+            ask=(lambda keys: Statistics(server, keys)) if STATISTICS in about.extensions else None,
+        )
 
-    Raises :class:`FastbenchError` where an inference cannot succeed.
-    """
-    key = model_path(server.target, "/")
-    request = model_request(*model_of(key))
-    _check_ready(server, "ServerReady", b"", "the server")
-    about = server_about(server.call(f"{SERVICE}ServerMetadata", b""))
-    _check_ready(server, "ModelReady", request, f"model {server.target.model}")
-    model = model_about(server.call(f"{SERVICE}ModelMetadata", request))
-    lists = {"extensions": about.extensions, "model_versions": model.versions}
-    return Served(
-        server=f"{about.name} {about.version}".strip(),
-        model=model.name,
-        backend=model.platform,
-        takes=model.inputs,
-        gives=model.outputs,
-        extensions=about.extensions,
-        details={name: ", ".join(values) for name, values in lists.items() if values},
-        key=key,
-        ask=(lambda keys: Statistics(server, keys)) if STATISTICS in about.extensions else None,
-    )
+    def body(self, form: str, target: Target, sent: Sequence[Sent], served: Served) -> Body:
+        """Return the request for all outputs that the model names, its contents raw or typed."""
+        make = typed_body if form == "typed" else infer_body
+        return make(*model_of(model_path(target, "/")), sent, [s.name for s in served.gives])
+
+    def tensor(self, message: bytes, served: Served) -> NDArray[np.float32]:
+        """Return the first output that the model names."""
+        return output_of(message, served.gives[0].name if served.gives else "")
 
 
 class Statistics:
@@ -81,6 +96,15 @@ class Statistics:
 
     def close(self) -> None:
         """Do nothing: there is no connection between two questions."""
+
+
+def model_of(path: str) -> tuple[str, str]:
+    """Return name and version of a model from ``MODEL[/VERSION]`` as in the URL.
+
+    An empty version: the server chooses.
+    """
+    name, _, version = path.partition("/")
+    return unquote(name), unquote(version)
 
 
 def _check_ready(server: GrpcServer, method: str, request: bytes, what: str) -> None:

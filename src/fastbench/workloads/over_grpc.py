@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastbench.bodies import body_of
 from fastbench.job import Job
 from fastbench.monitor.watched import Watched
 from fastbench.plan import FORM_VARINT, PROTOCOL_GRPC, Stream
@@ -13,12 +15,15 @@ from fastbench.results import TargetInfo
 from fastbench.servers.connect import check_connections, endpoints
 from fastbench.servers.data import file_data
 from fastbench.servers.fit import check_inputs
-from fastbench.servers.grpc_messages import unary
+from fastbench.servers.grpc_messages import message_in
 from fastbench.servers.grpc_server import LONG_REPLY, GrpcServer
-from fastbench.servers.oip_grpc import INFER, infer_body, output_of, placed_body, tensor_of
+from fastbench.servers.http_replies import NOTHING
+from fastbench.servers.oip_grpc import placed_body
 from fastbench.servers.shared_memory import offset_field, shared, varint_width
+from fastbench.servers.tfserving_grpc import TfServingGrpc
+from fastbench.servers.torchserve_grpc import TorchServeGrpc
 from fastbench.servers.triton_control import GrpcControl
-from fastbench.servers.triton_grpc import meet, model_of
+from fastbench.servers.triton_grpc import TritonGrpc, model_of
 from fastbench.targets import parse_target
 from fastbench.workloads.inference import changed, describe, identity
 from fastbench.workloads.served import (
@@ -33,12 +38,50 @@ from fastbench.workloads.served import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastbench.config import RunConfig
-    from fastbench.servers.dialect import Served
-    from fastbench.servers.http_messages import Body
+    from fastbench.plan import Message
+    from fastbench.servers.dialect import GrpcDialect, Served
+    from fastbench.servers.http_messages import Body, Sent
     from fastbench.workloads.inference import Material
 
+#: By kind of target: adding a server is a file and a line.
+DIALECTS: dict[str, GrpcDialect] = {
+    "triton+grpc": TritonGrpc(),
+    "tfserving+grpc": TfServingGrpc(),
+    "torchserve+grpc": TorchServeGrpc(),
+}
 _REPLY_ROOM = 4096  # a kept reply may be longer than the first by what stands around its numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """What is called on which servers; ``served``: by each of ``servers``."""
+
+    dialect: GrpcDialect
+    servers: Sequence[GrpcServer]
+    served: Sequence[Served]
+    form: str
+    body: Body
+
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """The servers, as the monitor takes them: gRPC does not tell the process."""
+        return tuple(
+            Watched(url=s.target.url, address=s.address, ask=told.ask, models=told.keys)
+            for s, told in zip(self.servers, self.served, strict=True)
+        )
+
+    @property
+    def message(self) -> Message:
+        """The call of one inference."""
+        return self.servers[0].unary(self.dialect.method, self.body.parts, self.body.length)
+
+    def tensor(self, message: bytes | None) -> NDArray[np.float32]:
+        """Return the first output in a reply; empty where there is none."""
+        return NOTHING if message is None else self.dialect.tensor(message, self.served[0])
 
 
 @contextlib.contextmanager
@@ -49,104 +92,95 @@ def open_calls(config: RunConfig, material: Material) -> Iterator[Job]:
     ones, are compared with what onnxruntime answers for ``config.model``. The second input of
     ``material`` is what a chain gets.
     """
-    target = parse_target(config.target)
-    check_connections(target, config.total_connections)
-    servers = [GrpcServer(endpoint) for endpoint in endpoints(target, config.tls)]
-    served = [_meet(server, config, material) for server in servers]
-    with _body(config, material, servers, served) as body:
-        yield _job(config, material, servers, served, body)
+    with _calling(config, material) as calling:
+        yield _job(config, material, calling)
 
 
-@contextlib.contextmanager
-def _body(
-    config: RunConfig,
-    material: Material,
-    servers: Sequence[GrpcServer],
-    served: Sequence[Served],
-) -> Iterator[Body]:
-    """Yield the message of an inference; where rows lie in shared memory, while they do."""
-    sent, model = sent_as(config, material, served[0]), model_of(served[0].key)
-    outputs = [spec.name for spec in served[0].gives]
-    if not config.shm:
-        yield infer_body(*model, sent, outputs)
-        return
-    rows = material.inputs[0]
-    with shared(
-        rows,
-        [GrpcControl(s, told.extensions) for s, told in zip(servers, served, strict=True)],
-    ) as region:
-        place = offset_field(rows, config.batch, FORM_VARINT, varint_width(rows))
-        yield placed_body(*model, sent[0], place, region.name, outputs)
-
-
-def _job(
-    config: RunConfig,
-    material: Material,
-    servers: Sequence[GrpcServer],
-    served: Sequence[Served],
-    body: Body,
-) -> Job:
+def _job(config: RunConfig, material: Material, calling: Calling) -> Job:
     """Send the first inference, and return what is to be repeated."""
+    servers, method = calling.servers, calling.dialect.method
     data = file_data(material.inputs[0])
-    first = first_body(body, data, material)
-    answers = [server.call(INFER, first, config.timeout_s, LONG_REPLY) for server in servers]
-    name = served[0].gives[0].name if served[0].gives else ""
-    oracle, found = check_answers(config, material, [output_of(a, name) for a in answers])
+    first = first_body(calling.body, data, material)
+    answers = [server.call(method, first, config.timeout_s, LONG_REPLY) for server in servers]
+    oracle, found = check_answers(config, material, [calling.tensor(a) for a in answers])
     before = identity(material)
     return Job(
         stream=Stream(
             addresses=tuple(server.address for server in servers),
             connections=config.total_connections,
             pipeline=config.pipeline,
-            messages=(unary(INFER, body.parts, body.length, servers[0].authority),),
+            messages=(calling.message,),
             data=(data,),
             protocol=PROTOCOL_GRPC,
             reply_bytes=2 * len(answers[0]) + _REPLY_ROOM,
         ),
-        target=_describe(config, material, servers, served[0], body, len(answers[0]), found),
+        target=_describe(config, material, calling, len(answers[0]), found),
         dataset=describe(material.about, material.inputs[0]),
-        servers=_watched(servers, served),
-        verify=verifier(config, material, oracle, lambda kept: tensor_of(kept, name)),
+        servers=calling.watched,
+        verify=verifier(config, material, oracle, lambda kept: calling.tensor(message_in(kept))),
         problem=lambda: changed(material, before),
     )
 
 
-def _watched(servers: Sequence[GrpcServer], served: Sequence[Served]) -> tuple[Watched, ...]:
-    """Return the servers as the monitor takes them: gRPC does not tell the process."""
-    return tuple(
-        Watched(url=s.target.url, address=s.address, ask=told.ask, models=told.keys)
-        for s, told in zip(servers, served, strict=True)
-    )
+@contextlib.contextmanager
+def _calling(config: RunConfig, material: Material) -> Iterator[Calling]:
+    target = parse_target(config.target)
+    check_connections(target, config.total_connections)
+    dialect, form = DIALECTS[target.kind], body_of(config.target, config.body)
+    servers = [GrpcServer(endpoint) for endpoint in endpoints(target, config.tls)]
+    served = [_meet(dialect, server, config, material) for server in servers]
+    sent = sent_as(config, material, served[0])
+    with contextlib.ExitStack() as stack:
+        if config.shm:
+            body = stack.enter_context(_placed(config, material, sent[0], servers, served))
+        else:
+            body = dialect.body(form, target, sent, served[0])
+        yield Calling(dialect, servers, served, form, body)
 
 
-def _meet(server: GrpcServer, config: RunConfig, material: Material) -> Served:
+@contextlib.contextmanager
+def _placed(
+    config: RunConfig,
+    material: Material,
+    sent: Sent,
+    servers: Sequence[GrpcServer],
+    served: Sequence[Served],
+) -> Iterator[Body]:
+    """Put the rows into shared memory; yield the message that names their place."""
+    rows = material.inputs[0]
+    controls = [GrpcControl(s, told.extensions) for s, told in zip(servers, served, strict=True)]
+    with shared(rows, controls) as region:
+        place = offset_field(rows, config.batch, FORM_VARINT, varint_width(rows))
+        outputs = [spec.name for spec in served[0].gives]
+        yield placed_body(*model_of(served[0].key), sent, place, region.name, outputs)
+
+
+def _meet(
+    dialect: GrpcDialect, server: GrpcServer, config: RunConfig, material: Material
+) -> Served:
     """Ask one server what it serves, and whether that takes the rows."""
-    served = meet(server)
+    served = dialect.meet(server)
     takes = arranged(served.takes, material.names)
     check_inputs(served.model, takes, material.inputs, config.batch, material.about.path)
     return dataclasses.replace(served, takes=takes)
 
 
 def _describe(
-    config: RunConfig,
-    material: Material,
-    servers: Sequence[GrpcServer],
-    served: Served,
-    body: Body,
-    reply_bytes: int,
-    found: float | None,
+    config: RunConfig, material: Material, calling: Calling, reply_bytes: int, found: float | None
 ) -> TargetInfo:
+    served = calling.served[0]
     details = {
-        "message_bytes": str(body.length),
+        "body": calling.form,
+        "message_bytes": str(calling.body.length),
         "reply_message_bytes": str(reply_bytes),
         **served.details,
         **placed_details(config, material),
     }
-    if len(servers) > 1:
-        details["endpoints"] = "; ".join(server.target.url for server in servers)
+    if len(calling.servers) > 1:
+        details["endpoints"] = "; ".join(server.target.url for server in calling.servers)
     return TargetInfo(
         url=config.target,
-        kind="triton",
+        kind=calling.dialect.kind,
         server=served.server,
         protocol="gRPC",
         model=served.model,
