@@ -43,7 +43,11 @@ def start(name: str) -> dict[str, str]:
     It is started where it does not run: a test may have stopped it.
     """
     urls = servers("start", name).out.split()
-    return {f"{url.partition(':')[0]} {url.rpartition('/')[2]}": url for url in urls}
+    return {f"{url.partition(':')[0]} {_model_of(url)}": url for url in urls}
+
+
+def _model_of(url: str) -> str:
+    return url.rpartition("/")[2].partition("?")[0]
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from fastbench.errors import UsageError
 from fastbench.local_servers.base import Place
 from fastbench.local_servers.known import SERVERS, server_called
 from fastbench.local_servers.state import default_state, emptied, tail
+from fastbench.local_servers.torchserve import configuration, write_archive
 from fastbench.local_servers.triton import config_of
 from fastbench.models.inputs import random_inputs
 from fastbench.models.loading import load_model
@@ -82,6 +85,38 @@ def test_configuration_for_triton() -> None:
     assert 'input [ { name: "reference" data_type: TYPE_FP32 dims: [ 256 ] } ]' in lines
     assert 'output [ { name: "output" data_type: TYPE_FP32 dims: [ 2 ] } ]' in lines
     assert f'parameters [ {{ key: "onnx" value: {{ string_value: "{model.path}" }} }} ]' in lines
+
+
+def test_configuration_of_torchserve() -> None:
+    """Every address that it binds is on loopback, every port one of those picked."""
+    server = server_called("torchserve")
+    ports = {name: 50_000 + index for index, name in enumerate(server.ports)}
+
+    lines = configuration(ports).splitlines()
+
+    addresses = [line.partition("=")[2] for line in lines if "_address=" in line]
+    assert len(addresses) == 5
+    assert [address for address in addresses if "127.0.0.1" not in address] == []
+    assert "management_address=http://127.0.0.1:50001" in lines
+    assert "grpc_inference_port=50003" in lines
+
+
+def test_archive_for_torchserve(tmp_path: Path) -> None:
+    """It holds what its manifest names, and what its handler imports."""
+    model = load_model("fraud")
+
+    write_archive(tmp_path / "fraud.mar", model)
+
+    with zipfile.ZipFile(tmp_path / "fraud.mar") as archive:
+        described = json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]
+        assert archive.read(described["serializedFile"]) == model.path.read_bytes()
+        assert {described["handler"], "onnx_model.py"} <= set(archive.namelist())
+    assert described["modelName"] == "fraud"
+
+
+def test_stand_in_is_called_one() -> None:
+    """Nobody takes it for TensorFlow Serving."""
+    assert server_called("tfserving").about.startswith("STAND-IN")
 
 
 def test_gunicorn_listens_on_loopback_only(tmp_path: Path) -> None:

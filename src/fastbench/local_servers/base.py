@@ -102,3 +102,8 @@ def models_ready(port: int, path: str) -> bool:
 def model_urls(scheme: str, port: int, prefix: str = "") -> list[str]:
     """Return a URL for each model."""
     return [f"{scheme}://{HOST}:{port}{prefix}/{name}" for name in MODELS]
+
+
+def files_by_name(place: Place) -> str:
+    """Return the files of the models by name, as JSON."""
+    return json.dumps({model.name: str(model.path) for model in place.models})

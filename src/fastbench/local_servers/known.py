@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING
 
 from fastbench.errors import UsageError
 from fastbench.local_servers.gunicorn import Gunicorn
+from fastbench.local_servers.kserve import KServe
+from fastbench.local_servers.tfserving import TensorFlowServing
+from fastbench.local_servers.torchserve import TorchServe
 from fastbench.local_servers.triton import Triton
 from fastbench.local_servers.valkey import Valkey
 
 if TYPE_CHECKING:
     from fastbench.local_servers.base import LocalServer
 
-SERVERS: tuple[LocalServer, ...] = (Triton(), Gunicorn(), Valkey())
+SERVERS: tuple[LocalServer, ...] = (
+    Triton(),
+    TorchServe(),
+    KServe(),
+    TensorFlowServing(),
+    Gunicorn(),
+    Valkey(),
+)
 
 
 def server_called(name: str) -> LocalServer:

@@ -1,0 +1,71 @@
+"""KServe: a second server of the Open Inference Protocol, and the protocol before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.realservers import MARKS, MODEL, run, start, stopping, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = MARKS
+
+Urls = dict[str, str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped_in_the_end() -> Iterator[None]:
+    """Leave nothing running."""
+    with stopping("kserve"):
+        yield
+
+
+@pytest.fixture
+def kserve() -> Urls:
+    """Return the targets of KServe, which runs."""
+    return start("kserve")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "body", "batch"),
+    [
+        ("triton+http", "raw", 2),
+        ("triton+http", "json", 1),
+        ("triton+grpc", "raw", 2),
+        ("tfserving+http", "json", 1),
+    ],
+)
+def test_images(kserve: Urls, sample: Path, scheme: str, body: str, batch: int) -> None:
+    """Both versions of its protocol, with tensors as bytes and as text, are onnxruntime's."""
+    form = () if scheme == "triton+grpc" else ("--body", body)
+    options = ("--dataset", sample, "--batch", batch, "--connections", 2, *form)
+    result = verified(kserve[f"{scheme} {MODEL}"], *options)
+
+    assert scheme == "tfserving+http" or result.target.server == "kserve 0.21.0"
+
+
+@pytest.mark.parametrize(("scheme", "form"), [("triton+http", "raw"), ("triton+grpc", None)])
+def test_fraud(kserve: Urls, cards: Path, reference: str, scheme: str, form: str | None) -> None:
+    """Two inputs by name, one of them from Valkey."""
+    options = ("--workload", "fraud", "--dataset", cards, "--reference-from", reference)
+    verified(kserve[f"{scheme} fraud"], *options, *(("--body", form) if form else ()))
+
+
+def test_bytes_that_it_does_not_announce(kserve: Urls, sample: Path) -> None:
+    """It takes tensors as bytes but does not say so: one must choose."""
+    done = run(kserve[f"triton+http {MODEL}"], "--dataset", sample)
+
+    assert done.code == 1
+    assert "does not announce the extension binary_tensor_data" in done.line
+
+
+@pytest.mark.parametrize("scheme", ["triton+http", "triton+grpc", "tfserving+http"])
+def test_wrong_model(kserve: Urls, sample: Path, scheme: str) -> None:
+    """A model that it does not hold ends the run in one line with its words."""
+    done = run(kserve[f"{scheme} {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
+
+    assert done.code == 1
+    assert "Model with name other does not exist" in done.line

@@ -1,0 +1,72 @@
+"""TorchServe itself: Java in front, Python workers behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.realservers import MARKS, MODEL, add_up, run, start, stopped_midway, stopping, verified
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = MARKS
+
+Urls = dict[str, str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped_in_the_end() -> Iterator[None]:
+    """Leave nothing running."""
+    with stopping("torchserve"):
+        yield
+
+
+@pytest.fixture
+def torchserve() -> Urls:
+    """Return the targets of TorchServe, which runs."""
+    return start("torchserve")
+
+
+@pytest.mark.parametrize(("body", "batch"), [("raw", 2), ("multipart", 1), ("json", 1)])
+def test_images(torchserve: Urls, sample: Path, body: str, batch: int) -> None:
+    """Each form of body is classified as onnxruntime does, by workers that are ready."""
+    options = ("--dataset", sample, "--body", body, "--batch", batch, "--connections", 2)
+    result = verified(torchserve[f"torchserve {MODEL}"], *options)
+
+    assert result.target.kind == "torchserve"
+
+
+@pytest.mark.parametrize("body", ["raw", "multipart"])
+def test_fraud(torchserve: Urls, cards: Path, reference: str, body: str) -> None:
+    """Transaction and reference data of one row, one behind the other or as two files."""
+    options = ("--workload", "fraud", "--dataset", cards, "--body", body)
+    result = verified(torchserve["torchserve fraud"], *options, "--reference-from", reference)
+
+    assert len(result.repetitions[0].steps) == 2
+
+
+def test_wrong_model(torchserve: Urls, sample: Path) -> None:
+    """The management API knows no such model, which ends the run in one line."""
+    done = run(torchserve[f"torchserve {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
+
+    assert done.code == 1
+    assert "knows no such model" in done.line
+
+
+def test_wrong_rows(torchserve: Urls, sample: Path) -> None:
+    """Images for the fraud model: what its handler says is the line that ends the run."""
+    done = run(torchserve["torchserve fraud_noreference"], "--dataset", sample)
+
+    assert done.code == 1
+    assert "602112 bytes: one sample has 120" in done.line
+
+
+def test_stopped_midway(torchserve: Urls, sample: Path, tmp_path: Path) -> None:
+    """It goes away in the middle: the run ends, and every inference has one outcome."""
+    url = torchserve[f"torchserve {MODEL}"]
+    repetition = stopped_midway("torchserve", url, tmp_path / "out", "--dataset", sample)
+
+    assert repetition.counts.ok > 0
+    assert add_up(repetition.counts)
