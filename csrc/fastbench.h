@@ -197,7 +197,7 @@ typedef struct fb_thread_usage {
     uint64_t elapsed_ns, user_ns, system_ns;
     uint64_t voluntary_switches, involuntary_switches, major_faults;
     uint64_t run_delay_ns; /* ready to run, but without a CPU; UINT64_MAX = not known */
-    uint64_t spin_ns;      /* idle polling before arrivals */
+    uint64_t spin_ns;      /* polled without finding anything */
     uint64_t stalls, stalled_ns, longest_turn_ns; /* turns of the event loop over 1 ms; any */
     uint64_t window_full_ns; /* open loop: something was due and found no free slot */
 } fb_thread_usage;

@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define RECEIVE_BYTES (256 * 1024)
@@ -76,6 +74,7 @@ int fb_worker_init(fb_worker *w, fb_error *err)
     if (w->io.epoll_fd < 0) {
         return fb_error_set(err, FB_E_SYS, errno, "epoll_create1: %s", strerror(errno));
     }
+    w->waiter = (fb_waiter){.epoll_fd = w->io.epoll_fd, .watch = w->watch};
     if (!w->conns || !w->dispatches || !w->io.buffer || !w->watch) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for %u connections", w->n_conns);
     }
@@ -355,32 +354,6 @@ static bool ended(const fb_worker *w)
            drain_overdue(w);
 }
 
-/* Sleeps until something happens, at most for wait_ns. */
-static int sleep_for(const fb_worker *w, struct epoll_event *events, uint64_t wait_ns)
-{
-    const struct timespec timeout = {.tv_sec = (time_t)(wait_ns / FB_NS_PER_S),
-                                     .tv_nsec = (long)(wait_ns % FB_NS_PER_S)};
-    const long n = syscall(SYS_epoll_pwait2, w->io.epoll_fd, events, EVENTS, &timeout, NULL, 0);
-    if (n < 0 && errno == ENOSYS) { /* before Linux 5.11: milliseconds have to do */
-        return epoll_wait(w->io.epoll_fd, events, EVENTS, (int)(wait_ns / FB_NS_PER_MS));
-    }
-    return (int)n;
-}
-
-/* Polls until something happens or is due: no wake-up makes it late. */
-static int spin_until(fb_worker *w, struct epoll_event *events, uint64_t due_ns)
-{
-    const uint64_t began_ns = fb_now_ns();
-    uint64_t now_ns = began_ns;
-    int n = 0;
-    while (n == 0 && now_ns < due_ns) {
-        n = epoll_wait(w->io.epoll_fd, events, EVENTS, 0);
-        now_ns = fb_now_ns();
-    }
-    w->watch->spin_ns += w->watch->on ? now_ns - began_ns : 0;
-    return n;
-}
-
 static uint64_t next_due(const fb_worker *w)
 {
     uint64_t due = w->tick_ns;
@@ -395,17 +368,10 @@ static uint64_t next_due(const fb_worker *w)
 static int wait_events(fb_worker *w, struct epoll_event *events)
 {
     const uint64_t due = next_due(w);
-    const uint64_t now = fb_now_ns();
     const uint64_t spin = due < w->tick_ns ? w->config->spin_ns : 0; /* only for an arrival */
-    fb_watch_waits(w->watch, now);
-    int n = 0;
-    if (spin == 0 || due > now + spin) {
-        n = sleep_for(w, events, due > now + spin ? due - now - spin : 0);
-    }
-    if (n == 0 && spin > 0) {
-        n = spin_until(w, events, due);
-    }
     w->io.now_ns = fb_now_ns();
+    fb_watch_waits(w->watch, w->io.now_ns);
+    const int n = fb_waiter_wait(&w->waiter, events, EVENTS, due, spin, &w->io.now_ns);
     fb_watch_woke(w->watch, w->io.now_ns);
     return n;
 }

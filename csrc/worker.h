@@ -7,6 +7,7 @@
 
 #include "cpu.h"
 #include "dispatch.h"
+#include "waiter.h"
 
 #include <pthread.h>
 
@@ -22,6 +23,7 @@ typedef struct fb_worker {
     fb_dispatch *dispatches; /* one per lane */
     fb_io io;
     fb_watch *watch;
+    fb_waiter waiter;
     uint64_t tick_ns;  /* next one */
     uint64_t spent_ns; /* by requests: all were intended by then; 0 = not yet */
     bool ready, running, finished;

@@ -107,7 +107,7 @@ class RawThread:
     involuntary_switches: int
     major_faults: int
     run_delay_ns: int | None  # ready to run, but without a CPU; None = the kernel does not tell
-    spin_ns: int  # idle polling before arrivals
+    spin_ns: int  # polled without finding anything
     stalls: int  # turns of the event loop over 1 ms
     stalled_ns: int
     longest_turn_ns: int

@@ -136,7 +136,7 @@ class ThreadUsage(_Data, frozen=True, kw_only=True):
     major_faults: int
     #: Time in which it was ready to run and had no CPU (schedstat); None = the kernel did not tell.
     run_delay_s: float | None = None
-    spin_s: float = 0.0  # of user_s and system_s: idle polling by --spin, which is not busy
+    spin_s: float = 0.0  # of user_s and system_s: idle polling, which is not busy
     stalls: int = 0  # turns of its event loop that took longer than 1 ms
     stalled_s: float = 0.0  # how long those turns took together
     longest_turn_ms: float = 0.0  # the longest turn of its event loop

@@ -1,0 +1,71 @@
+#include "waiter.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POLL_NS (FB_NS_PER_MS / 50)
+#define BACK_OFF_MAX 255
+
+/* Sleeps until something happens, at most for wait_ns. */
+static int sleep_for(const fb_waiter *w, struct epoll_event *events, int room, uint64_t wait_ns)
+{
+    const struct timespec timeout = {.tv_sec = (time_t)(wait_ns / FB_NS_PER_S),
+                                     .tv_nsec = (long)(wait_ns % FB_NS_PER_S)};
+    const long n = syscall(SYS_epoll_pwait2, w->epoll_fd, events, room, &timeout, NULL, 0);
+    if (n < 0 && errno == ENOSYS) { /* before Linux 5.11: milliseconds have to do */
+        return epoll_wait(w->epoll_fd, events, room, (int)(wait_ns / FB_NS_PER_MS));
+    }
+    return (int)n;
+}
+
+/* Polls until something happens or that instant has come. */
+static int poll_until(fb_waiter *w, struct epoll_event *events, int room, uint64_t until_ns,
+                      uint64_t *now_ns)
+{
+    const uint64_t began_ns = *now_ns;
+    int n = 0;
+    while (n == 0 && *now_ns < until_ns) {
+        n = epoll_wait(w->epoll_fd, events, room, 0);
+        *now_ns = fb_now_ns();
+    }
+    w->watch->spin_ns += w->watch->on ? *now_ns - began_ns : 0;
+    return n;
+}
+
+/* Polls for as long as it would cost to sleep, unless that has lately been in vain. */
+static int poll_first(fb_waiter *w, struct epoll_event *events, int room, uint64_t *now_ns)
+{
+    if (w->sit_out > 0) {
+        w->sit_out--;
+        return 0;
+    }
+    const int n = poll_until(w, events, room, *now_ns + POLL_NS, now_ns);
+    if (n != 0) {
+        w->back_off /= 2;
+    } else {
+        w->back_off = w->back_off < BACK_OFF_MAX ? 2 * w->back_off + 1 : BACK_OFF_MAX;
+        w->sit_out = w->back_off;
+    }
+    return n;
+}
+
+int fb_waiter_wait(fb_waiter *w, struct epoll_event *events, int room, uint64_t due_ns,
+                   uint64_t spin_ns, uint64_t *now_ns)
+{
+    int n = 0;
+    if (due_ns > *now_ns + spin_ns + POLL_NS) {
+        n = poll_first(w, events, room, now_ns);
+    }
+    if (n == 0 && (spin_ns == 0 || due_ns > *now_ns + spin_ns)) {
+        n = sleep_for(w, events, room, due_ns > *now_ns + spin_ns ? due_ns - *now_ns - spin_ns : 0);
+    }
+    *now_ns = fb_now_ns();
+    if (n == 0 && spin_ns > 0) {
+        n = poll_until(w, events, room, due_ns, now_ns);
+    }
+    return n;
+}
