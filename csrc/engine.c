@@ -1,43 +1,11 @@
-#include "clock.h"
-#include "fastbench.h"
-#include "worker.h"
+#include "engine.h"
 
-#include <errno.h>
+#include "clock.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* Intervals that some lanes have handed over and others not yet: more than a lane can be ahead,
- * since each has only two buffers. */
-#define PENDING 4
-
-/* Merges one stream's intervals over all lanes, in order. */
-typedef struct series {
-    fb_interval *pending; /* PENDING of them, by index modulo PENDING */
-    uint64_t next;        /* index to give out next */
-    uint64_t *handed;     /* by thread: intervals below this index are complete */
-} series;
-
-struct fb_engine {
-    fb_engine_config config;
-    fb_stream *streams; /* those of the configuration, then the steps before them in chains */
-    uint32_t n_streams; /* of the configuration, that stand */
-    uint32_t n_lanes;   /* of one thread: streams and steps */
-    fb_worker *workers;
-    fb_lane *lanes; /* threads x n_lanes */
-    series *series; /* one per stream */
-    fb_shared shared;
-    uint32_t started; /* threads */
-    bool joined;
-    int code;
-    fb_error err;
-};
-
-static fb_lane *lane_of(const fb_engine *e, uint32_t thread, uint32_t stream)
-{
-    return &e->lanes[(size_t)thread * e->n_lanes + stream];
-}
 
 /* ---- building -----------------------------------------------------------------------------------
  */
@@ -78,19 +46,6 @@ static int check(const fb_engine_config *config, fb_error *err)
         }
     }
     return rc;
-}
-
-static int init_series(fb_engine *e, uint32_t i)
-{
-    e->series[i].pending = malloc(PENDING * sizeof(fb_interval));
-    e->series[i].handed = calloc(e->config.threads, sizeof(uint64_t));
-    if (!e->series[i].pending || !e->series[i].handed) {
-        return FB_E_NOMEM;
-    }
-    for (uint32_t k = 0; k < PENDING; k++) {
-        fb_interval_clear(&e->series[i].pending[k], 0);
-    }
-    return FB_OK;
 }
 
 /* Streams share nothing that is numbered in a run: neither connections nor random numbers. */
@@ -138,7 +93,7 @@ static int init_streams(fb_engine *e, fb_error *err)
             return rc;
         }
         e->n_streams++;
-        if (init_series(e, i) != FB_OK) {
+        if (fb_series_init(&e->series[i], e->config.threads) != FB_OK) {
             return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for histograms");
         }
     }
@@ -159,13 +114,13 @@ static int init_worker(fb_engine *e, uint32_t index, const int *cpus, fb_error *
         .shared = &e->shared,
         .index = index,
         .cpu = cpus ? cpus[index] : -1,
-        .lanes = lane_of(e, index, 0),
+        .lanes = fb_engine_lane(e, index, 0),
         .n_lanes = e->n_lanes,
         .io = {.epoll_fd = -1},
     };
     for (uint32_t s = 0; s < e->n_lanes; s++) {
-        const int rc =
-            fb_lane_init(lane_of(e, index, s), &e->streams[s], &e->config, &e->shared, index, err);
+        const int rc = fb_lane_init(fb_engine_lane(e, index, s), &e->streams[s], &e->config,
+                                    &e->shared, index, err);
         if (rc != FB_OK) {
             return rc;
         }
@@ -305,18 +260,6 @@ void fb_engine_stop(fb_engine *e)
 /* ---- the books
  * ------------------------------------------------------------------------------------- */
 
-static void add_counts(fb_counts *into, const fb_counts *from)
-{
-    into->intended += from->intended;
-    into->sent += from->sent;
-    into->ok += from->ok;
-    into->errors += from->errors;
-    into->timeouts += from->timeouts;
-    into->lost += from->lost;
-    into->unfinished += from->unfinished;
-    into->never_sent += from->never_sent;
-}
-
 static bool conserved(const fb_counts *c)
 {
     return c->intended == c->sent + c->never_sent &&
@@ -387,15 +330,9 @@ static int phase_of(const fb_engine *e, const fb_snapshot *s)
     return duration != 0 && s->now_ns >= s->begin_ns + duration ? FB_PHASE_DRAIN : FB_PHASE_MEASURE;
 }
 
-static uint64_t measure_begin(const fb_engine *e)
-{
-    const uint64_t begin = atomic_load_explicit(&e->shared.begin_ns, memory_order_acquire);
-    return begin == 0 ? 0 : begin + e->config.warmup_ns;
-}
-
 void fb_engine_snapshot(const fb_engine *e, fb_snapshot *out)
 {
-    *out = (fb_snapshot){.now_ns = fb_now_ns(), .begin_ns = measure_begin(e)};
+    *out = (fb_snapshot){.now_ns = fb_now_ns(), .begin_ns = fb_engine_measure_begin(e)};
     out->phase = phase_of(e, out);
     for (size_t i = 0; i < (size_t)e->config.threads * e->n_lanes; i++) {
         const fb_lane *lane = &e->lanes[i];
@@ -404,217 +341,23 @@ void fb_engine_snapshot(const fb_engine *e, fb_snapshot *out)
     }
 }
 
-/* Merges what one lane has on offer, as far as the window of pending intervals reaches. */
-static void take_lane(const fb_engine *e, fb_lane *lane, series *s, uint64_t *handed)
-{
-    for (;;) {
-        const fb_interval *offer = fb_recorder_offer(&lane->recorder);
-        if (!offer) {
-            if (e->joined && fb_recorder_finish(&lane->recorder)) {
-                continue;
-            }
-            *handed = e->joined ? UINT64_MAX : *handed;
-            return;
-        }
-        /* A lane that was late to hand over may carry an index already given out. */
-        const uint64_t index = offer->index > s->next ? offer->index : s->next;
-        *handed = index;
-        if (index >= s->next + PENDING) {
-            return;
-        }
-        s->pending[index % PENDING].index = index;
-        fb_interval_add(&s->pending[index % PENDING], offer);
-        fb_recorder_give_back(&lane->recorder);
-        *handed = index + 1;
-    }
-}
-
 bool fb_engine_take_interval(fb_engine *e, uint32_t stream, fb_interval *out)
 {
-    series *s = &e->series[stream];
-    uint64_t complete = UINT64_MAX;
-    uint64_t newest = 0;
-    for (uint32_t i = 0; i < e->config.threads; i++) {
-        take_lane(e, lane_of(e, i, stream), s, &s->handed[i]);
-        complete = s->handed[i] < complete ? s->handed[i] : complete;
-    }
-    for (uint32_t k = 0; k < PENDING; k++) {
-        newest = s->pending[k].index > newest ? s->pending[k].index : newest;
-    }
-    if (s->next >= complete || (e->joined && complete == UINT64_MAX && s->next > newest)) {
-        return false;
-    }
-    fb_interval *slot = &s->pending[s->next % PENDING];
-    slot->index = s->next;
-    *out = *slot;
-    fb_interval_clear(slot, 0);
-    s->next++;
-    return true;
-}
-
-/* ---- results
- * ------------------------------------------------------------------------------------------ */
-
-static void add_traffic(fb_totals *into, const fb_lane *lane)
-{
-    into->breaks += lane->breaks;
-    into->reconnects += lane->reconnects;
-    into->bytes_sent += lane->bytes_sent;
-    into->bytes_received += lane->bytes_received;
-    into->bytes_answered += lane->bytes_in_window;
-    into->blocked_ns += lane->blocked_ns;
-}
-
-void fb_engine_totals(const fb_engine *e, uint32_t stream, fb_totals *out)
-{
-    uint64_t last_end = 0;
-    uint64_t ended = 0;
-    *out = (fb_totals){.begin_ns = measure_begin(e)};
-    for (uint32_t i = 0; i < e->config.threads; i++) {
-        const fb_lane *lane = lane_of(e, i, stream);
-        add_counts(&out->counts, &lane->counts);
-        out->completed += lane->completed_in_window;
-        out->answered += lane->answered_in_window;
-        out->gave_up += lane->gave_up;
-        out->late += lane->late;
-        add_traffic(out, lane);
-        for (uint32_t k = 0; k < e->streams[stream].n_before; k++) {
-            add_traffic(out, lane_of(e, i, e->streams[stream].first_before + k));
-        }
-        last_end = lane->last_end_ns > last_end ? lane->last_end_ns : last_end;
-        ended = e->workers[i].ended_ns > ended ? e->workers[i].ended_ns : ended;
-    }
-    const uint64_t planned = out->begin_ns + e->config.duration_ns;
-    out->end_ns = e->config.duration_ns == 0 ? last_end : planned;
-    /* A run that ended early measured until then and no longer. */
-    out->end_ns = out->end_ns > ended ? ended : out->end_ns;
-}
-
-static fb_error_class *find_class(fb_error_class *classes, uint32_t n, const char *name)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        if (strcmp(classes[i].name, name) == 0) {
-            return &classes[i];
-        }
-    }
-    return NULL;
-}
-
-/* The last place is kept for all that find none of their own. */
-static void merge_class(fb_error_class *out, uint32_t *n, uint32_t max, const fb_error_class *from)
-{
-    fb_error_class *place = find_class(out, *n, from->name);
-    if (!place && *n + 1 >= max) {
-        place = find_class(out, *n, FB_LANE_OTHER_ERRORS);
-    }
-    if (place) {
-        place->count += from->count;
-    } else if (*n < max) {
-        const bool last = *n + 1 == max;
-        out[*n] = *from;
-        (void)strcpy(out[*n].name, last ? FB_LANE_OTHER_ERRORS : from->name);
-        (*n)++;
-    }
-}
-
-uint32_t fb_engine_error_classes(const fb_engine *e, uint32_t stream, fb_error_class *out,
-                                 uint32_t max)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < e->config.threads; i++) {
-        const fb_lane *lane = lane_of(e, i, stream);
-        for (uint32_t k = 0; k < FB_LANE_ERROR_CLASSES && lane->classes[k].count > 0; k++) {
-            merge_class(out, &n, max, &lane->classes[k]);
-        }
-    }
-    return n;
-}
-
-static void fill_watched(const fb_worker *w, fb_thread_usage *out)
-{
-    const fb_watch *watch = w->watch;
-    out->run_delay_ns = w->usage_to.run_delay_ns == FB_USAGE_UNKNOWN
-                            ? FB_USAGE_UNKNOWN
-                            : w->usage_to.run_delay_ns - w->usage_from.run_delay_ns;
-    out->spin_ns = watch->spin_ns;
-    out->stalls = watch->stalls;
-    out->stalled_ns = watch->stalled_ns;
-    out->longest_turn_ns = watch->longest_ns;
-    out->window_full_ns = watch->window_full_ns;
-}
-
-static void add_node_counts(fb_node_counts *into, const fb_node_counts *from)
-{
-    into->sent += from->sent;
-    into->ok += from->ok;
-    into->errors += from->errors;
-    into->timeouts += from->timeouts;
-    into->lost += from->lost;
-    into->unfinished += from->unfinished;
-    into->moved += from->moved;
-    into->asked += from->asked;
-}
-
-bool fb_engine_node(const fb_engine *e, uint32_t stream, uint32_t index, fb_node_counts *out)
-{
-    const fb_stream *s = &e->streams[stream];
-    if (!s->owners || index >= s->n_addresses) {
-        return false;
-    }
-    *out = (fb_node_counts){0};
-    for (uint32_t i = 0; e->joined && i < e->config.threads; i++) {
-        add_node_counts(out, &lane_of(e, i, stream)->router->nodes[index].counts);
-    }
-    return true;
-}
-
-bool fb_engine_step(const fb_engine *e, uint32_t stream, uint32_t index, fb_hist *out)
-{
-    const fb_stream *s = &e->streams[stream];
-    if (s->n_before == 0 || index > s->n_before) {
-        return false;
-    }
-    fb_hist_clear(out);
-    for (uint32_t i = 0; e->joined && i < e->config.threads; i++) {
-        fb_hist_add(out, &lane_of(e, i, stream)->chain->service[index]);
-    }
-    return true;
-}
-
-void fb_engine_thread(const fb_engine *e, uint32_t thread, fb_thread_usage *out)
-{
-    const fb_worker *w = &e->workers[thread];
-    *out = (fb_thread_usage){.tid = atomic_load_explicit(&w->tid, memory_order_relaxed),
-                             .cpu = w->cpu};
-    if (e->joined && w->usage_to_ns != 0) {
-        out->elapsed_ns = w->usage_to_ns - w->usage_from_ns;
-        out->user_ns = w->usage_to.user_ns - w->usage_from.user_ns;
-        out->system_ns = w->usage_to.system_ns - w->usage_from.system_ns;
-        out->voluntary_switches = w->usage_to.voluntary_switches - w->usage_from.voluntary_switches;
-        out->involuntary_switches =
-            w->usage_to.involuntary_switches - w->usage_from.involuntary_switches;
-        out->major_faults = w->usage_to.major_faults - w->usage_from.major_faults;
-        fill_watched(w, out);
-    }
-}
-
-void fb_engine_reply_lag(const fb_engine *e, fb_hist *out)
-{
-    fb_hist_clear(out);
-    for (uint32_t i = 0; e->joined && i < e->started; i++) {
-        fb_hist_add(out, &e->workers[i].watch->reply_lag);
-    }
+    return fb_series_take(&e->series[stream], fb_engine_lane(e, 0, stream), e->n_lanes, e->joined,
+                          out);
 }
 
 bool fb_engine_take_capture(fb_engine *e, uint32_t stream, uint8_t *bytes, fb_capture *out)
 {
     for (uint32_t i = 0; i < e->config.threads; i++) {
-        if (fb_lane_take_capture(lane_of(e, i, stream), bytes, out)) {
+        if (fb_lane_take_capture(fb_engine_lane(e, i, stream), bytes, out)) {
             return true;
         }
     }
     return false;
 }
+
+/* ---- freeing -------------------------------------------------------------------------------- */
 
 void fb_engine_free(fb_engine *e)
 {
@@ -633,8 +376,7 @@ void fb_engine_free(fb_engine *e)
         fb_stream_fini(&e->streams[i]);
     }
     for (uint32_t i = 0; i < e->n_streams; i++) {
-        free(e->series[i].pending);
-        free(e->series[i].handed);
+        fb_series_fini(&e->series[i]);
     }
     (void)pthread_cond_destroy(&e->shared.ended);
     (void)pthread_mutex_destroy(&e->shared.lock);

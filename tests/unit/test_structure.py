@@ -71,7 +71,9 @@ COVERED_BY = {
     "netserve": "netprobe",
     "nullgrpc_none": "grpc_none",
     "nullreplies": "nullconn",
+    "results": "engine",
     "route": "chain",
+    "series": "engine",
 }
 
 #: Functions of csrc that may allocate or free: their names say that they set up or tear down.
