@@ -53,6 +53,20 @@ def orderly() -> Iterator[Interrupts]:
 
 
 @contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the block, and raise KeyboardInterrupt there.
+
+    For what must not be left half-done, and for imports of extension modules: some turn an
+    interrupt that comes meanwhile into an ImportError, others lose it.
+    """
+    waiting: list[object] = []
+    with handled_by(lambda *signal: waiting.append(signal)):
+        yield
+    if waiting:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
 def handled_by(handler: Callable[..., object]) -> Iterator[None]:
     """Call ``handler`` for Ctrl-C and SIGTERM, where they would raise KeyboardInterrupt."""
     ours = threading.current_thread() is threading.main_thread()

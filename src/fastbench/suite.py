@@ -20,7 +20,7 @@ import psutil
 from fastbench import platform_info, verification
 from fastbench.config import check_tls
 from fastbench.errors import FastbenchError, ModelError, ServerError, UsageError
-from fastbench.interrupts import handled_by
+from fastbench.interrupts import deferred
 from fastbench.job import Job
 from fastbench.load import allow_connections
 from fastbench.models.inputs import random_inputs
@@ -228,22 +228,12 @@ def _describe(name: str) -> Model:
     return model
 
 
-@contextlib.contextmanager
-def _whole_command() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of a command.
-
-    A server carries out what it has received: a model that was being stored would come after the
-    deletion of its key.
-    """
-    waiting: list[object] = []
-    with handled_by(lambda *signal: waiting.append(signal)):
-        yield
-    if waiting:
-        raise KeyboardInterrupt
-
-
 class _Pass:
-    """The steps of one pass, and what they found."""
+    """The steps of one pass, and what they found.
+
+    Ctrl-C waits for the end of what is asked of the server, which carries out what it has received:
+    a model that was being stored would come after the deletion of its key.
+    """
 
     def __init__(self, config: SuiteConfig, server: RedisAI, tell: Tell) -> None:
         self._config, self._server, self._tell = config, server, tell
@@ -294,21 +284,22 @@ class _Pass:
         """Delete what the suite stored, as far as the server still answers."""
         clients = range(self._config.num_parallel_clients)
         gives = (key for s in self._stored.values() for c in clients for key in output_keys(s, c))
-        with contextlib.suppress(FastbenchError):
+        with deferred(), contextlib.suppress(FastbenchError):
             for key in (*self._keys, *gives):
                 self._server.execute("DEL", key)
 
     def _load(self, name: str, model: Model, count: int) -> None:
-        server, inputs = self._server, random_inputs(model)
+        with deferred():
+            server, inputs = self._server, random_inputs(model)
         keys = [f"{PREFIX}{name}:{i}" for i in range(count)]
         takes = [f"{PREFIX}{name}:in{i}" for i in range(len(inputs))]
         self._keys += [*keys, *takes]
         began = time.monotonic()
         for key in keys:
-            with _whole_command():
+            with deferred():
                 server.load(model, self._config.device, key=key)
         load_s = time.monotonic() - began
-        with _whole_command():
+        with deferred():
             for key, array in zip(takes, inputs, strict=True):
                 server.set_tensor(key, array)
         stored = Stored(f"{PREFIX}{name}", count, tuple(takes), len(model.outputs))
@@ -330,11 +321,15 @@ class _Pass:
 
     def _check(self, model: Model, keys: list[str], inputs: list[Any]) -> float | None:
         """Run each key once and compare it; onnxruntime is gone again afterwards."""
-        oracle = None if self._server.is_null_server else verification.make_oracle(model)
-        expected = oracle.run(inputs)[0] if oracle else None
-        del oracle
-        answers = (self._server.infer(k, *inputs, outputs=len(model.outputs)) for k in keys)
-        found = [verification.check_answer(model, expected, answer) for answer in answers]
+        with deferred():
+            oracle = None if self._server.is_null_server else verification.make_oracle(model)
+            expected = oracle.run(inputs)[0] if oracle else None
+            del oracle
+        found = []
+        for key in keys:
+            with deferred():
+                answer = self._server.infer(key, *inputs, outputs=len(model.outputs))
+            found.append(verification.check_answer(model, expected, answer))
         return max((f for f in found if f is not None), default=None)
 
     def _session(self, kind: str, names: tuple[str, ...], *, clients: int) -> Outcome:
@@ -358,9 +353,9 @@ class _Pass:
 
     def _look(self, step: str) -> None:
         """Note how much memory the server has now."""
-        self.memory.append(
-            MemoryStep(step=step, used_memory_bytes=self._used_memory(), rss_bytes=self._resident())
-        )
+        with deferred():
+            used, resident = self._used_memory(), self._resident()
+        self.memory.append(MemoryStep(step=step, used_memory_bytes=used, rss_bytes=resident))
 
     def _used_memory(self) -> int | None:
         try:

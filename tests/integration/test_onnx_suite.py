@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.abc
 import signal
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -13,6 +16,7 @@ from support.cli import fastbench, running
 
 from fastbench import suites
 from fastbench.servers.embedded import EmbeddedServer
+from fastbench.servers.redisai import RedisAI
 from fastbench.suite import PREFIX, SuiteConfig, run_suite
 from fastbench.targets import parse_target
 
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 LIMIT_S = 60.0
+RUNS = {f"num_runs_{name}": 2 for name in ("mnist", "inception", "bert")}
 FIRST_OUTPUT_OF_BERT = f"{PREFIX}bert:out0:000000"
 SMALL = ("--scale", "0.05", "--num_runs_mnist", "7", "--num-runs-inception=3", "--num_runs_bert=2")
 
@@ -29,6 +36,14 @@ def client_of(server: EmbeddedServer) -> redis.Redis:
     """Return a client of the server."""
     target = parse_target(server.url)
     return redis.Redis(host=target.host, port=target.port)
+
+
+@pytest.fixture(autouse=True)
+def raising() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt, whoever runs the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -143,11 +158,49 @@ def test_interrupted(ai_server: EmbeddedServer, tmp_path: Path, moment: str) -> 
         assert not out.exists()
 
 
+def test_interrupted_while_onnxruntime_is_imported(
+    ai_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An extension module that loses an interrupt does not let the suite go on."""
+
+    class Losing(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "onnxruntime":
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Losing(), *sys.meta_path])
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(SuiteConfig(target=ai_server.url, scale=0.05, **RUNS), said.append)
+
+    assert [text.partition(":")[0] for text in said] == ["mnist"]
+
+
+def test_interrupted_between_the_commands_of_a_check(
+    ai_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the check of a model puts into the server is gone too."""
+    set_tensor = RedisAI.set_tensor
+
+    def interrupted(server: RedisAI, key: str, array: NDArray[Any]) -> None:
+        set_tensor(server, key, array)
+        if "check" in key:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RedisAI, "set_tensor", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(SuiteConfig(target=ai_server.url, scale=0.05, **RUNS), lambda _: None)
+
+    with client_of(ai_server) as client:
+        assert client.dbsize() == 0
+
+
 @pytest.mark.parametrize("moment", ["sequential: inception", "parallel"])
 def test_server_goes_away(tmp_path: Path, moment: str) -> None:
     """A server that dies between two sessions costs none of those that it had served."""
     out = tmp_path / "suite"
-    runs = {f"num_runs_{name}": 2 for name in ("mnist", "inception", "bert")}
     with EmbeddedServer(options=("--intra-op", "1")) as server:
         pid = server.pid
 
@@ -157,7 +210,7 @@ def test_server_goes_away(tmp_path: Path, moment: str) -> None:
                 process.kill()
                 process.wait(LIMIT_S)
 
-        config = SuiteConfig(target=server.url, scale=0.05, out=out, **runs)
+        config = SuiteConfig(target=server.url, scale=0.05, out=out, **RUNS)
         result = run_suite(config, tell)
 
     assert result.status == "partial"
@@ -177,8 +230,7 @@ def test_interrupted_between_sessions(ai_server: EmbeddedServer, tmp_path: Path)
             raise KeyboardInterrupt
 
     out = tmp_path / "suite"
-    runs = {f"num_runs_{name}": 2 for name in ("mnist", "inception", "bert")}
-    result = run_suite(SuiteConfig(target=ai_server.url, scale=0.05, out=out, **runs), tell)
+    result = run_suite(SuiteConfig(target=ai_server.url, scale=0.05, out=out, **RUNS), tell)
 
     assert result.status == "interrupted"
     assert [(s.model, s.counts.ok) for s in result.sessions] == [("mnist", 2)]

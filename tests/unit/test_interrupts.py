@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fastbench.interrupts import SecondInterrupt, handled_by, orderly
+from fastbench.interrupts import SecondInterrupt, deferred, handled_by, orderly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,26 @@ def test_nothing_to_stop_yet() -> None:
     """Before there is anything to bring to an end, an interrupt raises as ever."""
     with pytest.raises(KeyboardInterrupt), orderly():
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_deferred(number: int) -> None:
+    """The block is done whole, and not even one that loses KeyboardInterrupt loses the signal."""
+    done: list[str] = []
+
+    def losing() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(number)
+            done.append("within")
+        done.append("after")
+
+    with pytest.raises(KeyboardInterrupt), deferred():
+        losing()
+
+    assert done == ["within", "after"]
+    with deferred():
+        pass
+    assert signal.getsignal(number) is signal.default_int_handler
 
 
 def test_handlers_are_given_back() -> None:

@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
+from fastbench.interrupts import deferred
 from fastbench.verdict import CLIENT_OK
 
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 def execute(config: RunConfig, given: Given) -> int:
     """Run, print the result in the format that was asked for, and return the exit code."""
-    from fastbench import runner
-    from fastbench.report.formats import check_format, print_result
-    from fastbench.warnings import answers_are_right
+    with deferred():
+        from fastbench import runner
+        from fastbench.report.formats import check_format, print_result
+        from fastbench.warnings import answers_are_right
 
     check_format(given.values["output_format"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it then ends as Ctrl-C does

@@ -14,6 +14,7 @@ from fastbench.cli import options
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login, take_password
 from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN
+from fastbench.interrupts import deferred
 
 
 class Underscores(TyperCommand):
@@ -74,8 +75,9 @@ def onnx_suite(given: Given) -> None:
 
 
 def _run(given: Given) -> int:
-    from fastbench.report.suite_formats import check_format, print_suite
-    from fastbench.suite import SuiteConfig, run_suite
+    with deferred():
+        from fastbench.report.suite_formats import check_format, print_suite
+        from fastbench.suite import SuiteConfig, run_suite
 
     check_format(given.values["output_format"])
     take_password(given)

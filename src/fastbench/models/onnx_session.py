@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastbench.errors import ModelError
+from fastbench.interrupts import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,8 @@ class Oracle:
         if model.backend != "ONNX":
             msg = f"model {model.name}: only ONNX models can be checked, this is {model.backend}"
             raise ModelError(msg)
-        import onnxruntime
+        with deferred():
+            import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
