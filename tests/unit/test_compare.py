@@ -266,8 +266,7 @@ def test_nothing_succeeded_fails_every_limit() -> None:
 
 def test_differences_name_what_is_not_the_same_work() -> None:
     """Config, target, data and machine are compared; other work is said loudly and first."""
-    base = result()
-    assert base.dataset is not None
+    base = changed(result(), target=changed(result().target, model_sha256="123"))
     other = changed(
         base,
         config={**base.config, "threads": 2, "out": "/somewhere"},
@@ -277,11 +276,21 @@ def test_differences_name_what_is_not_the_same_work() -> None:
     candidate = pair(base, other)
 
     assert [(d.what, d.base, d.other, d.work) for d in candidate.differences] == [
-        ("target.model_sha256", "-", "abc", True),
+        ("target.model_sha256", "123", "abc", True),
         ("config.threads", "1", "2", False),
         ("platform.kernel", "6.1.0", "6.2.0", False),
     ]
     assert candidate.notes == ["DIFFERENT WORK was measured: target.model_sha256"]
+
+
+def test_what_a_server_does_not_tell_is_no_other_work() -> None:
+    """A server that does not say which model it runs may run the same one."""
+    base = result()
+    other = changed(base, target=changed(base.target, model_sha256="abc"))
+
+    assert pair(base, other).notes == [
+        "not told by both whether the same work was measured: target.model_sha256"
+    ]
 
 
 def with_streams(slow: float, command: str, *names: str) -> Result:

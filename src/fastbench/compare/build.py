@@ -8,7 +8,7 @@ import msgspec
 
 from fastbench import comparison as c
 from fastbench.compare.change import change_of, name_of
-from fastbench.compare.differences import differences
+from fastbench.compare.differences import ABSENT, differences
 from fastbench.compare.within import standard_errors
 from fastbench.comparison import Candidate, Comparison, Limit, Side
 from fastbench.errors import UsageError
@@ -111,8 +111,7 @@ def _changes(
 
 
 def _notes(base: _Run, other: _Run, differ: list[Difference]) -> list[str]:
-    work = [d.what for d in differ if d.work]
-    notes = [f"DIFFERENT WORK was measured: {', '.join(work)}"] if work else []
+    notes = _about_work([d for d in differ if d.work])
     for run in (base, other):
         side = run.side
         if side.status != "complete":
@@ -129,6 +128,16 @@ def _notes(base: _Run, other: _Run, differ: list[Difference]) -> list[str]:
             notes.append(f"only {run.side.name} has the streams {', '.join(alone)}")
     if base.is_open or other.is_open:
         notes.append("open loop: the rate was asked for, so that throughput says little")
+    return notes
+
+
+def _about_work(differ: list[Difference]) -> list[str]:
+    """Return what differs in the work; what a server did not tell may be the same."""
+    untold = [d.what for d in differ if "target." in d.what and ABSENT in {d.base, d.other}]
+    told = [d.what for d in differ if d.what not in untold]
+    notes = [f"DIFFERENT WORK was measured: {', '.join(told)}"] if told else []
+    if untold:
+        notes.append(f"not told by both whether the same work was measured: {', '.join(untold)}")
     return notes
 
 
