@@ -12,6 +12,7 @@ from support.page import at, page
 from support.sample_result import interval, latency_of, repetition, result, samples_ns
 
 from fastbench.report.html import result_page
+from fastbench.report.html.elements import advice
 from fastbench.report.html.plots import COLOURS, DASHES, MAX_ROWS, SYMBOLS
 from fastbench.report.html.spectrum import spectrum_of
 from fastbench.results import (
@@ -30,6 +31,11 @@ from fastbench.results import (
 def failing() -> Result:
     """Return a partial run with errors and time-outs in its second repetition."""
     return result(repetition(1), repetition(2, timeouts=50, errors=12), status="partial")
+
+
+def test_names_of_options_stay_whole() -> None:
+    """No line of an advice breaks after the hyphens of an option; the rest is escaped text."""
+    assert advice("a --b-c < -- d") == 'a <span class="option">--b-c</span> &lt; -- d'
 
 
 def test_sections_are_in_reading_order() -> None:

@@ -92,6 +92,7 @@ def test_two_inputs_by_name(client: FlaskClient, form: str) -> None:
     ("path", "send", "status", "words"),
     [
         ("/predict/none", {"json": {"instances": []}}, 404, "no model none"),
+        ("/v1/models/none", {"json": {"instances": []}}, 404, "there are POST /predict/NAME"),
         ("/predict/mean_rgb_224", {"json": {"instances": [[1], [2, 3]]}}, 400, "not no list"),
         ("/predict/mean_rgb_224", {"json": {"instances": [1, 2]}}, 400, "224x224x3"),
         ("/predict/mean_rgb_224", {"json": [1]}, 400, "not nothing"),

@@ -38,9 +38,7 @@ def serve(
     ] = 0,
     rest: Annotated[
         bool,
-        typer.Option(
-            "--rest", help="HTTP by Flask and gunicorn instead (needs the extra fastbench[rest])."
-        ),
+        typer.Option("--rest", help="HTTP by Flask and gunicorn instead; both must be installed."),
     ] = False,
     models: Annotated[
         list[str] | None,

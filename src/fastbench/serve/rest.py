@@ -26,7 +26,7 @@ def run_gunicorn(
     """
     missing = [name for name in ("flask", "gunicorn") if importlib.util.find_spec(name) is None]
     if missing:
-        msg = f"--rest needs {' and '.join(missing)}: pip install 'fastbench[rest]'"
+        msg = f"--rest needs {' and '.join(missing)}: pip install flask gunicorn"
         raise UsageError(msg)
     words = [sys.executable, *gunicorn_words(host, port, workers, threads), *_no_control_socket()]
     words += [f"{APP}({dict(models)!r}, {intra_op})"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DTYPES = {"tensor(float)": "<f4", "tensor(int32)": "<i4", "tensor(int64)": "<i8"}
 _RAW = "application/octet-stream"
+_NOTHING = "nothing is at this path; there are POST /predict/NAME and GET /health"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,9 @@ def create_app(models: Mapping[str, str], intra_op: int = 0) -> flask.Flask:
 
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> tuple[flask.Response, int]:
-        return flask.jsonify(error=error.description), error.code or 500
+        known = flask.request.url_rule is not None or error.code != NotFound.code
+        said = error.description if known else _NOTHING
+        return flask.jsonify(error=said), error.code or 500
 
     return app
 

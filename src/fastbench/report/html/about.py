@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from fastbench.report import numbers
-from fastbench.report.html.elements import Html, element, join, table
+from fastbench.report.html.elements import Html, advice, element, join, table
 from fastbench.report.html.plots import Section
 from fastbench.summary import total_counts
 
@@ -43,7 +43,10 @@ def warnings_section(result: Result) -> Section:
     """Return the doubts about the result, each with what to do."""
     doubts = [
         element(
-            "li", element("strong", w.code), ": ", w.message, f"; {w.advice}" if w.advice else ""
+            "li",
+            element("strong", w.code),
+            ": ",
+            advice(f"{w.message}; {w.advice}" if w.advice else w.message),
         )
         for w in result.warnings
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Elements that have no content and no end tag.
 _VOID: Final = frozenset({"meta", "br", "wbr"})
+
+_OPTION: Final = re.compile(r"--[a-z][a-z-]*")
 
 #: A cell of a table: text to be escaped, markup, a number written as it is, or nothing.
 Cell = str | float | int | None
@@ -45,6 +48,11 @@ def join(parts: Iterable[str], between: str = "") -> Html:
 def escape(text: str) -> Html:
     """Return ``text`` as markup: one line without control characters, unless it is markup."""
     return text if isinstance(text, Html) else Html(html.escape(printable(text)))
+
+
+def advice(text: str) -> Html:
+    """Return ``text`` as markup in which no line breaks within the name of an option."""
+    return Html(_OPTION.sub(r'<span class="option">\g<0></span>', escape(text)))
 
 
 def figure_of(path: str, value: float | str | None, text: str) -> Html:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastbench.report import numbers
-from fastbench.report.html.elements import Html, element, figure_of, join, table
+from fastbench.report.html.elements import Html, advice, element, figure_of, join, table
 from fastbench.report.html.plots import Section
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def _evidence(verdict: Verdict) -> Html:
         (
             evidence.name,
             _status(evidence.status),
-            evidence.figure,
+            advice(evidence.figure),
             evidence.threshold,
-            evidence.advice,
+            advice(evidence.advice),
         )
         for evidence in verdict.evidence
     ]
