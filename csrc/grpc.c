@@ -516,4 +516,5 @@ const fb_protocol fb_grpc_protocol = {
     .reset = reset,
     .explain = explain,
     .multiplexed = &grpc_multiplexed,
+    .alpn = "h2", /* RFC 9113, 3.2 */
 };

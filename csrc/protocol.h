@@ -43,6 +43,7 @@ typedef struct fb_protocol {
     const struct fb_protocol *keeping;
     void (*keep)(void *state, fb_body *body); /* only of a keeping one, else NULL */
     const fb_multiplexed *multiplexed;        /* NULL = replies come in the order of requests */
+    const char *alpn; /* over TLS the server must choose that; NULL = it is not asked */
 } fb_protocol;
 
 extern const fb_protocol fb_resp_protocol, fb_http_protocol, fb_grpc_protocol;

@@ -66,7 +66,9 @@ static int make_tls(fb_stream *s, const fb_stream_config *config, fb_error *err)
         return FB_OK;
     }
     fb_error why = {0};
-    s->tls = fb_tls_new(config->tls, &why);
+    fb_tls_config wanted = *config->tls;
+    wanted.alpn = s->protocol ? s->protocol->alpn : NULL;
+    s->tls = fb_tls_new(&wanted, &why);
     return s->tls ? FB_OK : fb_error_set(err, why.code, why.sys_errno, "%s", why.text);
 }
 

@@ -12,20 +12,23 @@
 #include <unistd.h>
 
 #define RECORD_BYTES SSL3_RT_MAX_PLAIN_LENGTH
+#define MAX_ALPN 15 /* bytes of a protocol's name, of which RFC 7301 allows 255 */
 
 struct fb_tls {
     SSL_CTX *ctx;
     char *server_name;
-    bool is_address; /* server_name is an IP address: never sent, only compared */
+    bool is_address;            /* server_name is an IP address: never sent, only compared */
+    uint8_t alpn[1 + MAX_ALPN]; /* what the server must choose, after its length; 0 = anything */
 };
 
 struct fb_tls_session {
     SSL *ssl;
-    bool open;      /* the handshake is done and nothing has failed since */
-    bool doubtful;  /* we showed no certificate, and the server has not answered yet */
-    bool corked;    /* the kernel collects records into long segments */
-    bool in_kernel; /* kernel TLS encrypts: files go by sendfile */
-    bool begun;     /* a record waits, and a part of it has left */
+    const uint8_t *alpn; /* of the context */
+    bool open;           /* the handshake is done and nothing has failed since */
+    bool doubtful;       /* we showed no certificate, and the server has not answered yet */
+    bool corked;         /* the kernel collects records into long segments */
+    bool in_kernel;      /* kernel TLS encrypts: files go by sendfile */
+    bool begun;          /* a record waits, and a part of it has left */
 };
 
 /* ---- what went wrong, and what to do ------------------------------------------------------------
@@ -62,6 +65,7 @@ static const advice on_talking[] = {
     {SSL_R_TLSV1_ALERT_UNKNOWN_CA, "; it does not accept the client certificate"},
     {SSL_R_TLSV1_ALERT_PROTOCOL_VERSION, OTHER_VERSION},
     {SSL_R_UNSUPPORTED_PROTOCOL, OTHER_VERSION},
+    {SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL, "; does it speak the target's protocol there?"},
 };
 
 static const char *advise(const advice *table, size_t n, int cause)
@@ -203,6 +207,22 @@ static int init_name(fb_tls *tls, const fb_tls_config *config, fb_error *err)
     return FB_OK;
 }
 
+static int init_alpn(fb_tls *tls, const fb_tls_config *config, fb_error *err)
+{
+    const size_t len = config->alpn ? strlen(config->alpn) : 0;
+    if (len > MAX_ALPN) {
+        return fb_error_set(err, FB_E_INVAL, 0, "too long a name for ALPN: \"%s\"", config->alpn);
+    }
+    if (len > 0) {
+        tls->alpn[0] = (uint8_t)len;
+        memcpy(tls->alpn + 1, config->alpn, len);
+        if (SSL_CTX_set_alpn_protos(tls->ctx, tls->alpn, (unsigned)len + 1) != 0) {
+            return fb_error_set(err, FB_E_NOMEM, 0, "no memory for TLS");
+        }
+    }
+    return FB_OK;
+}
+
 static int set_up(fb_tls *tls, const fb_tls_config *config, fb_error *err)
 {
     if (tls->ctx == NULL) {
@@ -218,7 +238,8 @@ static int set_up(fb_tls *tls, const fb_tls_config *config, fb_error *err)
                                                                               : TLS1_2_VERSION);
     int rc = trust(tls->ctx, config, err);
     rc = rc == FB_OK ? identify(tls->ctx, config, err) : rc;
-    return rc == FB_OK ? init_name(tls, config, err) : rc;
+    rc = rc == FB_OK ? init_name(tls, config, err) : rc;
+    return rc == FB_OK ? init_alpn(tls, config, err) : rc;
 }
 
 fb_tls *fb_tls_new(const fb_tls_config *config, fb_error *err)
@@ -265,6 +286,7 @@ fb_tls_session *fb_tls_session_new(const fb_tls *tls, int socket_fd, fb_error *e
     }
     SSL_set_connect_state(ssl);
     s->ssl = ssl;
+    s->alpn = tls->alpn;
     s->doubtful = SSL_CTX_get0_certificate(tls->ctx) == NULL;
     return s;
 }
@@ -282,6 +304,15 @@ void fb_tls_session_free(fb_tls_session *session)
     free(session);
 }
 
+/* The server has chosen the protocol that it must. */
+static bool is_chosen(const fb_tls_session *s)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+    SSL_get0_alpn_selected(s->ssl, &name, &len);
+    return s->alpn[0] == 0 || (len == s->alpn[0] && memcmp(name, s->alpn + 1, len) == 0);
+}
+
 int fb_tls_handshake(fb_tls_session *session, fb_error *err)
 {
     ERR_clear_error();
@@ -291,6 +322,11 @@ int fb_tls_handshake(fb_tls_session *session, fb_error *err)
         return outcome(session, rc, err);
     }
     session->open = true;
+    if (!is_chosen(session)) {
+        return fb_error_set(err, FB_E_CONNECT, 0,
+                            "the server does not choose %.*s in the TLS handshake (ALPN)",
+                            session->alpn[0], (const char *)session->alpn + 1);
+    }
     session->in_kernel = BIO_get_ktls_send(SSL_get_wbio(session->ssl)) > 0;
     return 1;
 }

@@ -18,6 +18,7 @@ typedef struct fb_tls_config {
     const char *cert_file;   /* our own certificate with its chain; NULL = none */
     const char *key_file;    /* of cert_file, not encrypted */
     const char *server_name; /* host name or IP address that the certificate must name */
+    const char *alpn;        /* the protocol that the server must choose (ALPN); NULL = any */
     int min_version;         /* FB_TLS_1_2 or FB_TLS_1_3 */
     bool insecure;           /* take any certificate */
 } fb_tls_config;

@@ -19,14 +19,16 @@ _HTTP = {
 }
 _GRPC = {
     "triton+grpc": ("raw", "typed"),
+    "triton+grpcs": ("raw", "typed"),
     "tfserving+grpc": ("raw",),
+    "tfserving+grpcs": ("raw",),
     "torchserve+grpc": ("raw", "multipart"),
 }
 #: By scheme of the target; the first is the usual one.
 BODIES = _HTTP | _GRPC
 HTTP_SCHEMES = tuple(f"{scheme}://" for scheme in _HTTP)
 GRPC_SCHEMES = tuple(f"{scheme}://" for scheme in _GRPC)
-_PLACED = ("triton+http://", "triton+https://", "triton+grpc://")
+_PLACED = ("triton+http://", "triton+https://", "triton+grpc://", "triton+grpcs://")
 
 
 def is_json(body: str) -> bool:

@@ -36,6 +36,7 @@ TLS_VERSIONS = ("1.2", "1.3")
 TLS_SCHEMES = (
     *("rediss://", "redisais://", "rests://"),
     *("triton+https://", "tfserving+https://"),
+    *("triton+grpcs://", "tfserving+grpcs://"),
 )
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*")  # RFC 9110 5.1 and 5.5
 _SECRET = re.compile(r"auth|cookie|token|secret|key", re.IGNORECASE)
@@ -432,7 +433,7 @@ def _plain(fields: list[tuple[str, Any]]) -> dict[str, Any]:
 def check_tls(tls: TlsConfig | None, target: str) -> None:
     """Raise :class:`UsageError` where TLS is configured for a target that does not speak it."""
     if tls is not None and not target.startswith(TLS_SCHEMES):
-        msg = "--tls options and a target without TLS: use rediss://, redisais:// or rests://"
+        msg = "--tls options and a target without TLS: use rediss://, redisais://, rests:// or …+grpcs://"
         raise UsageError(msg)
 
 

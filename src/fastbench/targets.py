@@ -31,6 +31,8 @@ SECURE = {
     "rests": "rest",
     "triton+https": "triton+http",
     "tfserving+https": "tfserving+http",
+    "triton+grpcs": "triton+grpc",
+    "tfserving+grpcs": "tfserving+grpc",
 }
 SECURE_PORTS = dict.fromkeys(("rest", "triton+http", "tfserving+http"), 443)  # another one
 HTTP_KINDS = ("rest", "triton+http", "tfserving+http", "torchserve")
@@ -41,8 +43,8 @@ SCHEMES = (
     *("redisai", "redisai+unix", "redisais"),
     *("redis", "redis+unix", "rediss"),
     *("rest", "rests"),
-    *("triton+http", "triton+https", "triton+grpc"),
-    *("tfserving+http", "tfserving+https", "tfserving+grpc"),
+    *("triton+http", "triton+https", "triton+grpc", "triton+grpcs"),
+    *("tfserving+http", "tfserving+https", "tfserving+grpc", "tfserving+grpcs"),
     *("torchserve", "torchserve+grpc"),
     "embedded",
 )
@@ -93,7 +95,8 @@ def parse_target(url: str) -> Target:
     are the same for plain commands. ``rest://host[:port]/path?query`` is an HTTP/1.1 server,
     ``rests://`` one over TLS. ``triton+http://host[:port]/MODEL[/VERSION]``, ``tfserving+http://``
     and ``torchserve://`` are model servers by name, the first two with ``https`` over TLS;
-    ``triton+grpc://``, ``tfserving+grpc://`` and ``torchserve+grpc://`` are the same over gRPC.
+    ``triton+grpc://``, ``tfserving+grpc://`` and ``torchserve+grpc://`` are the same over gRPC,
+    the first two with ``grpcs`` over TLS.
     TensorFlow Serving's may end in ``?signature=NAME``, TorchServe's in ``?management=PORT``.
     Several servers of one kind are written with commas:
     ``redis://h1:6379,h2:6380``, ``redis+unix:///a,/b`` (``%2C`` is a comma in a path).

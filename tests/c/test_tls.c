@@ -171,6 +171,55 @@ static void test_ip_address_is_checked_and_not_sent(void)
     both_fini(&b);
 }
 
+/* A server that knows the one protocol `arg` by ALPN, and goes on without where another is offered.
+ */
+static int choose(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                  const unsigned char *in, unsigned in_len, void *arg)
+{
+    const size_t len = strlen(arg);
+    (void)ssl;
+    if (in_len != len + 1 || in[0] != len || memcmp(in + 1, arg, len) != 0) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+    *out = in + 1;
+    *out_len = in[0];
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* What a client that wants h2 makes of a server that knows one protocol, or NULL = no ALPN. */
+static int shake_by_alpn(both *b, char *server_knows)
+{
+    if (!both_init(b, (fb_tls_config){.alpn = "h2"}, 30)) {
+        return FB_E_NOMEM;
+    }
+    if (server_knows) {
+        SSL_CTX_set_alpn_select_cb(b->ctx, choose, server_knows);
+    }
+    return shake(b);
+}
+
+static void test_server_must_choose_the_protocol(void)
+{
+    char h2[] = "h2";
+    char http1[] = "http/1.1";
+    both b;
+    CHECK_EQ(1, shake_by_alpn(&b, h2));
+    both_fini(&b);
+    char *others[] = {http1, NULL};
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(FB_E_CONNECT, shake_by_alpn(&b, others[i]));
+        CHECK(strstr(b.err.text, "does not choose h2") != NULL);
+        both_fini(&b);
+    }
+    fb_error err = {0};
+    const fb_tls_config config = {.server_name = NAME,
+                                  .min_version = FB_TLS_1_2,
+                                  .insecure = true,
+                                  .alpn = "sixteen-letters!"};
+    CHECK(fb_tls_new(&config, &err) == NULL);
+    CHECK_EQ(FB_E_INVAL, err.code);
+}
+
 /* The handshake fails, and the text holds both words. */
 static void check_refused(fb_tls_config config, long days_left, int server_max, const char *what,
                           const char *advice)
@@ -538,6 +587,7 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN); /* as a worker blocks it */
     RUN(test_handshake_of_either_version);
     RUN(test_ip_address_is_checked_and_not_sent);
+    RUN(test_server_must_choose_the_protocol);
     RUN(test_refusals_say_what_and_what_to_do);
     RUN(test_insecure_takes_any_certificate);
     RUN(test_peer_without_tls);

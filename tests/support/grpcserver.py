@@ -38,9 +38,16 @@ class _Handler(grpc.GenericRpcHandler):
 
 
 @contextlib.contextmanager
-def serving(answer: Answer, port: int = 0, workers: int = 8, **options: Any) -> Iterator[Address]:
+def serving(
+    answer: Answer,
+    port: int = 0,
+    workers: int = 8,
+    secure: grpc.ServerCredentials | None = None,
+    **options: Any,
+) -> Iterator[Address]:
     """Serve until the block ends, which cuts off what is under way; yields host and port.
 
+    ``secure``: over TLS.
     ``options``: of grpcio, without their ``grpc.``; long messages are taken unless they say else.
     """
     options = {"max_receive_message_length": -1, "so_reuseport": 0} | options
@@ -48,7 +55,8 @@ def serving(answer: Answer, port: int = 0, workers: int = 8, **options: Any) -> 
     server = grpc.server(
         pool, (_Handler(answer),), options=[(f"grpc.{k}", v) for k, v in options.items()]
     )
-    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    place = f"127.0.0.1:{port}"
+    port = server.add_secure_port(place, secure) if secure else server.add_insecure_port(place)
     server.start()
     try:
         yield "127.0.0.1", port

@@ -86,7 +86,7 @@ def test_devices(device: str) -> None:
         ({"threads": 4, "connections": 3}, "--connections 3 is less than --threads 4"),
         ({"connections": 65536, "pipeline": 65536}, "in flight"),
         ({"cpus": (0,), "pin": False}, "--cpus and --no-pin"),
-        ({"tls": TlsConfig()}, "redisais:// or rests://"),
+        ({"tls": TlsConfig()}, "redisais://, rests:// or …"),
     ],
 )
 def test_contradictions(values: dict[str, Any], words: str) -> None:

@@ -199,6 +199,8 @@ def test_what_is_certainly_local(url: str, local: bool) -> None:
         ("tfserving+https://h/m", "tfserving+http", 443, "m", ""),
         ("torchserve://[::1]/m/1.0", "torchserve", 8080, "m", "1.0"),
         ("tfserving+grpc://h/m/12", "tfserving+grpc", 8500, "m", "12"),
+        ("triton+grpcs://h/m", "triton+grpc", 8001, "m", ""),
+        ("tfserving+grpcs://h/m", "tfserving+grpc", 8500, "m", ""),
         ("torchserve+grpc://h/m/1.0", "torchserve+grpc", 7070, "m", "1.0"),
     ],
 )
@@ -208,7 +210,7 @@ def test_targets_with_a_model(url: str, kind: str, port: int, model: str, versio
 
     assert (target.kind, target.port) == (kind, port)
     assert (target.model, target.version) == (model, version)
-    assert target.tls == ("https" in url)
+    assert target.tls == ("https:" in url or "grpcs:" in url)
 
 
 def test_management_port() -> None:

@@ -27,12 +27,14 @@ def unary(
     length: int,
     authority: str,
     metadata: Sequence[tuple[str, str]] = (),
+    *,
+    tls: bool = False,
 ) -> Message:
     """Return a call of the method ``path``, as ``/package.Service/Method``.
 
     ``parts``: of the request's protobuf message, ``length`` bytes together; an empty message has
     none. ``authority``: host and port as the server is called. ``metadata``: further fields, their
-    names in small letters.
+    names in small letters. ``tls``: it goes over TLS, which the call says too.
     Raises :class:`UsageError` where the message is longer than gRPC allows.
     """
     if length > _LONGEST:
@@ -43,7 +45,7 @@ def unary(
         first, rest = rest[0].data, rest[1:]
     head = (
         (":method", "POST"),
-        (":scheme", "http"),
+        (":scheme", "https" if tls else "http"),
         (":path", path),
         (":authority", authority),
         ("te", "trailers"),

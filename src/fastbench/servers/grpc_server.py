@@ -9,17 +9,20 @@ import socket
 from typing import TYPE_CHECKING
 
 from fastbench._engine import Engine
+from fastbench.config import TlsConfig
 from fastbench.errors import ConnectError, FastbenchError, ProtocolError, ServerError
 from fastbench.password import hidden
 from fastbench.plan import PROTOCOL_GRPC, Plan, Stream, Text
 from fastbench.servers.grpc_messages import authority_of, message_in, unary
+from fastbench.servers.tls import Secured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastbench.plan import Message, Part
+    from fastbench.plan import Message, Part, Tls
     from fastbench.targets import Target
 
+ALPN = "h2"  # RFC 9113 3.2
 CONNECT_TIMEOUT_S = 10.0
 SHORT_REPLY = 256 * 1024  # bytes: room for what a server says of itself
 LONG_REPLY = 64 * 1024 * 1024  # and for an inference
@@ -30,21 +33,35 @@ _NS = 1e9
 class GrpcServer:
     """One server behind a target over gRPC.
 
-    ``address``: numeric host and port, for the engine.
-    Raises :class:`ConnectError` when nobody listens.
+    ``address``: numeric host and port, for the engine; ``tls``: how it speaks TLS, or None.
+    Raises :class:`ConnectError` when nobody listens, or HTTP/2 over TLS cannot be agreed on.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, tls: TlsConfig | None = None) -> None:
         """Connect once to see that it is there."""
         self.target = target
+        self._secured = Secured(tls or TlsConfig(), target.host, ALPN) if target.tls else None
+        self.tls = self._secured.plan if self._secured else None
         try:
             with socket.create_connection((target.host, target.port), CONNECT_TIMEOUT_S) as found:
-                host, port = found.getpeername()[:2]
+                self.address: tuple[str, int] = found.getpeername()[:2]
+                chosen = self._secured.try_on(found) if self._secured else ALPN
         except OSError as e:
-            reason = e.strerror or str(e)
-            msg = f"cannot connect to {target.url}: {reason}; is the server running there?"
+            told = self._secured.explain(e) if self._secured else None
+            reason = told or f"{e.strerror or e}; is the server running there?"
+            msg = f"cannot connect to {target.url}: {reason}"
             raise ConnectError(msg) from e
-        self.address: tuple[str, int] = (host, port)
+        if chosen != ALPN:
+            msg = (
+                f"{target.url}: the server does not choose HTTP/2 in the TLS handshake (ALPN "
+                f"{ALPN}); does it speak gRPC there?"
+            )
+            raise ConnectError(msg)
+
+    @property
+    def agreed(self) -> str:
+        """Version and cipher of TLS; empty without it."""
+        return self._secured.agreed if self._secured else ""
 
     def call(
         self,
@@ -71,19 +88,19 @@ class GrpcServer:
 
     def unary(self, path: str, parts: Sequence[Part], length: int) -> Message:
         """Return a call of the method ``path``, its message of ``length`` bytes in ``parts``."""
-        return unary(path, parts, length, authority_of(self.target))
+        return unary(path, parts, length, authority_of(self.target), tls=self.target.tls)
 
     def _ask(self, path: str, message: bytes, timeout_s: float, room: int) -> bytes:
         call = self.unary(path, (Text(message),), len(message))
-        with Engine(_plan(self.address, call, timeout_s, room)) as engine:
+        with Engine(_plan(self.address, self.tls, call, timeout_s, room)) as engine:
             engine.start()
             while not engine.wait(_POLL_S):
                 pass
             try:
                 engine.join()
             except ConnectError as e:
-                msg = f"{e}; does it speak gRPC there?"
-                raise ConnectError(msg) from e
+                hint = "does it speak gRPC there? Over TLS the target is …+grpcs://"
+                raise ConnectError(str(e) if self.tls else f"{e}; {hint}") from e
             captures, errors = engine.take_captures(), engine.error_classes()
             totals = engine.totals()
         if errors:
@@ -100,12 +117,15 @@ def _silence(*, lost: bool) -> str:
     return "no answer in time; raise --timeout if the model needs longer"
 
 
-def _plan(address: tuple[str, int], call: Message, timeout_s: float, room: int) -> Plan:
+def _plan(
+    address: tuple[str, int], tls: Tls | None, call: Message, timeout_s: float, room: int
+) -> Plan:
     stream = Stream(
         addresses=(address,),
         connections=1,
         pipeline=1,
         messages=(call,),
+        tls=tls,
         protocol=PROTOCOL_GRPC,
     )
     return Plan(

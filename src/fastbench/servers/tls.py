@@ -45,11 +45,14 @@ _ON_TALKING = {
     "TLSV1_ALERT_PROTOCOL_VERSION": _OTHER_VERSION,
     "UNSUPPORTED_PROTOCOL": _OTHER_VERSION,
     "UNEXPECTED_EOF_WHILE_READING": "does it speak TLS there?",
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "does it speak the target's protocol there?",
 }
 
 
 class Secured:
     """TLS towards one server, as ``config`` has it; ``host``: of the target.
+
+    ``alpn``: the protocol that is offered, which the server may choose; empty = none.
 
     ``plan``: the same for the engine. ``agreed``: version and cipher, once tried. ``heard``: to be
     set when the server has answered, for only then has it accepted our certificate, or none.
@@ -57,17 +60,23 @@ class Secured:
     Raises :class:`UsageError` naming the file that cannot be used.
     """
 
-    def __init__(self, config: TlsConfig, host: str) -> None:
+    def __init__(self, config: TlsConfig, host: str, alpn: str = "") -> None:
         """Read the certificates."""
         self.plan = _plan(config, config.server_name or host)
         self.agreed = ""
         self.heard = False
         self._context = make_context(config)
+        if alpn:
+            self._context.set_alpn_protocols([alpn])
 
-    def try_on(self, probe: socket.socket) -> None:
-        """Shake hands on a connected socket and close it, before anything else is tried."""
+    def try_on(self, probe: socket.socket) -> str:
+        """Shake hands on a connected socket and close it, before anything else is tried.
+
+        Returns the protocol that the server chose by ALPN; empty = none.
+        """
         with self.wrap(probe) as wrapped:
             self.agreed = f"{wrapped.version()}, {(wrapped.cipher() or ('',))[0]}"
+            return wrapped.selected_alpn_protocol() or ""
 
     def wrap(self, plain: socket.socket) -> ssl.SSLSocket:
         """Shake hands on a connected socket, which the result then stands for."""

@@ -111,6 +111,7 @@ def _job(config: RunConfig, material: Material, calling: Calling) -> Job:
             pipeline=config.pipeline,
             messages=(calling.message,),
             data=(data,),
+            tls=servers[0].tls,
             protocol=PROTOCOL_GRPC,
             reply_bytes=2 * len(answers[0]) + _REPLY_ROOM,
         ),
@@ -127,7 +128,7 @@ def _calling(config: RunConfig, material: Material) -> Iterator[Calling]:
     target = parse_target(config.target)
     check_connections(target, config.total_connections)
     dialect, form = DIALECTS[target.kind], body_of(config.target, config.body)
-    servers = [GrpcServer(endpoint) for endpoint in endpoints(target, config.tls)]
+    servers = [GrpcServer(endpoint, config.tls) for endpoint in endpoints(target, config.tls)]
     served = [_meet(dialect, server, config, material) for server in servers]
     sent = sent_as(config, material, served[0])
     with contextlib.ExitStack() as stack:
@@ -176,6 +177,8 @@ def _describe(
         **served.details,
         **placed_details(config, material),
     }
+    agreed = calling.servers[0].agreed
+    details |= {"tls": agreed} if agreed else {}
     if len(calling.servers) > 1:
         details["endpoints"] = "; ".join(server.target.url for server in calling.servers)
     return TargetInfo(
