@@ -62,6 +62,11 @@ def test_json(triton: Urls, sample: Path) -> None:
     verified(triton[f"triton+http {MODEL}"], "--dataset", sample, "--body", "json")
 
 
+def test_typed_contents(triton: Urls, sample: Path) -> None:
+    """Numbers by their type are the same images as their bytes."""
+    verified(triton[f"triton+grpc {MODEL}"], "--dataset", sample, "--body", "typed", "--batch", 2)
+
+
 @pytest.mark.parametrize("scheme", PROTOCOLS)
 def test_fraud(triton: Urls, cards: Path, reference: str, scheme: str) -> None:
     """Each transaction goes with its own reference data, which a real Valkey holds."""
