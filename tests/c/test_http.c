@@ -274,6 +274,35 @@ static void test_long_request_line(void)
                   "broken at 0: not a request line of HTTP/1: GETxxx", 49) == 0);
 }
 
+/* What a request is for is there when it has been read, wherever its line was cut in two; nothing
+ * where it is too long, and nothing of the request before. */
+static void test_path(void)
+{
+    char request[FB_HTTP_PATH + 64];
+    for (size_t len = FB_HTTP_PATH - 1; len <= FB_HTTP_PATH + 1; len++) {
+        char path[FB_HTTP_PATH + 2] = "/v2/models/m?";
+        memset(path + 13, 'x', len - 13);
+        const size_t first =
+            (size_t)snprintf(request, sizeof request, "POST %.*s HTTP/1.1\r\n\r\n", (int)len, path);
+        for (size_t cut = 1; cut < first; cut++) {
+            fb_http_reader r;
+            fb_reply reply;
+            const uint8_t *bytes = (const uint8_t *)request;
+            fb_http_init(&r);
+            CHECK_EQ(cut, fb_http_feed(&r, FB_HTTP_REQUEST, bytes, cut, &reply));
+            CHECK_EQ(first - cut,
+                     fb_http_feed(&r, FB_HTTP_REQUEST, bytes + cut, first - cut, &reply));
+            CHECK(reply.done);
+            CHECK_EQ(len <= FB_HTTP_PATH ? len : 0, r.path_len);
+            CHECK(memcmp(r.path, path, r.path_len) == 0);
+            CHECK(fb_http_feed(&r, FB_HTTP_REQUEST, (const uint8_t *)"GET / HTTP/1.1\r\n\r\n", 18,
+                               &reply) == 18);
+            CHECK_EQ(1, r.path_len);
+            CHECK_EQ('/', r.path[0]);
+        }
+    }
+}
+
 /* A head may be as long as its limit, interim replies included; a body of chunks is no head. */
 static void test_head_limit(void)
 {
@@ -375,6 +404,7 @@ int main(void)
     RUN(test_damage);
     RUN(test_line_limits);
     RUN(test_long_request_line);
+    RUN(test_path);
     RUN(test_head_limit);
     RUN(test_long_error);
     RUN(test_large_body);

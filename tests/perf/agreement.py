@@ -23,6 +23,8 @@ import http_cells
 import oip_cells
 import triton_peer
 
+from fastbench.errors import FastbenchError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -154,7 +156,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     folder = asked.folder.resolve()
-    programs = triton_peer.install(folder)
+    try:
+        programs = triton_peer.install(folder)
+    except FastbenchError as error:
+        sys.exit(f"agreement: {error}")
     os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
     models = (DELAYED, SMALL, TENSOR)
     with (
