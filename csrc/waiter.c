@@ -53,19 +53,20 @@ static int poll_first(fb_waiter *w, struct epoll_event *events, int room, uint64
     return n;
 }
 
-int fb_waiter_wait(fb_waiter *w, struct epoll_event *events, int room, uint64_t due_ns,
-                   uint64_t spin_ns, uint64_t *now_ns)
+int fb_waiter_wait(fb_waiter *w, const fb_wait *wait, struct epoll_event *events, int room,
+                   uint64_t *now_ns)
 {
+    const uint64_t wake_ns = wait->due_ns - wait->spin_ns;
     int n = 0;
-    if (due_ns > *now_ns + spin_ns + POLL_NS) {
+    if (wait->expects_reply && wake_ns > *now_ns + POLL_NS) {
         n = poll_first(w, events, room, now_ns);
     }
-    if (n == 0 && (spin_ns == 0 || due_ns > *now_ns + spin_ns)) {
-        n = sleep_for(w, events, room, due_ns > *now_ns + spin_ns ? due_ns - *now_ns - spin_ns : 0);
+    if (n == 0 && (wait->spin_ns == 0 || wake_ns > *now_ns)) {
+        n = sleep_for(w, events, room, wake_ns > *now_ns ? wake_ns - *now_ns : 0);
     }
     *now_ns = fb_now_ns();
-    if (n == 0 && spin_ns > 0) {
-        n = poll_until(w, events, room, due_ns, now_ns);
+    if (n == 0 && wait->spin_ns > 0) {
+        n = poll_until(w, events, room, wait->due_ns, now_ns);
     }
     return n;
 }

@@ -1,9 +1,9 @@
 /* How one event loop waits: asleep, or polling where that is cheaper or asked for.
  *
  * To sleep and be woken costs a core some 10 us, in a virtual machine more, and is late by as much.
- * So the waiter first polls for about as long: where the event comes then, that is cheaper; where
- * it does not, it costs as much again. After waits in which it found nothing it sits out ever more
- * of the next ones. Before an arrival it polls for spin_ns.
+ * So while a reply is awaited the waiter first polls for about as long: where it comes then, that
+ * is cheaper; where it does not, it costs as much again. After waits in which it found nothing it
+ * sits out ever more of the next ones.
  *
  * Embedded in the worker, which alone uses it. */
 #ifndef FB_WAITER_H
@@ -20,9 +20,16 @@ typedef struct fb_waiter {
     uint32_t sit_out;  /* waits left of those */
 } fb_waiter;
 
-/* Waits until something happens, at most until due_ns; before that, polls for spin_ns. *now_ns: the
- * clock, before and after. Number of events, or < 0. */
-int fb_waiter_wait(fb_waiter *w, struct epoll_event *events, int room, uint64_t due_ns,
-                   uint64_t spin_ns, uint64_t *now_ns);
+/* Until when, and how. */
+typedef struct fb_wait {
+    uint64_t due_ns;
+    uint64_t spin_ns;   /* before due_ns poll for so long */
+    bool expects_reply; /* something is in flight */
+} fb_wait;
+
+/* Waits until something happens, at most until wait->due_ns. *now_ns: the clock, before and after.
+ * Number of events, or < 0. */
+int fb_waiter_wait(fb_waiter *w, const fb_wait *wait, struct epoll_event *events, int room,
+                   uint64_t *now_ns);
 
 #endif

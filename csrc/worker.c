@@ -364,14 +364,23 @@ static uint64_t next_due(const fb_worker *w)
     return due;
 }
 
+static bool expects_reply(const fb_worker *w)
+{
+    uint64_t open = 0;
+    for (uint32_t i = 0; i < w->n_lanes; i++) {
+        open += w->lanes[i].open;
+    }
+    return open > 0;
+}
+
 /* Waits for events until the next instant at which something is due. */
 static int wait_events(fb_worker *w, struct epoll_event *events)
 {
-    const uint64_t due = next_due(w);
-    const uint64_t spin = due < w->tick_ns ? w->config->spin_ns : 0; /* only for an arrival */
+    fb_wait wait = {.due_ns = next_due(w), .expects_reply = expects_reply(w)};
+    wait.spin_ns = wait.due_ns < w->tick_ns ? w->config->spin_ns : 0; /* only for an arrival */
     w->io.now_ns = fb_now_ns();
     fb_watch_waits(w->watch, w->io.now_ns);
-    const int n = fb_waiter_wait(&w->waiter, events, EVENTS, due, spin, &w->io.now_ns);
+    const int n = fb_waiter_wait(&w->waiter, &wait, events, EVENTS, &w->io.now_ns);
     fb_watch_woke(w->watch, w->io.now_ns);
     return n;
 }

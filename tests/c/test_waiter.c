@@ -14,11 +14,13 @@ typedef struct rig {
     fb_watch *watch;
     int event_fd;
     uint64_t now_ns;
+    bool expects_reply;
 } rig;
 
 static bool rig_init(rig *r)
 {
     *r = (rig){.watch = calloc(1, sizeof *r->watch), .event_fd = eventfd(0, EFD_CLOEXEC)};
+    r->expects_reply = true;
     r->waiter = (fb_waiter){.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .watch = r->watch};
     struct epoll_event event = {.events = EPOLLIN, .data.fd = r->event_fd};
     r->now_ns = fb_now_ns();
@@ -37,7 +39,8 @@ static int wait_for(rig *r, uint64_t ns, uint64_t spin_ns)
 {
     struct epoll_event event;
     r->now_ns = fb_now_ns();
-    return fb_waiter_wait(&r->waiter, &event, 1, r->now_ns + ns, spin_ns, &r->now_ns);
+    const fb_wait wait = {r->now_ns + ns, spin_ns, r->expects_reply};
+    return fb_waiter_wait(&r->waiter, &wait, &event, 1, &r->now_ns);
 }
 
 /* What has happened is told at once; what has not, not before its instant. */
@@ -79,6 +82,19 @@ static void test_backs_off(void)
     rig_fini(&r);
 }
 
+/* Nothing is in flight: there is nothing to poll for. */
+static void test_polls_for_replies_only(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.watch->on = true;
+    r.expects_reply = false;
+    CHECK_EQ(0, wait_for(&r, MS, 0));
+    CHECK_EQ(0, r.watch->spin_ns);
+    CHECK_EQ(0, r.waiter.back_off);
+    rig_fini(&r);
+}
+
 /* Before measure polling does not count. */
 static void test_counts_during_measure(void)
 {
@@ -105,6 +121,7 @@ int main(void)
 {
     RUN(test_waits_for_events_and_instants);
     RUN(test_backs_off);
+    RUN(test_polls_for_replies_only);
     RUN(test_counts_during_measure);
     RUN(test_spins_before_its_instant);
     return check_result();
