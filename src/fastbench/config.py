@@ -45,6 +45,7 @@ _FRAMING = (
     *("content-length", "transfer-encoding", "connection", "expect", "upgrade"),
     "inference-header-content-length",
 )
+_CALL = ("content-type", "host", "te", "user-agent")  # and all that begin with grpc-
 MAX_PATTERN = 100_000
 MAX_FETCHES = 7
 MAX_FETCH_BYTES = 512 * 1024 * 1024
@@ -202,7 +203,8 @@ class RunConfig:
     ``cpus``: CPUs to pin the threads to, in order; None = those allowed to the process.
     ``body``: of requests over HTTP and gRPC, one of :data:`fastbench.bodies.BODIES`: ``raw`` (the
     tensor's bytes), ``json``, ``json-columns``, ``multipart`` or ``typed``; None = the first of
-    the target's; ``headers``: further fields of those over HTTP, each as ``Name: value``.
+    the target's; ``headers``: further fields of them, over gRPC its metadata, each as
+    ``Name: value``.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime; ``all`` = each,
     as far as this machine keeps up.
     ``max_errors``: end the run after that many failed inferences; None = never.
@@ -359,8 +361,10 @@ class RunConfig:
     def _check_http(self) -> None:
         for header in self.headers:
             _check_header(header)
-        if self.headers and not self.target.startswith(HTTP_SCHEMES):
-            msg = f"--header is for HTTP, e.g. targets rest://, not for {self.target}"
+        if self.target.startswith(GRPC_SCHEMES):
+            _check_metadata(self.headers)
+        elif self.headers and not self.target.startswith(HTTP_SCHEMES):
+            msg = f"--header is for HTTP and gRPC, e.g. targets rest://, not for {self.target}"
             raise UsageError(msg)
         if self.shm:
             check_shm(self.target, self.body, fetched=self.reference_from is not None)
@@ -470,6 +474,16 @@ def _check_header(header: str) -> None:
     if name.lower() in _FRAMING:
         msg = f"--header {name!r}: fastbench sets what frames a request itself; leave it out"
         raise UsageError(msg)
+
+
+def _check_metadata(headers: tuple[str, ...]) -> None:
+    for header in headers:
+        name = header.partition(":")[0]
+        if name.lower() in _CALL or name.lower().startswith("grpc-"):
+            msg = (
+                f"--header {name!r}: fastbench sets what makes a call of gRPC itself; leave it out"
+            )
+            raise UsageError(msg)
 
 
 def option(name: str) -> str:

@@ -181,7 +181,8 @@ def _part(
     target = values.get("target", config.target)
     if not target.startswith(HTTP_SCHEMES):
         body = config.body if config.body in bodies_of(target) else None
-        values = {"headers": (), "body": body} | values
+        headers = config.headers if bodies_of(target) else ()
+        values = {"headers": headers, "body": body} | values
     if not takes_shared_memory(target):
         values = {"shm": False} | values
     if "tls" not in values and not target.startswith(TLS_SCHEMES):

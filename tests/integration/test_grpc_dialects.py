@@ -64,6 +64,10 @@ class Standin:
         """Answer one call."""
         with self._lock:
             self.asked.append(path)
+        told = dict(context.invocation_metadata())
+        token = self.behaviour.get("token")
+        if token and told.get("authorization") != f"Bearer {token}":
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, f"wrong: {told.get('authorization')}")
         if path not in self.methods:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no method {path}")
         answer: bytes = getattr(self, self.methods[path])(request, context).SerializeToString()
@@ -283,6 +287,18 @@ class TestTensorFlowServing:
             assert "version 1 LOADING" in refused(url, *data).line
 
         assert f"{PREDICTIONS}Predict" not in standin.asked
+
+    def test_metadata(self, images: tuple[object, ...], tiny_model: Path) -> None:
+        """A header goes with every call, and a token that is refused is not repeated."""
+        standin = TensorFlowServing(tiny_model, token="s3cret")
+        with place_of(standin) as place:
+            url = f"tfserving+grpc://{place}/m"
+            result = run(url, *images, "--header", "Authorization: Bearer s3cret")
+            wrong = refused(url, *images[:2], "--header", "Authorization: Bearer 0ther").err
+
+        assert "0ther" not in wrong
+        assert "PERMISSION_DENIED" in wrong
+        assert "s3cret" not in str(result.config)
 
     def test_another_service(self, sample: Path, tiny_model: Path) -> None:
         """A gRPC server of another kind does not know the method."""

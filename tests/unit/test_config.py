@@ -156,7 +156,10 @@ def test_option_names() -> None:
         ({"target": "rest://h", "workload": "fraud"}, "--reference-from URL or --no-reference"),
         ({"target": "triton+http://h/m", "body": "multipart"}, "one of raw, json"),
         ({"target": "tfserving+grpc://h/m", "body": "json"}, "must be one of raw"),
-        ({"target": "triton+grpc://h/m", "headers": ("X: y",)}, "--header is for HTTP"),
+        ({"target": "triton+grpc://h/m", "headers": ("no colon",)}, "Name: value"),
+        ({"target": "triton+grpc://h/m", "headers": ("TE: y",)}, "makes a call of gRPC"),
+        ({"target": "tfserving+grpc://h/m", "headers": ("Grpc-Timeout: 1S",)}, "makes a call"),
+        ({"target": "redis://h", "headers": ("X: y",)}, "--header is for HTTP and gRPC"),
         ({"target": "triton+grpc://h/m", "form": "dag"}, "are for RedisAI"),
         (
             {"target": "rest://h", "headers": ("Inference-Header-Content-Length: 3",)},

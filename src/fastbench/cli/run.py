@@ -137,7 +137,9 @@ class What(Group):
     ] = False
     headers: Annotated[
         list[str] | None,
-        Option("--header", help="Field of requests over HTTP, 'Name: value'; may be repeated."),
+        Option(
+            "--header", help="Field of requests over HTTP or gRPC, 'Name: value'; may be repeated."
+        ),
     ] = None
 
 

@@ -57,6 +57,12 @@ def unary(
     return Message((Text(prefix + first), *rest), replies=1, head=head)
 
 
+def metadata_of(headers: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return fields for :func:`unary`, each given as ``Name: value``."""
+    pairs = [header.partition(":") for header in headers]
+    return tuple((name.lower(), value.strip()) for name, _, value in pairs)
+
+
 def authority_of(target: Target) -> str:
     """Return host and port as the URL has them."""
     host = f"[{target.host}]" if ":" in target.host else target.host

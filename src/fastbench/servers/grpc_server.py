@@ -13,7 +13,7 @@ from fastbench.config import TlsConfig
 from fastbench.errors import ConnectError, FastbenchError, ProtocolError, ServerError
 from fastbench.password import hidden
 from fastbench.plan import PROTOCOL_GRPC, Plan, Stream, Text
-from fastbench.servers.grpc_messages import authority_of, message_in, unary
+from fastbench.servers.grpc_messages import authority_of, message_in, metadata_of, unary
 from fastbench.servers.tls import Secured
 
 if TYPE_CHECKING:
@@ -34,12 +34,16 @@ class GrpcServer:
     """One server behind a target over gRPC.
 
     ``address``: numeric host and port, for the engine; ``tls``: how it speaks TLS, or None.
+    ``headers``: go with each call as its metadata, each ``Name: value``.
     Raises :class:`ConnectError` when nobody listens, or HTTP/2 over TLS cannot be agreed on.
     """
 
-    def __init__(self, target: Target, tls: TlsConfig | None = None) -> None:
+    def __init__(
+        self, target: Target, tls: TlsConfig | None = None, headers: Sequence[str] = ()
+    ) -> None:
         """Connect once to see that it is there."""
         self.target = target
+        self._metadata = metadata_of(headers)
         self._secured = Secured(tls or TlsConfig(), target.host, ALPN) if target.tls else None
         self.tls = self._secured.plan if self._secured else None
         try:
@@ -88,7 +92,8 @@ class GrpcServer:
 
     def unary(self, path: str, parts: Sequence[Part], length: int) -> Message:
         """Return a call of the method ``path``, its message of ``length`` bytes in ``parts``."""
-        return unary(path, parts, length, authority_of(self.target), tls=self.target.tls)
+        authority = authority_of(self.target)
+        return unary(path, parts, length, authority, self._metadata, tls=self.target.tls)
 
     def _ask(self, path: str, message: bytes, timeout_s: float, room: int) -> bytes:
         call = self.unary(path, (Text(message),), len(message))

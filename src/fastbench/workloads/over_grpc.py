@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastbench.bodies import body_of
+from fastbench.config import secret_of
 from fastbench.job import Job
 from fastbench.monitor.watched import Watched
+from fastbench.password import hide_too
 from fastbench.plan import FORM_VARINT, PROTOCOL_GRPC, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.connect import check_connections, endpoints
@@ -128,7 +130,9 @@ def _calling(config: RunConfig, material: Material) -> Iterator[Calling]:
     target = parse_target(config.target)
     check_connections(target, config.total_connections)
     dialect, form = DIALECTS[target.kind], body_of(config.target, config.body)
-    servers = [GrpcServer(endpoint, config.tls) for endpoint in endpoints(target, config.tls)]
+    for header in config.headers:
+        hide_too(secret_of(header))
+    servers = [GrpcServer(e, config.tls, config.headers) for e in endpoints(target, config.tls)]
     served = [_meet(dialect, server, config, material) for server in servers]
     sent = sent_as(config, material, served[0])
     with contextlib.ExitStack() as stack:
