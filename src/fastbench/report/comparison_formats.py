@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from fastbench.errors import UsageError
 from fastbench.report import comparing
 from fastbench.report.html import compare_page
+from fastbench.report.printing import check_name, print_bytes
 from fastbench.versioned import to_json
 
 if TYPE_CHECKING:
@@ -28,16 +27,12 @@ FORMATS: dict[str, Callable[[Comparison, Sequence[Result]], bytes]] = {
 
 def check_format(name: str) -> None:
     """Raise :class:`UsageError` that names all formats where ``name`` is none of them."""
-    if name != CONSOLE and name not in FORMATS:
-        msg = f"--format {name!r}: choose {CONSOLE}, {', '.join(FORMATS)}"
-        raise UsageError(msg)
+    check_name(name, (CONSOLE, *FORMATS))
 
 
 def print_comparison(comparison: Comparison, results: Sequence[Result], name: str) -> None:
     """Print a comparison of ``results`` to standard output in the format ``name`` alone."""
     if name == CONSOLE:
         comparing.print_console(comparison)
-        return
-    sys.stdout.flush()
-    sys.stdout.buffer.write(FORMATS[name](comparison, results))
-    sys.stdout.flush()
+    else:
+        print_bytes(FORMATS[name](comparison, results))

@@ -5,12 +5,11 @@ Adding one is a file with ``render(result) -> bytes`` and a line here.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from fastbench.errors import UsageError
 from fastbench.report import console, csvfile, markdown, prometheus
 from fastbench.report.html import result_page
+from fastbench.report.printing import check_name, print_bytes
 from fastbench.results import to_json
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ FORMATS: dict[str, Callable[[Result], bytes]] = {
 
 def check_format(name: str) -> None:
     """Raise :class:`UsageError` that names all formats where ``name`` is none of them."""
-    if name != CONSOLE and name not in FORMATS:
-        msg = f"--format {name!r}: choose {CONSOLE}, {', '.join(FORMATS)}"
-        raise UsageError(msg)
+    check_name(name, (CONSOLE, *FORMATS))
 
 
 def print_result(result: Result, name: str) -> None:
@@ -46,6 +43,4 @@ def print_result(result: Result, name: str) -> None:
     if name == CONSOLE:
         console.print_report(result)
     else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(FORMATS[name](result))
-        sys.stdout.flush()
+        print_bytes(FORMATS[name](result))

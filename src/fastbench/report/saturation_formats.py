@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from fastbench import versioned
-from fastbench.errors import UsageError
 from fastbench.report import saturation
 from fastbench.report.html import saturation_page
+from fastbench.report.printing import check_name, print_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,13 +24,9 @@ FORMATS: dict[str, Callable[[Saturation], bytes]] = {
 
 def check_format(name: str) -> None:
     """Raise :class:`UsageError` that names the formats where ``name`` is none of them."""
-    if name not in FORMATS:
-        msg = f"--format {name!r}: choose {', '.join(FORMATS)}"
-        raise UsageError(msg)
+    check_name(name, FORMATS)
 
 
 def print_saturation(test: Saturation, name: str) -> None:
     """Print the test to standard output in the format ``name``, and nothing else."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(FORMATS[name](test))
-    sys.stdout.flush()
+    print_bytes(FORMATS[name](test))

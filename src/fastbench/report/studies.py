@@ -6,7 +6,6 @@ one is a line in KINDS.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from fastbench.network import Network
 from fastbench.report import network as network_text
 from fastbench.report import search_files, suite_formats, sweep_files
 from fastbench.report.html import search_page, sweep_page
+from fastbench.report.printing import check_name, print_bytes
 from fastbench.searches import SearchResult
 from fastbench.suites import SuiteResult
 from fastbench.sweeps import SweepResult
@@ -71,9 +71,7 @@ KINDS = {
 
 def check_format(name: str) -> None:
     """Raise :class:`UsageError` that names the formats where ``name`` is none of them."""
-    if name not in FORMATS:
-        msg = f"--format {name!r}: a sweep or a search is printed as {', '.join(FORMATS)}"
-        raise UsageError(msg)
+    check_name(name, FORMATS, "a sweep or a search is printed as")
 
 
 def print_study(study: Study, name: str) -> None:
@@ -82,12 +80,8 @@ def print_study(study: Study, name: str) -> None:
     Raises :class:`UsageError` where there is no such format of it.
     """
     kind = next(kind for kind in KINDS.values() if isinstance(study, kind.type))
-    if name not in kind.formats:
-        msg = f"--format {name!r}: {kind.name} is printed as {', '.join(kind.formats)}"
-        raise UsageError(msg)
-    sys.stdout.flush()
-    sys.stdout.buffer.write(kind.formats[name](study))
-    sys.stdout.flush()
+    check_name(name, kind.formats, f"{kind.name} is printed as")
+    print_bytes(kind.formats[name](study))
 
 
 def file_of(path: Path) -> Path | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from fastbench import suites
-from fastbench.errors import UsageError
 from fastbench.report import numbers
 from fastbench.report.grid import text_table
 from fastbench.report.markdown import escape, table
+from fastbench.report.printing import check_name, print_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,13 +125,9 @@ FORMATS: dict[str, Callable[[SuiteResult], bytes]] = {
 
 def check_format(name: str) -> None:
     """Raise :class:`UsageError` that names the formats where ``name`` is none of them."""
-    if name not in FORMATS:
-        msg = f"--format {name!r}: the suite is printed as {', '.join(FORMATS)}"
-        raise UsageError(msg)
+    check_name(name, FORMATS, "the suite is printed as")
 
 
 def print_suite(suite: SuiteResult, name: str) -> None:
     """Print to standard output in the format ``name``."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(FORMATS[name](suite))
-    sys.stdout.flush()
+    print_bytes(FORMATS[name](suite))
