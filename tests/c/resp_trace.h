@@ -1,55 +1,30 @@
-/* Feeds bytes to a RESP reader in given pieces and writes down all that it says, as text.
- *
- * Two ways of cutting the same bytes are right when their traces are equal. */
+/* Feeds bytes to a RESP reader in given pieces and writes down all that it says. */
 #ifndef FB_RESP_TRACE_H
 #define FB_RESP_TRACE_H
 
+#include "reader_trace.h"
 #include "resp.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-typedef struct resp_trace {
-    char text[8192]; /* "<end offset> <outcome> <class> <text>;" per inference, then how it ended */
-    size_t len;
-    bool wrong_count; /* the reader returned a number of bytes that it must not */
-} resp_trace;
-
-__attribute__((format(printf, 2, 3))) static inline void resp_trace_add(resp_trace *t,
-                                                                        const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    const size_t room = sizeof t->text - t->len;
-    const int n = vsnprintf(t->text + t->len, room, format, args);
-    va_end(args);
-    t->len += n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
-}
-
-/* Feeds one piece, which is copied so that AddressSanitizer sees its exact bounds.
- * Returns false after a protocol error. */
-static inline bool resp_trace_piece(resp_trace *t, fb_resp_reader *r, const fb_resp_spec *spec,
+/* Each inference is "<end offset> <outcome> <class>|<text>". */
+/* Feeds one piece; returns false after a protocol error. */
+static inline bool resp_trace_piece(reader_trace *t, fb_resp_reader *r, const fb_resp_spec *spec,
                                     const uint8_t *bytes, size_t len)
 {
-    uint8_t *const piece = malloc(len > 0 ? len : 1);
+    uint8_t *const piece = reader_trace_copy(bytes, len);
     if (piece == NULL)
         return false;
-    memcpy(piece, bytes, len);
     long n = 0;
     for (size_t at = 0; at < len && n >= 0; at += (size_t)n) {
         fb_reply reply;
         n = fb_resp_feed(r, spec, piece + at, len - at, &reply);
-        if (n == 0 || n > (long)(len - at) || (n > 0 && !reply.done && n != (long)(len - at))) {
-            t->wrong_count = true;
-            n = -1;
-        } else if (n < 0) {
-            resp_trace_add(t, "broken at %" PRIu64 ": %s", r->offset, r->error_text);
-        } else if (reply.done) {
-            resp_trace_add(t, "%" PRIu64 " %d %s|%s;", r->offset, (int)reply.outcome,
-                           reply.error_class, reply.error_text);
+        if (n < 0)
+            reader_trace_add(t, "broken at %" PRIu64 ": %s", r->offset, r->error_text);
+        n = reader_trace_count(t, n, len - at, n > 0 && reply.done);
+        if (n > 0 && reply.done) {
+            reader_trace_add(t, "%" PRIu64 " %d %s|%s;", r->offset, (int)reply.outcome,
+                             reply.error_class, reply.error_text);
         }
     }
     free(piece);
@@ -57,12 +32,10 @@ static inline bool resp_trace_piece(resp_trace *t, fb_resp_reader *r, const fb_r
 }
 
 /* Traces bytes cut into pieces of the given sizes, over and over; a zero size ends the list. */
-static inline void resp_trace_run(resp_trace *t, const fb_resp_spec *spec, const uint8_t *bytes,
+static inline void resp_trace_run(reader_trace *t, const fb_resp_spec *spec, const uint8_t *bytes,
                                   size_t len, const size_t *sizes)
 {
-    t->len = 0;
-    t->wrong_count = false;
-    t->text[0] = '\0';
+    reader_trace_clear(t);
     fb_resp_reader r;
     fb_resp_init(&r);
     const size_t *size = sizes;
@@ -73,7 +46,7 @@ static inline void resp_trace_run(resp_trace *t, const fb_resp_spec *spec, const
         at += piece;
         size = size[1] != 0 ? size + 1 : sizes;
     }
-    resp_trace_add(t, "more at %" PRIu64, r.offset);
+    reader_trace_add(t, "more at %" PRIu64, r.offset);
 }
 
 #endif

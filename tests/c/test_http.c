@@ -138,7 +138,7 @@ static const sample SAMPLES[] = {
 static void check_cut(const sample *s, const uint8_t *bytes, size_t len, const size_t *sizes,
                       const char *expected)
 {
-    http_trace trace;
+    reader_trace trace;
     http_trace_run(&trace, s->method, bytes, len, sizes);
     CHECK_STR(expected, trace.text);
     CHECK(!trace.wrong_count);
@@ -170,7 +170,7 @@ static void test_skipping(void)
 {
     for (size_t i = 0; i < SAMPLE_COUNT; i++) {
         const sample *const s = &SAMPLES[i];
-        http_trace trace;
+        reader_trace trace;
         http_trace_skipping(&trace, s->method, (const uint8_t *)s->bytes, strlen(s->bytes));
         CHECK_STR(s->trace, trace.text);
         CHECK(!trace.wrong_count);
@@ -184,7 +184,7 @@ static void test_truncated(void)
         const sample *const s = &SAMPLES[i];
         const size_t len = strlen(s->bytes);
         for (size_t cut = 1; cut < len; cut++) {
-            http_trace part;
+            reader_trace part;
             http_trace_run(&part, s->method, (const uint8_t *)s->bytes, cut, WHOLE);
             const char *const more = strstr(part.text, "more at ");
             if (more != NULL) /* what came before is what the whole begins with */
@@ -209,7 +209,7 @@ static void test_damage(void)
             memcpy(bytes, s->bytes, len);
             for (int value = 0; value < 256; value += value < 128 ? 1 : 31) {
                 bytes[at] = (uint8_t)value;
-                http_trace whole;
+                reader_trace whole;
                 http_trace_run(&whole, s->method, bytes, len, WHOLE);
                 check_cut(s, bytes, len, SINGLE, whole.text);
                 check_cut(s, bytes, len, (size_t[]){at + 1, SIZE_MAX, 0}, whole.text);
@@ -222,8 +222,8 @@ static void test_damage(void)
  * which must say the same. */
 static const char *long_line(fb_http_method method, const char *head, size_t fill, const char *tail)
 {
-    static http_trace trace;
-    http_trace cut;
+    static reader_trace trace;
+    reader_trace cut;
     const size_t before = strlen(head);
     const size_t len = before + fill + strlen(tail);
     uint8_t *const bytes = malloc(len + 1);

@@ -132,7 +132,7 @@ static const sample SAMPLES[] = {
 static void check_cut(const sample *s, const uint8_t *bytes, size_t len, const size_t *sizes,
                       const char *expected)
 {
-    resp_trace trace;
+    reader_trace trace;
     resp_trace_run(&trace, s->spec, bytes, len, sizes);
     CHECK_STR(expected, trace.text);
     CHECK(!trace.wrong_count);
@@ -166,7 +166,7 @@ static void test_truncated(void)
         const sample *const s = &SAMPLES[i];
         const size_t len = strlen(s->bytes);
         for (size_t cut = 1; cut < len; cut++) {
-            resp_trace part;
+            reader_trace part;
             resp_trace_run(&part, s->spec, (const uint8_t *)s->bytes, cut, WHOLE);
             const char *const more = strstr(part.text, "more at ");
             if (more != NULL) /* what came before is what the whole begins with */
@@ -191,7 +191,7 @@ static void test_damage(void)
             memcpy(bytes, s->bytes, len);
             for (int value = 0; value < 256; value++) {
                 bytes[at] = (uint8_t)value;
-                resp_trace whole;
+                reader_trace whole;
                 resp_trace_run(&whole, s->spec, bytes, len, WHOLE);
                 check_cut(s, bytes, len, SINGLE, whole.text);
                 check_cut(s, bytes, len, (size_t[]){at + 1, SIZE_MAX, 0}, whole.text);
@@ -203,7 +203,7 @@ static void test_damage(void)
 /* NUL is data in text and no type byte. */
 static void test_nul_bytes(void)
 {
-    resp_trace trace;
+    reader_trace trace;
     resp_trace_run(&trace, &ONE, BYTES("-E\0 x\r\n\0"), WHOLE);
     CHECK_STR("7 1 E|E  x;broken at 7: byte 0x00 does not begin a RESP reply", trace.text);
     resp_trace_run(&trace, &ONE, BYTES(",1\0\r\n"), WHOLE);
@@ -218,7 +218,7 @@ static void test_depth_limit(void)
         strcat(bytes, "*1\r\n");
     const size_t deepest = strlen(bytes);
     strcat(bytes, "*0\r\n");
-    resp_trace trace;
+    reader_trace trace;
     resp_trace_run(&trace, &ONE, (const uint8_t *)bytes, strlen(bytes), WHOLE);
     CHECK_STR("68 0 |;more at 68", trace.text);
     strcpy(bytes + deepest, "*1\r\n");
@@ -230,8 +230,8 @@ static void test_depth_limit(void)
  * was said of it; both must say the same. */
 static const char *long_line(char type, char fill, size_t len)
 {
-    static resp_trace trace;
-    resp_trace cut;
+    static reader_trace trace;
+    reader_trace cut;
     uint8_t *const bytes = malloc(len + 3);
     trace.text[0] = '\0';
     if (bytes == NULL)
@@ -312,7 +312,7 @@ static void test_wrong_number_of_elements(void)
     const fb_resp_spec few = {.replies = 1, .expects = 4, .expect = DAG_OPS};
     const fb_resp_expect two[] = {{'*', FB_RESP_ANY_LENGTH}, {'+', 0}};
     const fb_resp_spec more = {.replies = 1, .expects = 2, .expect = two};
-    resp_trace trace;
+    reader_trace trace;
     const fb_resp_expect nested[] = {{'*', FB_RESP_ANY_LENGTH}, {':', 0}, {':', 0}};
     const fb_resp_spec longer = {.replies = 1, .expects = 3, .expect = nested};
     resp_trace_run(&trace, &longer, BYTES("*1\r\n:1\r\n"), SINGLE);

@@ -6,8 +6,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static http_trace whole;
-    static http_trace cut;
+    static reader_trace whole;
+    static reader_trace cut;
     if (size < 3)
         return 0;
     const fb_http_method method = (fb_http_method)(data[0] % 3u); /* replies, or requests */

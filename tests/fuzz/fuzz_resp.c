@@ -19,8 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const fb_resp_spec *const spec = &SPECS[data[0] % 4];
     const size_t cuts[] = {1 + data[1] % 32u, 1 + data[2], 0};
-    resp_trace whole;
-    resp_trace cut;
+    reader_trace whole;
+    reader_trace cut;
     resp_trace_run(&whole, spec, data + 3, size - 3, (const size_t[]){SIZE_MAX, 0});
     resp_trace_run(&cut, spec, data + 3, size - 3, cuts);
     if (strcmp(whole.text, cut.text) != 0 || whole.wrong_count || cut.wrong_count) {
