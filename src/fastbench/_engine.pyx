@@ -5,23 +5,14 @@ import mmap
 import os
 import sys
 
-import numpy as np
-
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
 
 from fastbench._capi cimport *
 
-from fastbench.errors import (
-    ConnectError,
-    DatasetError,
-    EngineError,
-    ProtocolError,
-    ServerError,
-)
+from fastbench.errors import DatasetError
 from fastbench.measured import (
     PHASES as _PHASES,
     Capture,
@@ -34,29 +25,7 @@ from fastbench.measured import (
 )
 from fastbench.plan import Chunk, Fetched, Field, Length, Payload, Text
 
-_ERROR_CLASSES = {
-    FB_E_NOMEM: EngineError,
-    FB_E_INVAL: EngineError,
-    FB_E_SYS: EngineError,
-    FB_E_CONNECT: ConnectError,
-    FB_E_PROTOCOL: ProtocolError,
-    FB_E_REPLY: ServerError,
-    FB_E_DATA: DatasetError,
-    FB_E_ERRORS: ServerError,
-    FB_E_CLOSED: ConnectError,
-    FB_E_BROKEN: EngineError,
-}
-
-
-cdef str text_of(const char *text):
-    return text.decode("utf-8", "replace")
-
-
-cdef int check(int rc, const fb_error *err) except -1:
-    """Raise the error class of a failed call with the text that C gave."""
-    if rc != FB_OK:
-        raise _ERROR_CLASSES.get(rc, EngineError)(text_of(err.text))
-    return 0
+include "_shared.pxi"
 
 
 cdef class _Memory:
@@ -334,14 +303,6 @@ cdef int *fill_cpus(cpus, _Memory memory) except? NULL:
     for i, cpu in enumerate(cpus):
         out[i] = cpu
     return out
-
-
-cdef raw_histogram(const fb_hist *h):
-    counts = np.empty(FB_HIST_COUNTERS, dtype=np.int64)
-    cdef long long[::1] view = counts
-    memcpy(&view[0], h.counts, FB_HIST_COUNTERS * sizeof(uint64_t))
-    smallest = h.min_ns if h.total > 0 else None
-    return RawHistogram(counts, h.total, h.clipped, smallest, h.max_ns, h.sum_ns)
 
 
 @cython.no_gc_clear

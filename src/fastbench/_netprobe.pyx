@@ -1,38 +1,12 @@
 # cython: language_level=3, freethreading_compatible=True
 """The door to csrc/netprobe and csrc/netserve: owns both ends of a network test, converts."""
 
-import numpy as np
-
 cimport cython
 from libc.stdint cimport uint16_t, uint64_t
-from libc.string cimport memcpy
 
-from fastbench.errors import ConnectError, EngineError, ProtocolError, ServerError
-from fastbench.measured import NetCounts, NetOutcome, NetSocket, RawHistogram
+from fastbench.measured import NetCounts, NetOutcome, NetSocket
 
-
-cdef extern from "base.h" nogil:
-    int FB_OK
-    int FB_E_CONNECT
-    int FB_E_PROTOCOL
-    int FB_E_REPLY
-    int FB_E_CLOSED
-
-    ctypedef struct fb_error:
-        int code
-        char text[240]
-
-
-cdef extern from "hist.h" nogil:
-    int FB_HIST_COUNTERS
-
-    ctypedef struct fb_hist:
-        uint64_t total
-        uint64_t clipped
-        uint64_t min_ns
-        uint64_t max_ns
-        double sum_ns
-        uint64_t counts[1]  # its real size is C's business
+include "_shared.pxi"
 
 
 cdef extern from "netwire.h" nogil:
@@ -100,36 +74,12 @@ cdef extern from "netserve.h" nogil:
     void fb_netserve_free(fb_netserve *server)
 
 
-_ERROR_CLASSES = {
-    FB_E_CONNECT: ConnectError,
-    FB_E_CLOSED: ConnectError,
-    FB_E_PROTOCOL: ProtocolError,
-    FB_E_REPLY: ServerError,
-}
-
-
-cdef int check(int rc, const fb_error *err) except -1:
-    """Raise the error class of a failed call with the text that C gave."""
-    if rc != FB_OK:
-        text = (<const char *>err.text).decode("utf-8", "replace")
-        raise _ERROR_CLASSES.get(rc, EngineError)(text)
-    return 0
-
-
 cdef counts_of(const fb_netcounts *c):
     cdef const fb_netsocket *s = &c.socket
     socket = NetSocket((<const char *>s.congestion).decode("ascii", "replace"), bool(s.nodelay),
                        s.mss, s.send_buffer, s.receive_buffer, s.retransmits, s.rtt_us, s.path_mtu)
     return NetCounts(c.transactions, c.received_bytes, c.sent_bytes, c.window_bytes, c.window_ns,
                      c.cpu_ns, c.elapsed_ns, socket)
-
-
-cdef histogram_of(const fb_hist *h):
-    counts = np.empty(FB_HIST_COUNTERS, dtype=np.int64)
-    cdef long long[::1] view = counts
-    memcpy(&view[0], &h.counts[0], FB_HIST_COUNTERS * sizeof(uint64_t))
-    smallest = h.min_ns if h.total > 0 else None
-    return RawHistogram(counts, h.total, h.clipped, smallest, h.max_ns, h.sum_ns)
 
 
 @cython.final
@@ -158,7 +108,7 @@ cdef class NetProbe:
         check(rc, &err)
         cdef const fb_netprobe_result *r = fb_netprobe_outcome(self.probe)
         return NetOutcome(counts_of(&r.client), counts_of(&r.server), r.measured, r.measured_ns,
-                          histogram_of(&r.latency))
+                          raw_histogram(&r.latency))
 
     def stop(self):
         """End a run from another thread."""

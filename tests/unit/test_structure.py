@@ -242,7 +242,7 @@ def test_c_header_opens_with_its_story(path: Path) -> None:
 def test_declarations_for_cython_are_those_of_the_headers() -> None:
     """What Cython is told about C stands in the header named, and the engine's face is whole."""
     declared: dict[str, set[str]] = {}
-    for path in [*PACKAGE.glob("*.pxd"), *PACKAGE.glob("*.pyx")]:
+    for path in [*PACKAGE.glob("*.px[di]"), *PACKAGE.glob("*.pyx")]:
         text = re.sub(r"#.*", "", path.read_text())
         blocks = re.split(r'cdef extern from "(\w+)\.h".*:', text)
         for header, block in zip(blocks[1::2], blocks[2::2], strict=True):
@@ -300,7 +300,7 @@ def test_project_names_no_private_place() -> None:
     named = [
         f"{relative(path)}: {line.strip()}"
         for path in project_files(
-            ".c", ".h", ".py", ".pyx", ".pyi", ".pxd", ".md", ".toml", ".sh", ""
+            ".c", ".h", ".py", ".pyx", ".pyi", ".pxd", ".pxi", ".md", ".toml", ".sh", ""
         )
         if path != Path(__file__) and "corpus" not in path.parts and path.name != ".gitignore"
         for line in path.read_text(errors="replace").splitlines()
