@@ -13,6 +13,8 @@ from fastbench.errors import ServerError
 from fastbench.plan import ARRIVALS_CONSTANT, Message, Plan, Rate, Schedule, Text
 from fastbench.runner import run
 
+HELLO = Message((Text(b"*1\r\n$5\r\nHELLO\r\n"),), replies=1)
+
 
 def _config(server: FakeServer, command: str, **more: object) -> RunConfig:
     host, port = server.address
@@ -24,6 +26,23 @@ def _config(server: FakeServer, command: str, **more: object) -> RunConfig:
         warmup_s=0.0,
         **more,  # type: ignore[arg-type]
     )
+
+
+def down_for_good() -> FakeServer:
+    """Return a server that resets one of its two connections at the tenth PING, and takes no third.
+
+    What connects must send HELLO first.
+    """
+    pings = itertools.count(1)
+
+    def script(request: Request) -> Reply:
+        broken = request.words[0] == b"PING" and next(pings) == 10
+        return Reply(then="reset") if broken else Reply()
+
+    def welcome(connection: int) -> Welcome:
+        return Welcome() if connection < 2 else Welcome(then="close")
+
+    return FakeServer(script, welcome=welcome)
 
 
 def test_overloaded_open_loop_shows_what_the_server_did() -> None:
@@ -55,18 +74,8 @@ def test_inferences_in_flight_at_both_ends_cancel() -> None:
 
 def test_count_ends_although_one_connection_stays_down() -> None:
     """By number: what a dead connection holds is never sent, and the run ends all the same."""
-    hello = Message((Text(b"*1\r\n$5\r\nHELLO\r\n"),), replies=1)
-    pings = itertools.count(1)
-
-    def script(request: Request) -> Reply:
-        broken = request.words[0] == b"PING" and next(pings) == 10
-        return Reply(then="reset") if broken else Reply()
-
-    def welcome(connection: int) -> Welcome:
-        return Welcome() if connection < 2 else Welcome(then="close")
-
-    with FakeServer(script, welcome=welcome) as server:
-        load = stream_of(server.address, 2, 1, PING, opening=(hello,))
+    with down_for_good() as server:
+        load = stream_of(server.address, 2, 1, PING, opening=(HELLO,))
         ran = drive(Plan(streams=(load,), threads=1, requests=500, timeout_ns=5 * S))
 
     totals = ran.totals
@@ -77,20 +86,10 @@ def test_count_ends_although_one_connection_stays_down() -> None:
 
 def test_open_loop_moves_on_when_a_connection_stays_down() -> None:
     """What a broken connection had not sent goes out by one that stands."""
-    hello = Message((Text(b"*1\r\n$5\r\nHELLO\r\n"),), replies=1)
-    pings = itertools.count(1)
-
-    def script(request: Request) -> Reply:
-        broken = request.words[0] == b"PING" and next(pings) == 10
-        return Reply(then="reset") if broken else Reply()
-
-    def welcome(connection: int) -> Welcome:
-        return Welcome() if connection < 2 else Welcome(then="close")
-
-    with FakeServer(script, welcome=welcome) as server:
+    with down_for_good() as server:
         schedule = Schedule(ARRIVALS_CONSTANT, (Rate(200, 200),))
         load = stream_of(
-            server.address, 2, 4, PING, opening=(hello,), schedule=schedule, max_outstanding=1000
+            server.address, 2, 4, PING, opening=(HELLO,), schedule=schedule, max_outstanding=1000
         )
         ran = drive(Plan(streams=(load,), threads=1, duration_ns=S, timeout_ns=5 * S))
 
@@ -133,7 +132,6 @@ def test_a_word_that_is_no_timeout_elsewhere() -> None:
 
 def test_reconnects_are_connections_that_stood_again() -> None:
     """Tries that failed are not reconnects."""
-    hello = Message((Text(b"*1\r\n$5\r\nHELLO\r\n"),), replies=1)
     pings = itertools.count(1)
 
     def script(request: Request) -> Reply:
@@ -144,7 +142,7 @@ def test_reconnects_are_connections_that_stood_again() -> None:
         return Welcome(then="close") if connection in {1, 2} else Welcome()
 
     with FakeServer(script, welcome=welcome) as server:
-        load = stream_of(server.address, 1, 1, PING, opening=(hello,))
+        load = stream_of(server.address, 1, 1, PING, opening=(HELLO,))
         ran = drive(Plan(streams=(load,), threads=1, requests=100))
 
     assert ran.totals.ok + ran.totals.lost == 100
