@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -94,6 +96,27 @@ def test_life(state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     assert processes.members(running) == []
     assert control.status(Small(), state).running is None
     assert Folder(state, "small").log.read_text().startswith("I am up")
+
+
+def test_crash_that_left_a_child(
+    state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed server has left is ended before it starts again."""
+    monkeypatch.setattr(processes, "GENTLE_S", 0.2)
+    first = control.start(Small(), state, said.append)
+    [child] = set(processes.members(first)) - {first.pid}
+    os.kill(first.pid, signal.SIGKILL)
+    while first.pid in processes.members(first):
+        time.sleep(0.01)
+    between = control.status(Small(), state).running
+    left = processes.members(first)
+    second = control.start(Small(), state, said.append)
+    control.stop(Small(), state, said.append)
+
+    assert between is None
+    assert left == [child]
+    assert processes.members(first) == []
+    assert second.pid != first.pid
 
 
 def test_number_that_another_process_has_now(state: Path, said: list[str]) -> None:

@@ -36,15 +36,31 @@ def test_images(tfserving: Urls, sample: Path, body: str, version: str, batch: i
     verified(tfserving[f"tfserving+http {MODEL}"] + version, *options)
 
 
+@pytest.mark.parametrize(("version", "batch", "pipeline"), [("", 2, 1), ("/1", 1, 3)])
+def test_images_over_grpc(
+    tfserving: Urls, sample: Path, version: str, batch: int, pipeline: int
+) -> None:
+    """The same rows by Predict, several calls at once."""
+    options = ("--dataset", sample, "--batch", batch, "--pipeline", pipeline)
+    verified(tfserving[f"tfserving+grpc {MODEL}"] + version, *options)
+
+
+def test_fraud_over_grpc(tfserving: Urls, cards: Path, reference: str) -> None:
+    """Two inputs by name, one of them from Valkey."""
+    options = ("--workload", "fraud", "--dataset", cards, "--reference-from", reference)
+    verified(tfserving["tfserving+grpc fraud"], *options, "--connections", 2)
+
+
 def test_fraud_without_reference(tfserving: Urls, cards: Path) -> None:
     """Transactions as rows of numbers."""
     options = ("--workload", "fraud", "--dataset", cards, "--no-reference", "--batch", 4)
     verified(tfserving["tfserving+http fraud_noreference"], *options)
 
 
-def test_wrong_model(tfserving: Urls, sample: Path) -> None:
+@pytest.mark.parametrize("scheme", ["tfserving+http", "tfserving+grpc"])
+def test_wrong_model(tfserving: Urls, sample: Path, scheme: str) -> None:
     """An unknown name ends the run in one line with the server's words."""
-    url = tfserving[f"tfserving+http {MODEL}"].replace(MODEL, "other")
+    url = tfserving[f"{scheme} {MODEL}"].replace(MODEL, "other")
 
     done = run(url, "--dataset", sample)
 
@@ -54,7 +70,7 @@ def test_wrong_model(tfserving: Urls, sample: Path) -> None:
 
 def test_stopped_midway(tfserving: Urls, sample: Path, tmp_path: Path) -> None:
     """It goes away in the middle: the run ends, and every inference has one outcome."""
-    url = tfserving[f"tfserving+http {MODEL}"]
+    url = tfserving[f"tfserving+grpc {MODEL}"]
     repetition = stopped_midway("tfserving", url, tmp_path / "out", "--dataset", sample)
 
     assert repetition.counts.ok > 0

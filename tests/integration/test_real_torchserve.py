@@ -38,18 +38,26 @@ def test_images(torchserve: Urls, sample: Path, body: str, batch: int) -> None:
     assert result.target.kind == "torchserve"
 
 
+def test_images_over_grpc(torchserve: Urls, sample: Path) -> None:
+    """The same rows by Predictions, several calls at once."""
+    options = ("--dataset", sample, "--batch", 2, "--pipeline", 3)
+    verified(torchserve[f"torchserve+grpc {MODEL}"], *options)
+
+
+@pytest.mark.parametrize("scheme", ["torchserve", "torchserve+grpc"])
 @pytest.mark.parametrize("body", ["raw", "multipart"])
-def test_fraud(torchserve: Urls, cards: Path, reference: str, body: str) -> None:
-    """Transaction and reference data of one row, one behind the other or as two files."""
+def test_fraud(torchserve: Urls, cards: Path, reference: str, scheme: str, body: str) -> None:
+    """Transaction and reference data of one row, one behind the other or as two inputs."""
     options = ("--workload", "fraud", "--dataset", cards, "--body", body)
-    result = verified(torchserve["torchserve fraud"], *options, "--reference-from", reference)
+    result = verified(torchserve[f"{scheme} fraud"], *options, "--reference-from", reference)
 
     assert len(result.repetitions[0].steps) == 2
 
 
-def test_wrong_model(torchserve: Urls, sample: Path) -> None:
+@pytest.mark.parametrize("scheme", ["torchserve", "torchserve+grpc"])
+def test_wrong_model(torchserve: Urls, sample: Path, scheme: str) -> None:
     """The management API knows no such model, which ends the run in one line."""
-    done = run(torchserve[f"torchserve {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
+    done = run(torchserve[f"{scheme} {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
 
     assert done.code == 1
     assert "knows no such model" in done.line

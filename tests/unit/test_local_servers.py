@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastbench.cache import cache_folder
-from fastbench.errors import UsageError
+from fastbench.errors import LocalServerError, UsageError
 from fastbench.local_servers.base import Place
 from fastbench.local_servers.known import SERVERS, server_called
 from fastbench.local_servers.state import default_state, emptied, tail
@@ -112,6 +112,15 @@ def test_archive_for_torchserve(tmp_path: Path) -> None:
         assert archive.read(described["serializedFile"]) == model.path.read_bytes()
         assert {described["handler"], "onnx_model.py"} <= set(archive.namelist())
     assert described["modelName"] == "fraud"
+
+
+def test_paths_too_long_for_torchserve(tmp_path: Path) -> None:
+    """Its sockets lie in the state folder, and the kernel limits their paths."""
+    work = tmp_path / ("x" * 100)
+    place = Place(Path("python"), tmp_path, work, {}, [])
+
+    with pytest.raises(LocalServerError, match="too long for the paths of its sockets"):
+        server_called("torchserve").prepare(place)
 
 
 def test_stand_in_is_called_one() -> None:

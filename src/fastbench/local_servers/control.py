@@ -57,10 +57,10 @@ def start(server: LocalServer, state: Path, say: Say) -> Running:
     folder = Folder(state, server.name)
     with folder.locked():
         before = folder.running
-        if before is not None and processes.is_alive(before):
-            if before.ready:
-                say(f"{server.name}: runs already, pid {before.pid}")
-                return before
+        if before is not None and before.ready and processes.is_alive(before):
+            say(f"{server.name}: runs already, pid {before.pid}")
+            return before
+        if before is not None:  # what an interrupted start or a crash has left
             processes.end(before)
         _install(server, folder, say)
         return launch(server, folder, say)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastbench.errors import UsageError
 from fastbench.local_servers.gunicorn import Gunicorn
 from fastbench.local_servers.kserve import KServe
+from fastbench.local_servers.mlserver import MLServer
 from fastbench.local_servers.tfserving import TensorFlowServing
 from fastbench.local_servers.torchserve import TorchServe
 from fastbench.local_servers.triton import Triton
@@ -19,6 +20,7 @@ SERVERS: tuple[LocalServer, ...] = (
     Triton(),
     TorchServe(),
     KServe(),
+    MLServer(),
     TensorFlowServing(),
     Gunicorn(),
     Valkey(),

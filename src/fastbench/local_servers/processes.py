@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from fastbench.local_servers.state import Running
 
 PROC = Path("/proc")
@@ -60,17 +62,29 @@ def is_alive(running: Running) -> bool:
 
 
 def end(running: Running) -> bool:
-    """End all processes of a server, first gently; tell whether all are gone."""
-    steps = ((signal.SIGTERM, GENTLE_S), (signal.SIGKILL, HARSH_S))
-    return any(_end_by(number, seconds, running) for number, seconds in steps)
+    """End a server: tell whether all its processes are gone.
+
+    First the first one alone, which may have its own to end in order, then those that are left,
+    then by force.
+    """
+    _signal([running.pid] if is_alive(running) else [], signal.SIGTERM)
+    _wait(lambda: not is_alive(running), GENTLE_S)
+    for number, seconds in ((signal.SIGTERM, GENTLE_S), (signal.SIGKILL, HARSH_S)):
+        _signal(members(running), number)
+        if _wait(lambda: not members(running), seconds):
+            return True
+    return False
 
 
-def _end_by(number: int, seconds: float, running: Running) -> bool:
-    for pid in members(running):
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while members(running):
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_S)

@@ -42,5 +42,8 @@ class TensorFlowServing(LocalServer):
         return models_ready(ports["http"], "/v1/models/{}")
 
     def targets(self, ports: Mapping[str, int]) -> list[str]:
-        """Return the URLs of the REST API."""
-        return model_urls("tfserving+http", ports["http"])
+        """Return the URLs over REST and gRPC."""
+        return [
+            *model_urls("tfserving+http", ports["http"]),
+            *model_urls("tfserving+grpc", ports["grpc"]),
+        ]

@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from typing import TYPE_CHECKING, ClassVar
 
+from fastbench.errors import LocalServerError
 from fastbench.local_servers.base import (
     FILES,
     HOST,
@@ -15,6 +16,7 @@ from fastbench.local_servers.base import (
     LocalServer,
     Place,
     get_json,
+    model_urls,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ SETTINGS = {
     "max_response_size": "100000000",
 }
 
+SOCKET, LONGEST_PATH = ".ts.sock.9000.12345", 107  # unix(7)
+
 
 class TorchServe(LocalServer):
     """Inference and management over HTTP and gRPC."""
@@ -63,6 +67,7 @@ class TorchServe(LocalServer):
 
     def prepare(self, place: Place) -> list[str]:
         """Make the archives of the models and the configuration."""
+        _check_length(place.work)
         store, settings = place.work / "store", place.work / "config.properties"
         store.mkdir()
         for model in place.models:
@@ -87,11 +92,19 @@ class TorchServe(LocalServer):
         return all(_has_worker(ports["management"], name) for name in MODELS)
 
     def targets(self, ports: Mapping[str, int]) -> list[str]:
-        """Return the URLs with the port of the management API."""
-        return [
-            f"torchserve://{HOST}:{ports['http']}/{name}?management={ports['management']}"
-            for name in MODELS
+        """Return the URLs over HTTP and gRPC, with the port of the management API."""
+        urls = [
+            *model_urls("torchserve", ports["http"]),
+            *model_urls("torchserve+grpc", ports["grpc"]),
         ]
+        return [f"{url}?management={ports['management']}" for url in urls]
+
+
+def _check_length(work: Path) -> None:
+    """Raise :class:`LocalServerError` where its workers' sockets would have too long a path."""
+    if len(str(work / "tmp" / SOCKET)) > LONGEST_PATH:
+        msg = f"torchserve: {work} is too long for the paths of its sockets: choose another --state"
+        raise LocalServerError(msg)
 
 
 def configuration(ports: Mapping[str, int]) -> str:

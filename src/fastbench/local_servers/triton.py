@@ -67,6 +67,7 @@ class Triton(LocalServer):
         for model in place.models:
             _write_model(place.work / "models" / model.name, model)
         words = [str(server / "bin" / "tritonserver"), "--allow-gpu-metrics=false"]
+        words += ["--exit-timeout-secs", "5"]  # for what is in flight when it is stopped
         words += ["--model-repository", str(place.work / "models")]
         words += ["--backend-directory", str(backend.parent)]
         for name in self.ports:
