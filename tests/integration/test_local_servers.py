@@ -36,6 +36,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 print("I am up", flush=True)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
+FAILS_ONCE = """
+import os
+if not os.path.exists("../tried"):
+    open("../tried", "w")
+    os._exit(3)
+"""
 
 
 @dataclass(frozen=True)
@@ -139,9 +145,18 @@ def test_failed_start(state: Path, said: list[str]) -> None:
     with pytest.raises(LocalServerError, match=words):
         control.start(failing, state, said.append)
 
-    assert "    no such model" in said
+    assert said.count("    no such model") == launch.ATTEMPTS
     assert Folder(state, "small").running is None
     assert control.status(Small(), state).installed is not None
+
+
+def test_port_that_somebody_takes(state: Path, said: list[str]) -> None:
+    """A server that ends at first is tried again."""
+    running = control.start(Small(FAILS_ONCE + PROGRAM), state, said.append)
+    control.stop(Small(), state, said.append)
+
+    assert running.ready
+    assert [line for line in said if line.startswith("small: starting")] == [said[0], said[1]]
 
 
 def test_slow_start(state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

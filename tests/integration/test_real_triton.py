@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from support.realservers import (
@@ -19,7 +21,6 @@ from support.realservers import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = MARKS
 PROTOCOLS = ("triton+http", "triton+grpc")
@@ -107,3 +108,5 @@ def test_stopped_midway(triton: Urls, sample: Path, tmp_path: Path, scheme: str)
 
     assert repetition.counts.ok > 0
     assert add_up(repetition.counts)
+    port = urlsplit(triton[f"triton+http {MODEL}"]).port
+    assert [path.name for path in Path("/dev/shm").iterdir() if str(port) in path.name] == []

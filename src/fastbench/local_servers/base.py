@@ -68,6 +68,10 @@ class LocalServer(ABC):
     def ready(self, ports: Mapping[str, int]) -> bool:
         """Tell whether all its models answer; OSError, ValueError: not yet."""
 
+    def clean_up(self, ports: Mapping[str, int]) -> None:
+        """Remove what it leaves outside its folder when it does not end in order."""
+        del ports
+
     @abstractmethod
     def targets(self, ports: Mapping[str, int]) -> list[str]:
         """Return the URLs to give to ``fastbench run``."""

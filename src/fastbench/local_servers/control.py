@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastbench.errors import LocalServerError
 from fastbench.local_servers import install as installing
 from fastbench.local_servers import processes
-from fastbench.local_servers.launch import launch
+from fastbench.local_servers.launch import end, launch
 from fastbench.local_servers.state import Folder, Installed, Running
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def start(server: LocalServer, state: Path, say: Say) -> Running:
             say(f"{server.name}: runs already, pid {before.pid}")
             return before
         if before is not None:  # what an interrupted start or a crash has left
-            processes.end(before)
+            end(server, before)
         _install(server, folder, say)
         return launch(server, folder, say)
 
@@ -76,7 +76,7 @@ def stop(server: LocalServer, state: Path, say: Say) -> None:
         running = folder.running
         if running is None or not processes.members(running):
             say(f"{server.name}: does not run")
-        elif not processes.end(running):
+        elif not end(server, running):
             msg = f"{server.name}: processes of session {running.pid} do not end: kill them by hand"
             raise LocalServerError(msg)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -23,16 +24,30 @@ if TYPE_CHECKING:
 
 START_S = 300.0
 LOOK_S = 0.1
+#: A port may be taken between choosing and binding it, and Triton's Python backend was seen to
+#: abort on a busy machine (boost::interprocess::lock_exception).
+ATTEMPTS = 3
 #: Would lead a server's Python away from its own packages.
 DROPPED = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONWARNINGS", "VIRTUAL_ENV")
 
 
+class EndedError(LocalServerError):
+    """A server ended before it was ready."""
+
+
 def launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> Running:
-    """Start a server on free ports and wait until its models answer.
+    """Start a server on free ports and wait until its models answer; where it ends, try again.
 
     Raises :class:`LocalServerError` where that fails: nothing of it runs then, and ``say`` got the
     last lines of its log.
     """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(EndedError):
+            return _launch(server, folder, say)
+    return _launch(server, folder, say)
+
+
+def _launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> Running:
     place = _place(server, folder)
     (folder.work / "tmp").mkdir()
     say(f"{server.name}: starting (log: {folder.log})")
@@ -46,13 +61,20 @@ def launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> R
         running = msgspec.structs.replace(running, ready=True)
         folder.running = running
     except BaseException:
-        processes.end(running)
+        end(server, running)
         folder.running = None
         raise
     finally:
         if process.poll() is None:
             process.returncode = 0  # it goes on without us, which is no mistake
     return running
+
+
+def end(server: LocalServer, running: Running) -> bool:
+    """End a server; tell whether all its processes are gone."""
+    gone = processes.end(running)
+    server.clean_up(running.ports)
+    return gone
 
 
 def _place(server: LocalServer, folder: Folder) -> Place:
@@ -114,7 +136,7 @@ def _wait(
                 say(f"    {line}")
             why = f"not ready in {START_S:g} s" if code is None else f"it ended with code {code}"
             msg = f"{server.name} did not start: {why}: see {folder.log}"
-            raise LocalServerError(msg)
+            raise LocalServerError(msg) if code is None else EndedError(msg)
         time.sleep(LOOK_S)
 
 

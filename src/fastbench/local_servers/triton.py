@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 #: NumPy 2 in its Python backend makes every output empty, without a word.
 NUMPY = "numpy==1.26.4"
 MAX_BATCH = 64
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where shm_open(3) has them
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHON_LIBRARY = f"libpython{VERSION}.so.1.0"
 
@@ -70,6 +71,7 @@ class Triton(LocalServer):
         words += ["--exit-timeout-secs", "5"]  # for what is in flight when it is stopped
         words += ["--model-repository", str(place.work / "models")]
         words += ["--backend-directory", str(backend.parent)]
+        words += ["--backend-config", f"python,shm-region-prefix-name={_prefix(place.ports)}"]
         for name in self.ports:
             words += [f"--{name}-address", HOST, f"--{name}-port", str(place.ports[name])]
         return words
@@ -81,6 +83,11 @@ class Triton(LocalServer):
             "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
             "PYTHONPATH": str(place.packages),
         }
+
+    def clean_up(self, ports: Mapping[str, int]) -> None:
+        """Remove the shared memory of its models: it stays when clients keep it from ending."""
+        for region in SHARED_MEMORY.glob(f"{_prefix(ports)}*"):
+            region.unlink(missing_ok=True)
 
     def ready(self, ports: Mapping[str, int]) -> bool:
         """Ask for the readiness of the server and of each model."""
@@ -99,6 +106,11 @@ def _python_library() -> str:
     """Return the path of Python's shared library, its name alone where the system knows better."""
     path = Path(sysconfig.get_config_var("LIBDIR") or "", PYTHON_LIBRARY)
     return str(path) if path.is_file() else PYTHON_LIBRARY
+
+
+def _prefix(ports: Mapping[str, int]) -> str:
+    """Return how the names of its regions of shared memory begin."""
+    return f"fastbench-triton-{ports['http']}-"
 
 
 def _write_model(folder: Path, model: Model) -> None:
