@@ -28,7 +28,7 @@ _GRPC = {
 BODIES = _HTTP | _GRPC
 HTTP_SCHEMES = tuple(f"{scheme}://" for scheme in _HTTP)
 GRPC_SCHEMES = tuple(f"{scheme}://" for scheme in _GRPC)
-_PLACED = ("triton+http://", "triton+https://", "triton+grpc://", "triton+grpcs://")
+_OPEN_INFERENCE = ("triton+http://", "triton+https://", "triton+grpc://", "triton+grpcs://")
 
 
 def is_json(body: str) -> bool:
@@ -46,9 +46,9 @@ def body_of(target: str, wanted: str | None) -> str:
     return wanted or bodies_of(target)[0]
 
 
-def takes_shared_memory(target: str) -> bool:
-    """Tell whether a target's protocol has inputs that lie in shared memory."""
-    return target.startswith(_PLACED)
+def is_open_inference(target: str) -> bool:
+    """Tell whether a target speaks the Open Inference Protocol: Triton and others."""
+    return target.startswith(_OPEN_INFERENCE)
 
 
 def check_shm(target: str, body: str | None, *, fetched: bool) -> None:
@@ -56,7 +56,7 @@ def check_shm(target: str, body: str | None, *, fetched: bool) -> None:
 
     Raises :class:`UsageError` naming what does not go together, and the remedy.
     """
-    if not takes_shared_memory(target):
+    if not is_open_inference(target):
         msg = f"--shm is for targets triton+http:// and triton+grpc://, not for {target}"
         raise UsageError(msg)
     if body not in {None, "raw"}:

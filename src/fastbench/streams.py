@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastbench.bodies import HTTP_SCHEMES, bodies_of, takes_shared_memory
+from fastbench.bodies import HTTP_SCHEMES, bodies_of, is_open_inference
 from fastbench.config import MAX_IN_FLIGHT, TLS_SCHEMES, RunConfig
 from fastbench.errors import UsageError
 
@@ -183,7 +183,7 @@ def _part(
         body = config.body if config.body in bodies_of(target) else None
         headers = config.headers if bodies_of(target) else ()
         values = {"headers": headers, "body": body} | values
-    if not takes_shared_memory(target):
+    if not is_open_inference(target):
         values = {"shm": False} | values
     if "tls" not in values and not target.startswith(TLS_SCHEMES):
         values["tls"] = None

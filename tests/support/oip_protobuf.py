@@ -59,6 +59,18 @@ _MESSAGES = {
         "5 outputs *Tensor",
         "6 raw_output_contents *bytes",
     ),
+    "DynamicBatching": ("1 preferred_batch_size *int32", "2 max_queue_delay_microseconds uint64"),
+    "InstanceGroup": ("1 name string", "2 count int32", "3 gpus *int32", "4 kind int32"),
+    "ModelConfig": (
+        "1 name string",
+        "4 max_batch_size int32",
+        "7 instance_group *InstanceGroup",
+        "11 dynamic_batching DynamicBatching",
+    ),
+    "ModelConfigResponse": ("1 config ModelConfig",),
+    "LoadRequest": ("1 repository_name string", "2 model_name string"),
+    "ModelIndex": ("1 name string", "2 version string", "3 state string", "4 reason string"),
+    "IndexResponse": ("1 models *ModelIndex",),
     "Duration": ("1 count uint64", "2 ns uint64"),
     "InferStatistics": (
         "1 success Duration",

@@ -9,7 +9,7 @@ import pytest
 from fastbench.datasets.rows import Rows
 from fastbench.errors import ModelError, UsageError
 from fastbench.models.base import TensorSpec
-from fastbench.servers.fit import check_inputs
+from fastbench.servers.fit import check_batch, check_inputs
 
 FOLDER = Path("/data/set")
 
@@ -79,3 +79,15 @@ def test_too_large_a_batch() -> None:
     """A batch is not longer than the dataset, whatever the model says of itself."""
     with pytest.raises(UsageError, match="has only 5 rows"):
         check(batch=6)
+
+
+@pytest.mark.parametrize(("most", "batch"), [(0, 100), (4, 1), (4, 4)])
+def test_batches_that_the_model_takes(most: int, batch: int) -> None:
+    """As many samples as it takes, and any number where it does not say."""
+    check_batch("m", most, batch)
+
+
+def test_batches_that_are_too_large() -> None:
+    """The line names the model, its limit and the option."""
+    with pytest.raises(UsageError, match=r"--batch 5: model m takes at most 4 .*use --batch 4"):
+        check_batch("m", 4, 5)

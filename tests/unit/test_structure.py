@@ -52,7 +52,7 @@ FLOORS: list[set[str]] = [
     {"job", "nettest", "platform_info", "verification"},
     {"checker", "collector", "null_servers", "placement", "steps"},
     {"books"},
-    {"check", "load", "repetition", "workloads"},
+    {"check", "load", "repetition", "repository", "workloads"},
     {"calibrate", "figures", "sustained"},
     {"runner"},
     {"saturate", "study"},

@@ -10,6 +10,7 @@ import typer
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login, take_password
 from fastbench.cli.options import Tls, tls_config
+from fastbench.errors import UsageError
 
 app = typer.Typer(help="Build, describe, load and check models.", no_args_is_help=True)
 
@@ -87,21 +88,33 @@ def show(
         typer.echo(line)
 
 
-class _Server(Group):
+_REDISAI = "redisai://\\[user@]host:port, redisais:// for TLS, or redisai+unix:///path"
+_TRITON = "triton+http://host:port/MODEL, triton+https:// for TLS, or triton+grpc://"
+
+
+class _Check(Group):
     """A model, a server, and where in it."""
 
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET",
-            help="redisai://\\[user@]host:port, redisais:// for TLS, or redisai+unix:///path.",
-        ),
-    ]
+    target: Annotated[str, typer.Argument(metavar="TARGET", help=f"{_REDISAI}.")]
     model: _Model
     key: _Key = None
+    dataset: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its first row is sent. Default: random.")
+    ] = None
 
 
-class _Load(_Server):
+class _Load(Group):
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help=f"{_REDISAI}; {_TRITON}, from its repository.")
+    ]
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Name of a built-in model, or a model file; Triton's is in TARGET.",
+        ),
+    ] = None
+    key: _Key = None
     device: Annotated[str, typer.Option(help="cpu, gpu or gpu:N of the server.")] = "cpu"
     tag: Annotated[str, typer.Option(help="A word that the server keeps beside it (TAG).")] = ""
     batch: Annotated[
@@ -131,27 +144,50 @@ class _Load(_Server):
     outputs: _Outputs = None
 
 
-class _Check(_Server):
-    dataset: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Its first row is sent. Default: random.")
-    ] = None
+_STORING = _Load.__annotations__.keys() - {"target"}
+
+
+class _Unload(Group):
+    target: Annotated[str, typer.Argument(metavar="TARGET", help=f"{_TRITON}.")]
 
 
 @app.command()
 @gathers(_Load, Tls, Login)
 def load(given: Given) -> None:
-    """Store a model in a server and compare one inference with onnxruntime."""
+    """Store a model in a server and compare one inference with onnxruntime.
+
+    Triton, run with --model-control-mode=explicit, loads what is in its own repository.
+    """
     from fastbench import check as checks
+    from fastbench import repository
     from fastbench.models import load_model
 
     said = given.values
     take_password(given)
     tls = tls_config(given)
+    if repository.has_one(said["target"], given.written & _STORING):
+        for line in repository.load(said["target"], tls):
+            typer.echo(line)
+        return
+    if said["model"] is None:
+        msg = f"{said['target']}: give the MODEL to store there, see 'fastbench model list'"
+        raise UsageError(msg)
     chosen = load_model(said["model"], said["backend"], said["inputs"] or (), said["outputs"] or ())
     storing = {name: said[name] for name in ("tag", "batch", "min_batch", "min_batch_timeout_ms")}
     checked = checks.load(said["target"], chosen, said["device"], said["key"], tls, **storing)
     typer.echo(f"{said['target']}: stored {chosen.name} as {checked.key} on {said['device']}")
     typer.echo(checked)
+
+
+@app.command()
+@gathers(_Unload, Tls, Login)
+def unload(given: Given) -> None:
+    """Let Triton, run with --model-control-mode=explicit, forget a model."""
+    from fastbench import repository
+
+    take_password(given)
+    for line in repository.unload(given.values["target"], tls_config(given)):
+        typer.echo(line)
 
 
 @app.command()

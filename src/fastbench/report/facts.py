@@ -88,7 +88,19 @@ def _model(result: Result) -> str:
         " on ".join(part for part in (target.backend, target.device) if part),
         "RANDOM WEIGHTS" if target.random_weights else "",
         _first_answer(difference),
+        *_batches(target.details),
     )
+
+
+def _batches(details: dict[str, str]) -> Iterator[str]:
+    """Say how the server is set to gather inferences, and how many instances it has."""
+    most, batching = details.get("max_batch_size", "0"), details.get("dynamic_batching", "off")
+    if most != "0":
+        yield f"at most {most} samples a run"
+    if batching != "off":
+        yield f"dynamic batching ({batching})"
+    if "instances" in details:
+        yield f"instances: {details['instances']}"
 
 
 def _first_answer(difference: float | None) -> str:

@@ -28,7 +28,8 @@ class Served:
     """A model in a server, as the server describes both; empty = it does not say.
 
     ``server``: name and version. ``takes``, ``gives``: the inputs and outputs of the model.
-    ``extensions``: of the protocol. ``details``: more, for the result. ``against_raw``: why raw
+    ``extensions``: of the protocol. ``max_batch``: samples in one inference; 0 = not
+    known. ``details``: more, for the result. ``against_raw``: why raw
     bytes are not sent unless asked for; empty = they may be. ``ask``: makes what asks the server
     about itself and its models, this one by the name ``key``, where it can be asked.
     ``signature``: of the model, that each request names; empty = none is named.
@@ -40,6 +41,7 @@ class Served:
     takes: tuple[TensorSpec, ...] = ()
     gives: tuple[TensorSpec, ...] = ()
     extensions: tuple[str, ...] = ()
+    max_batch: int = 0
     details: Mapping[str, str] = field(default_factory=dict)
     against_raw: str = ""
     key: str = ""

@@ -25,6 +25,19 @@ def check_fit(model: Model, inputs: Sequence[Rows], batch: int, folder: Path) ->
     check_inputs(model.name, model.inputs, inputs, batch, folder)
 
 
+def check_batch(name: str, most: int, batch: int) -> None:
+    """Raise :class:`UsageError` where the model ``name`` takes fewer samples in one inference.
+
+    ``most``: that it takes; 0 = not known.
+    """
+    if 0 < most < batch:
+        msg = (
+            f"--batch {batch}: model {name} takes at most {most} samples in one inference "
+            f"(max_batch_size): use --batch {most} or less"
+        )
+        raise UsageError(msg)
+
+
 def check_inputs(
     name: str, takes: Sequence[TensorSpec], inputs: Sequence[Rows], batch: int, folder: Path
 ) -> None:

@@ -27,6 +27,8 @@ Told = TypeVar("Told")
 CONNECT_TIMEOUT_S = 10.0
 _MOVED = (301, 302, 303, 307, 308)
 _OK = range(200, 300)
+_SETTINGS = "\x04\0\0\0\0\0"  # in the first frame of HTTP/2: its type, flags and stream
+_SLOW = "raise --timeout if the model needs longer"
 _SHOWN = 120  # characters of a refusal's body
 
 
@@ -73,12 +75,18 @@ class HttpServer:
         """
         return self._request("GET", resource, fields, None, timeout_s)
 
-    def post(self, resource: str, fields: Fields, body: bytes) -> Answer:
+    def post(
+        self,
+        resource: str,
+        fields: Fields,
+        body: bytes,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> Answer:
         """Return the answer to a POST, whatever its status.
 
         Raises :class:`ProtocolError` and :class:`ConnectError` as :meth:`infer`.
         """
-        return self._request("POST", resource, fields, body, CONNECT_TIMEOUT_S)
+        return self._request("POST", resource, fields, body, timeout_s)
 
     def told(
         self,
@@ -112,7 +120,10 @@ class HttpServer:
             connection = http.client.HTTPConnection(*self.address, timeout=timeout_s)
             connection.sock = self._secured.wrap(plain) if self._secured else plain
             with contextlib.closing(connection):
-                connection.request(method, resource, body, dict(fields))
+                with contextlib.suppress(
+                    BrokenPipeError, ConnectionResetError
+                ):  # it may have said why
+                    connection.request(method, resource, body, dict(fields))
                 return answer_of(connection.getresponse())
 
     def _connected(self, timeout_s: float = CONNECT_TIMEOUT_S) -> socket.socket:
@@ -128,16 +139,25 @@ class HttpServer:
             msg = f"{url} closed the connection without an answer; does it speak TLS there?"
             raise ConnectError(msg) from e
         except http.client.HTTPException as e:
-            msg = f"{url} does not speak HTTP/1.1: {hidden(str(e)) or type(e).__name__}"
+            msg = f"{url} does not speak HTTP/1.1: {_spoken(e)}"
             raise ProtocolError(msg) from e
         except TimeoutError as e:
-            msg = f"{url}: no answer in time; raise --timeout if the model needs longer"
+            silent = self._secured is not None and not self._secured.agreed
+            remedy = "does it speak TLS there?" if silent else _SLOW
+            msg = f"{url}: no answer in time; {remedy}"
             raise ConnectError(msg) from e
         except OSError as e:
             found = self._secured.explain(e) if self._secured else None
             reason = found or f"{e.strerror or e}; is the server running there?"
             msg = f"cannot connect to {url}: {reason}"
             raise ConnectError(msg) from e
+
+
+def _spoken(error: http.client.HTTPException) -> str:
+    """Say what came instead of HTTP/1.1."""
+    if getattr(error, "line", "")[3:9] == _SETTINGS:
+        return "it answers in HTTP/2, as gRPC servers do"
+    return hidden(str(error)) or type(error).__name__
 
 
 def is_ok(answer: Answer) -> bool:

@@ -1,7 +1,7 @@
 """``triton+http://``: Triton, and other servers of the Open Inference Protocol v2 over HTTP.
 
-Sources: KServe's Open Inference Protocol (REST), Triton's extensions binary_tensor_data and
-statistics.
+Sources: KServe's Open Inference Protocol (REST), Triton's extensions binary_tensor_data,
+statistics and model_configuration.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from fastbench.models.base import TensorSpec
 from fastbench.servers.dialect import Served, model_path
 from fastbench.servers.http_server import is_ok, refusal
 from fastbench.servers.oip_messages import NUMPY_TYPES, binary_body, json_form, tensor_of
+from fastbench.servers.triton_config import EXTENSION as CONFIGURATION
+from fastbench.servers.triton_config import from_json, in_words
 from fastbench.servers.triton_metrics import TritonMetrics
 
 if TYPE_CHECKING:
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from fastbench.servers.http_messages import Body, JsonForm, Sent
     from fastbench.servers.http_replies import Answer
     from fastbench.servers.http_server import HttpServer
+    from fastbench.servers.triton_config import ModelConfig
     from fastbench.targets import Target
 
 BINARY, STATISTICS = "binary_tensor_data", "statistics"
 
 
-class _About(msgspec.Struct):
+class About(msgspec.Struct):
     """The reply to ``GET /v2``."""
 
     name: str = ""
@@ -68,10 +71,11 @@ class Triton:
         """Ask whether server and model are ready, and what they are."""
         path = _path(server.target)
         _check_ready(server, "/v2/health/ready", fields, "the server")
-        about = server.told("/v2", fields, _About)
+        about = server.told("/v2", fields, About)
         _check_ready(server, f"{path}/ready", fields, f"model {server.target.model}")
         model = server.told(path, fields, _Model)
         told = about.extensions or []
+        config = _config(server, path, fields) if CONFIGURATION in told else None
         name = f"{about.name} {about.version}".strip()
         return Served(
             server=name,
@@ -80,7 +84,8 @@ class Triton:
             takes=_specs(model.inputs),
             gives=_specs(model.outputs),
             extensions=tuple(told),
-            details=_details(about, model),
+            max_batch=config.max_batch_size if config else 0,
+            details=_details(about, model) | (in_words(config) if config else {}),
             against_raw="" if BINARY in told else _against_raw(server.target, name),
             key=f"{path}/stats",
             ask=(lambda paths: TritonMetrics(server, paths, fields))
@@ -99,6 +104,15 @@ class Triton:
     def tensor(self, answer: Answer, served: Served) -> NDArray[np.float32]:
         """Return the first output that the model names."""
         return tensor_of(answer, served.gives[0].name if served.gives else "")
+
+
+def _config(server: HttpServer, path: str, fields: Mapping[str, str]) -> ModelConfig | None:
+    """Return the model's configuration; None where it is not told."""
+    answer = server.get(f"{path}/config", fields)
+    try:
+        return from_json(answer.body) if is_ok(answer) else None
+    except msgspec.MsgspecError:
+        return None
 
 
 def _path(target: Target) -> str:
@@ -127,7 +141,7 @@ def _specs(tensors: list[_Tensor] | None) -> tuple[TensorSpec, ...]:
     )
 
 
-def _details(about: _About, model: _Model) -> dict[str, str]:
+def _details(about: About, model: _Model) -> dict[str, str]:
     lists = {"extensions": about.extensions, "model_versions": model.versions}
     return {name: ", ".join(values) for name, values in lists.items() if values}
 

@@ -1,27 +1,43 @@
-"""What Triton can be told besides inferring, over HTTP and over gRPC: to open shared memory.
+"""What Triton can be told besides inferring, over HTTP and over gRPC.
 
-Sources: Triton's extension system_shared_memory of the Open Inference Protocol, and its
+To open shared memory, and to load and unload models of its repository. Sources: Triton's extensions
+system_shared_memory and model_repository of the Open Inference Protocol, and its
 grpc_service.proto.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import msgspec
 
 from fastbench.errors import ServerError
 from fastbench.servers.http_messages import JSON
-from fastbench.servers.http_server import is_ok, refusal
-from fastbench.servers.oip_grpc import SERVICE, region_request
-from fastbench.servers.protobuf import chunk
+from fastbench.servers.http_server import CONNECT_TIMEOUT_S, is_ok, refusal
+from fastbench.servers.oip_grpc import SERVICE, region_request, server_about
+from fastbench.servers.protobuf import by_field, chunk, content, text_in
+from fastbench.servers.triton import About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastbench.servers.grpc_server import GrpcServer
+    from fastbench.servers.http_replies import Answer
     from fastbench.servers.http_server import HttpServer
     from fastbench.servers.shared_memory import Region
+
+
+LOADING_S = 600.0  # until a model is loaded, large ones from far away
+
+
+class Indexed(msgspec.Struct, frozen=True):
+    """A version of a model in a repository; without a version it was never loaded."""
+
+    name: str
+    version: str = ""
+    state: str = ""
+    reason: str = ""
 
 
 class HttpControl:
@@ -43,12 +59,27 @@ class HttpControl:
         """Let it forget a region. Raises :class:`FastbenchError` where it does not."""
         self._post(f"/v2/systemsharedmemory/region/{region.name}/unregister", {})
 
-    def _post(self, path: str, about: Mapping[str, object]) -> bytes:
-        answer = self._server.post(path, self._fields, msgspec.json.encode(about))
+    def load(self, model: str) -> None:
+        """Let it load a model anew. Raises :class:`FastbenchError` where it does not."""
+        self._post(f"/v2/repository/models/{model}/load", {}, LOADING_S)
+
+    def unload(self, model: str) -> None:
+        """Let it forget a model. Raises :class:`FastbenchError` where it does not."""
+        self._post(f"/v2/repository/models/{model}/unload", {})
+
+    def index(self) -> list[Indexed]:
+        """Return what is in its repository. Raises :class:`FastbenchError` without answer."""
+        path = "/v2/repository/index"
+        return self._server.read(path, self._post(path, {}), list[Indexed])
+
+    def _post(
+        self, path: str, about: Mapping[str, object], timeout_s: float = CONNECT_TIMEOUT_S
+    ) -> Answer:
+        answer = self._server.post(path, self._fields, msgspec.json.encode(about), timeout_s)
         if not is_ok(answer):
             msg = f"{self.url}: POST {path} was refused: {refusal(answer)}"
             raise ServerError(msg)
-        return answer.body
+        return answer
 
 
 class GrpcControl:
@@ -66,3 +97,28 @@ class GrpcControl:
     def unregister(self, region: Region) -> None:
         """Let it forget a region. Raises :class:`FastbenchError` where it does not."""
         self._server.call(f"{SERVICE}SystemSharedMemoryUnregister", chunk(1, region.name))
+
+    def load(self, model: str) -> None:
+        """Let it load a model anew. Raises :class:`FastbenchError` where it does not."""
+        self._server.call(f"{SERVICE}RepositoryModelLoad", chunk(2, unquote(model)), LOADING_S)
+
+    def unload(self, model: str) -> None:
+        """Let it forget a model. Raises :class:`FastbenchError` where it does not."""
+        self._server.call(f"{SERVICE}RepositoryModelUnload", chunk(2, unquote(model)))
+
+    def index(self) -> list[Indexed]:
+        """Return what is in its repository. Raises :class:`FastbenchError` without answer."""
+        models = by_field(self._server.call(f"{SERVICE}RepositoryIndex", b"")).get(1, [])
+        found = [by_field(content(model)) for model in models]
+        return [Indexed(*(text_in(each, field) for field in (1, 2, 3, 4))) for each in found]
+
+
+def http_control(server: HttpServer, fields: Mapping[str, str]) -> HttpControl:
+    """Return the control of a server, which is asked for its extensions."""
+    return HttpControl(server, fields, tuple(server.told("/v2", fields, About).extensions or ()))
+
+
+def grpc_control(server: GrpcServer) -> GrpcControl:
+    """Return the control of a server, which is asked for its extensions."""
+    about = server_about(server.call(f"{SERVICE}ServerMetadata", b""))
+    return GrpcControl(server, about.extensions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from fastbench.errors import ServerError
+from fastbench.errors import ProtocolError, ServerError
 from fastbench.monitor.metrics import Reading
 from fastbench.servers.dialect import Served, model_path
 from fastbench.servers.oip_grpc import (
@@ -20,6 +20,8 @@ from fastbench.servers.oip_grpc import (
     server_about,
     typed_body,
 )
+from fastbench.servers.triton_config import EXTENSION as CONFIGURATION
+from fastbench.servers.triton_config import from_protobuf, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from fastbench.servers.grpc_server import GrpcServer
     from fastbench.servers.http_messages import Body, Sent
+    from fastbench.servers.triton_config import ModelConfig
     from fastbench.targets import Target
 
 STATISTICS = "statistics"
@@ -52,7 +55,9 @@ class TritonGrpc:
         about = server_about(server.call(f"{SERVICE}ServerMetadata", b""))
         _check_ready(server, "ModelReady", request, f"model {server.target.model}")
         model = model_about(server.call(f"{SERVICE}ModelMetadata", request))
+        config = _config(server, request) if CONFIGURATION in about.extensions else None
         lists = {"extensions": about.extensions, "model_versions": model.versions}
+        details = {name: ", ".join(values) for name, values in lists.items() if values}
         return Served(
             server=f"{about.name} {about.version}".strip(),
             model=model.name,
@@ -60,7 +65,8 @@ class TritonGrpc:
             takes=model.inputs,
             gives=model.outputs,
             extensions=about.extensions,
-            details={name: ", ".join(values) for name, values in lists.items() if values},
+            max_batch=config.max_batch_size if config else 0,
+            details=details | (in_words(config) if config else {}),
             key=key,
             ask=(lambda keys: Statistics(server, keys)) if STATISTICS in about.extensions else None,
         )
@@ -105,6 +111,14 @@ def model_of(path: str) -> tuple[str, str]:
     """
     name, _, version = path.partition("/")
     return unquote(name), unquote(version)
+
+
+def _config(server: GrpcServer, request: bytes) -> ModelConfig | None:
+    """Return the model's configuration; None where it is not told."""
+    try:
+        return from_protobuf(server.call(f"{SERVICE}ModelConfig", request))
+    except (ServerError, ProtocolError):
+        return None
 
 
 def _check_ready(server: GrpcServer, method: str, request: bytes, what: str) -> None:

@@ -16,7 +16,7 @@ from fastbench.plan import FORM_VARINT, PROTOCOL_GRPC, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.connect import check_connections, endpoints
 from fastbench.servers.data import file_data
-from fastbench.servers.fit import check_inputs
+from fastbench.servers.fit import check_batch, check_inputs
 from fastbench.servers.grpc_messages import message_in
 from fastbench.servers.grpc_server import LONG_REPLY, GrpcServer
 from fastbench.servers.http_replies import NOTHING
@@ -165,6 +165,7 @@ def _meet(
 ) -> Served:
     """Ask one server what it serves, and whether that takes the rows."""
     served = dialect.meet(server)
+    check_batch(served.model, served.max_batch, config.batch)
     takes = arranged(served.takes, material.names)
     check_inputs(served.model, takes, material.inputs, config.batch, material.about.path)
     return dataclasses.replace(served, takes=takes)

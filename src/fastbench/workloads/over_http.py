@@ -17,7 +17,7 @@ from fastbench.plan import FORM_BLANKS, PROTOCOL_HTTP, Data, Stream
 from fastbench.results import TargetInfo
 from fastbench.servers.connect import check_connections, endpoints
 from fastbench.servers.data import file_data
-from fastbench.servers.fit import check_inputs
+from fastbench.servers.fit import check_batch, check_inputs
 from fastbench.servers.http_messages import Sent, fields_of, json_body, post
 from fastbench.servers.http_replies import NOTHING, answer_in
 from fastbench.servers.http_server import HttpServer
@@ -164,6 +164,7 @@ def _meet(
 ) -> Served:
     """Ask one server what it serves, and whether that takes the rows."""
     served = dialect.meet(server, fields)
+    check_batch(served.model, served.max_batch, config.batch)
     takes = arranged(served.takes, material.names)
     check_inputs(served.model, takes, material.inputs, config.batch, material.about.path)
     if served.against_raw and config.body is None:

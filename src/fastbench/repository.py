@@ -1,0 +1,103 @@
+"""Models that a server has in a repository of its own: loading and unloading them there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from fastbench.bodies import is_open_inference
+from fastbench.errors import ServerError, UsageError
+from fastbench.password import password
+from fastbench.servers.connect import endpoints, lasting
+from fastbench.servers.grpc_server import GrpcServer
+from fastbench.servers.http_messages import fields_of
+from fastbench.servers.http_server import HttpServer
+from fastbench.servers.triton_control import GrpcControl, HttpControl, grpc_control, http_control
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from fastbench.config import TlsConfig
+    from fastbench.targets import Target
+
+    Control = HttpControl | GrpcControl
+
+EXTENSION = "model_repository"
+READY = "READY"
+
+
+def has_one(url: str, storing: Collection[str]) -> bool:
+    """Tell whether a target's server loads models from a repository of its own.
+
+    ``storing``: options that were given and say how a model is stored. Raises :class:`UsageError`
+    where there are any, which such a server does not take.
+    """
+    if not is_open_inference(url):
+        return False
+    if storing:
+        msg = (
+            f"{url}: the server loads what is in its repository, as it is configured there: leave "
+            "out MODEL and all options but those that log in"
+        )
+        raise UsageError(msg)
+    return True
+
+
+def load(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
+    """Let each server at ``url`` load the model that it names; yield a line for each.
+
+    ``tls``: how, where it is over TLS. Raises :class:`ServerError` where a server refuses or has no
+    version of the model ready afterwards, :class:`UsageError` where ``url`` names a version.
+    """
+    for target, control in _controls(url, tls):
+        control.load(target.model)
+        states = _states(control, target.model)
+        if not any(state.startswith(READY) for state in states.values()):
+            msg = f"{target.url}: loaded {target.model}, but it is not ready: {_said(states)}"
+            raise ServerError(msg)
+        yield f"{target.url}: loaded {target.model}: {_said(states)}"
+
+
+def unload(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
+    """Let each server at ``url`` forget the model that it names; yield a line for each.
+
+    Raises as :func:`load`; a model that is not loaded is no error.
+    """
+    for target, control in _controls(url, tls):
+        control.unload(target.model)
+        yield f"{target.url}: unloaded {target.model}: {_said(_states(control, target.model))}"
+
+
+def _controls(url: str, tls: TlsConfig | None) -> Iterator[tuple[Target, Control]]:
+    if not is_open_inference(url):
+        msg = f"{url}: only targets triton+http:// and triton+grpc:// have a repository"
+        raise UsageError(msg)
+    for target in endpoints(lasting(url, tls), tls):
+        if target.version:
+            msg = f"{target.url}: a server loads all versions that it is set to: leave out /VERSION"
+            raise UsageError(msg)
+        control = _control(target, tls)
+        if EXTENSION not in control.extensions:
+            msg = f"{target.url} does not announce the extension {EXTENSION}: its models stay"
+            raise ServerError(msg)
+        yield target, control
+
+
+def _control(target: Target, tls: TlsConfig | None) -> Control:
+    if target.kind == "triton+grpc":
+        return grpc_control(GrpcServer(target))
+    return http_control(HttpServer(target, tls), fields_of(target, None, (), password()))
+
+
+def _states(control: Control, model: str) -> dict[str, str]:
+    """Return what each version of a model is."""
+    return {
+        found.version: " ".join(word for word in (found.state, found.reason) if word)
+        for found in control.index()
+        if found.name == unquote(model)
+    }
+
+
+def _said(states: dict[str, str]) -> str:
+    said = (f"version {version} {state}" for version, state in states.items() if state)
+    return ", ".join(said) or "no version"
