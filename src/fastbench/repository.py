@@ -12,7 +12,7 @@ from fastbench.servers.connect import endpoints, lasting
 from fastbench.servers.grpc_server import GrpcServer
 from fastbench.servers.http_messages import fields_of
 from fastbench.servers.http_server import HttpServer
-from fastbench.servers.triton_control import GrpcControl, HttpControl, grpc_control, http_control
+from fastbench.servers.triton_control import GrpcControl, HttpControl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Control = HttpControl | GrpcControl
 
-EXTENSION = "model_repository"
 READY = "READY"
 
 
@@ -52,7 +51,7 @@ def load(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
     for target, control in _controls(url, tls):
         control.load(target.model)
         states = _states(control, target.model)
-        if not any(state.startswith(READY) for state in states.values()):
+        if states and not any(state.startswith(READY) for state in states.values()):
             msg = f"{target.url}: loaded {target.model}, but it is not ready: {_said(states)}"
             raise ServerError(msg)
         yield f"{target.url}: loaded {target.model}: {_said(states)}"
@@ -76,28 +75,28 @@ def _controls(url: str, tls: TlsConfig | None) -> Iterator[tuple[Target, Control
         if target.version:
             msg = f"{target.url}: a server loads all versions that it is set to: leave out /VERSION"
             raise UsageError(msg)
-        control = _control(target, tls)
-        if EXTENSION not in control.extensions:
-            msg = f"{target.url} does not announce the extension {EXTENSION}: its models stay"
-            raise ServerError(msg)
-        yield target, control
+        yield target, _control(target, tls)
 
 
 def _control(target: Target, tls: TlsConfig | None) -> Control:
     if target.kind == "triton+grpc":
-        return grpc_control(GrpcServer(target))
-    return http_control(HttpServer(target, tls), fields_of(target, None, (), password()))
+        return GrpcControl(GrpcServer(target))
+    return HttpControl(HttpServer(target, tls), fields_of(target, None, (), password()))
 
 
 def _states(control: Control, model: str) -> dict[str, str]:
-    """Return what each version of a model is."""
+    """Return what each version of a model is; nothing where a server does not tell: KServe."""
+    try:
+        index = control.index()
+    except ServerError:
+        return {}
     return {
         found.version: " ".join(word for word in (found.state, found.reason) if word)
-        for found in control.index()
+        for found in index
         if found.name == unquote(model)
     }
 
 
 def _said(states: dict[str, str]) -> str:
-    said = (f"version {version} {state}" for version, state in states.items() if state)
-    return ", ".join(said) or "no version"
+    said = (f"version {v} {state}" if v else state for v, state in states.items() if state)
+    return ", ".join(said) or "its state is not told"

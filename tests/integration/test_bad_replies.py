@@ -77,6 +77,22 @@ def test_body_that_the_server_does_not_read(sample: Path) -> None:
     assert "413 Content Too Large: at most 1000 bytes" in line
 
 
+def test_bodies_that_are_refused_in_the_middle(sample: Path) -> None:
+    """The same during the run is an error of its class, or lost where the connection broke."""
+
+    def answer(n: int) -> tuple[bytes, bool]:
+        peer.takes = 2**40 if n % 4 else 1000  # for the request after this one
+        return (OK, False) if n % 4 != 1 or n == 1 else (reply("413 Content Too Large"), True)
+
+    with RawPeer(answer) as peer:
+        options = ("--dataset", sample, *AS_JSON)
+        counts = counts_of(fastbench("run", f"rest://{peer.place}/", *BRIEF, *options))
+
+    assert counts.ok == REQUESTS * 3 // 4
+    assert counts.errors + counts.lost == REQUESTS // 4
+    assert set(counts.errors_by_class) <= {"HTTP 413"}
+
+
 def test_http_1_0(sample: Path) -> None:
     """A server that closes after each reply, as HTTP/1.0 has it, loses nothing."""
     with RawPeer(lambda _: (OK.replace(b"1.1", b"1.0"), True)) as peer:

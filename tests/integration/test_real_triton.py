@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from support.cli import fastbench
 from support.realservers import (
     MARKS,
     MODEL,
@@ -78,6 +81,29 @@ def test_fraud(triton: Urls, cards: Path, reference: str, scheme: str) -> None:
     verified(triton[f"{scheme} fraud_noreference"], *options, "--no-reference", "--batch", 4)
 
     assert len(chain.repetitions[0].steps) == 2
+
+
+@pytest.mark.parametrize("scheme", PROTOCOLS)
+def test_shared_memory(triton: Urls, sample: Path, scheme: str) -> None:
+    """Rows that Triton reads where they lie are those that onnxruntime computed with."""
+    url = triton[f"{scheme} {MODEL}"]
+    result = verified(url, "--dataset", sample, "--shm", "--batch", 2, "--connections", 2)
+
+    assert "shared_memory" in result.target.details
+    place = urlsplit(triton[f"triton+http {MODEL}"]).netloc
+    status = f"http://{place}/v2/systemsharedmemory/status"
+    with urllib.request.urlopen(status, timeout=60) as told:
+        assert json.load(told) == []
+
+
+@pytest.mark.parametrize("scheme", PROTOCOLS)
+def test_model_control(triton: Urls, scheme: str) -> None:
+    """A Triton that was not started for it says that it loads and unloads nothing."""
+    lines = [
+        fastbench("model", what, triton[f"{scheme} {MODEL}"]).line for what in ("load", "unload")
+    ]
+
+    assert all("not allowed" in line for line in lines)
 
 
 @pytest.mark.parametrize("scheme", PROTOCOLS)

@@ -70,7 +70,10 @@ class Http(OpenInference):
         if path == "/v2/models/m/config":
             return Reply(self.config, 404 if self.config is None else 200)
         if path == "/v2/repository/index":
-            return Reply(self.repository.index())
+            try:
+                return Reply(self.repository.index())
+            except LookupError:
+                return Reply({"detail": "Not Found"}, 404)
         if path.startswith("/v2/repository/models/"):
             assert (method, body) == ("POST", b"{}")
             model, what = unquote(path).split("/")[4:]
@@ -160,11 +163,37 @@ def test_what_does_not_go_together(words: tuple[str, ...], said: str, tiny_model
 
 
 def test_server_without_a_repository(tiny_model: Path) -> None:
-    """It is told in one line."""
+    """What such a server answers is told in one line."""
     with OpenInference(tiny_model, EXTENSIONS[:1]) as server:
         done = fastbench("model", "load", f"triton+http://{server.place}/m")
 
-    assert "does not announce the extension model_repository" in done.line
+    assert "POST /v2/repository/models/m/load was refused: 404" in done.line
+
+
+class Taciturn(Repository):
+    """Tells of no versions, as MLServer; ``silent``: of nothing, as KServe."""
+
+    def __init__(self, *, silent: bool) -> None:
+        super().__init__()
+        self._silent = silent
+
+    def index(self) -> list[dict[str, str]]:
+        """Return the models."""
+        if self._silent:
+            raise LookupError
+        return [{k: v for k, v in model.items() if k != "version"} for model in super().index()]
+
+
+@pytest.mark.parametrize(
+    ("silent", "said"), [(False, "loaded m: READY"), (True, "loaded m: its state is not told")]
+)
+def test_servers_that_tell_less(tiny_model: Path, said: str, *, silent: bool) -> None:
+    """They load all the same, and the line says what they told."""
+    with standing_in("http", Taciturn(silent=silent), tiny_model) as url:
+        done = fastbench("model", "load", f"{url}/m")
+
+    assert done.code == 0, done.err
+    assert said in done.out
 
 
 def test_configuration_is_shown_and_obeyed(sample: Path, tiny_model: Path) -> None:

@@ -214,6 +214,16 @@ def test_rows_that_the_model_does_not_take(sample: Path, tiny_model: Path) -> No
     assert other.requests == []
 
 
+def test_message_larger_than_the_server_takes(sample: Path, tiny_model: Path) -> None:
+    """What the server says of it is told before any load."""
+    with serving(Standin(tiny_model), max_receive_message_length=1000) as (host, port):
+        done = run(f"triton+grpc://{host}:{port}/m", "--dataset", sample)
+
+    assert done.code == 1
+    assert "ModelInfer: GRPC 8 RESOURCE_EXHAUSTED: " in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
 def test_server_that_hangs_up() -> None:
     """A server that ends the connection at once may speak something else."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -27,7 +27,7 @@ class RawPeer:
 
     def __init__(self, answer: Answer, port: int = 0, takes: int = 2**40) -> None:
         self.requests = 0
-        self._answer, self._takes = answer, takes
+        self._answer, self.takes = answer, takes
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
@@ -82,4 +82,4 @@ class RawPeer:
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
-        return length > self._takes or len(incoming.read(length)) == length
+        return length > self.takes or len(incoming.read(length)) == length

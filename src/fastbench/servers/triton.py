@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BINARY, STATISTICS = "binary_tensor_data", "statistics"
 
 
-class About(msgspec.Struct):
+class _About(msgspec.Struct):
     """The reply to ``GET /v2``."""
 
     name: str = ""
@@ -71,7 +71,7 @@ class Triton:
         """Ask whether server and model are ready, and what they are."""
         path = _path(server.target)
         _check_ready(server, "/v2/health/ready", fields, "the server")
-        about = server.told("/v2", fields, About)
+        about = server.told("/v2", fields, _About)
         _check_ready(server, f"{path}/ready", fields, f"model {server.target.model}")
         model = server.told(path, fields, _Model)
         told = about.extensions or []
@@ -141,7 +141,7 @@ def _specs(tensors: list[_Tensor] | None) -> tuple[TensorSpec, ...]:
     )
 
 
-def _details(about: About, model: _Model) -> dict[str, str]:
+def _details(about: _About, model: _Model) -> dict[str, str]:
     lists = {"extensions": about.extensions, "model_versions": model.versions}
     return {name: ", ".join(values) for name, values in lists.items() if values}
 

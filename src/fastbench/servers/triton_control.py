@@ -15,9 +15,8 @@ import msgspec
 from fastbench.errors import ServerError
 from fastbench.servers.http_messages import JSON
 from fastbench.servers.http_server import CONNECT_TIMEOUT_S, is_ok, refusal
-from fastbench.servers.oip_grpc import SERVICE, region_request, server_about
+from fastbench.servers.oip_grpc import SERVICE, region_request
 from fastbench.servers.protobuf import by_field, chunk, content, text_in
-from fastbench.servers.triton import About
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +43,7 @@ class HttpControl:
     """A server over HTTP. ``fields``: of each request. ``extensions``: that it announces."""
 
     def __init__(
-        self, server: HttpServer, fields: Mapping[str, str], extensions: tuple[str, ...]
+        self, server: HttpServer, fields: Mapping[str, str], extensions: tuple[str, ...] = ()
     ) -> None:
         self._server, self._fields = server, dict(fields) | {"Content-Type": JSON}
         self.address, self.url = server.address, server.target.url
@@ -85,7 +84,7 @@ class HttpControl:
 class GrpcControl:
     """A server over gRPC. ``extensions``: that it announces."""
 
-    def __init__(self, server: GrpcServer, extensions: tuple[str, ...]) -> None:
+    def __init__(self, server: GrpcServer, extensions: tuple[str, ...] = ()) -> None:
         self._server = server
         self.address, self.url = server.address, server.target.url
         self.extensions = extensions
@@ -111,14 +110,3 @@ class GrpcControl:
         models = by_field(self._server.call(f"{SERVICE}RepositoryIndex", b"")).get(1, [])
         found = [by_field(content(model)) for model in models]
         return [Indexed(*(text_in(each, field) for field in (1, 2, 3, 4))) for each in found]
-
-
-def http_control(server: HttpServer, fields: Mapping[str, str]) -> HttpControl:
-    """Return the control of a server, which is asked for its extensions."""
-    return HttpControl(server, fields, tuple(server.told("/v2", fields, About).extensions or ()))
-
-
-def grpc_control(server: GrpcServer) -> GrpcControl:
-    """Return the control of a server, which is asked for its extensions."""
-    about = server_about(server.call(f"{SERVICE}ServerMetadata", b""))
-    return GrpcControl(server, about.extensions)
