@@ -80,7 +80,7 @@ def _controls(url: str, tls: TlsConfig | None) -> Iterator[tuple[Target, Control
 
 def _control(target: Target, tls: TlsConfig | None) -> Control:
     if target.kind == "triton+grpc":
-        return GrpcControl(GrpcServer(target))
+        return GrpcControl(GrpcServer(target, tls))
     return HttpControl(HttpServer(target, tls), fields_of(target, None, (), password()))
 
 

@@ -89,7 +89,7 @@ def show(
 
 
 _REDISAI = "redisai://\\[user@]host:port, redisais:// for TLS, or redisai+unix:///path"
-_TRITON = "triton+http://host:port/MODEL, triton+https:// for TLS, or triton+grpc://"
+_TRITON = "triton+http://host:port/MODEL, triton+grpc://host:port/MODEL, with https, grpcs for TLS"
 
 
 class _Check(Group):
