@@ -1,4 +1,4 @@
-"""Models that a server has in a repository of its own: loading and unloading them there."""
+"""Models that a server has, or fetches, by itself: loading and unloading them there."""
 
 from __future__ import annotations
 
@@ -12,25 +12,38 @@ from fastbench.servers.connect import endpoints, lasting
 from fastbench.servers.grpc_server import GrpcServer
 from fastbench.servers.http_messages import fields_of
 from fastbench.servers.http_server import HttpServer
+from fastbench.servers.torchserve_control import Management
 from fastbench.servers.triton_control import GrpcControl, HttpControl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from fastbench.config import TlsConfig
+    from fastbench.servers.torchserve_control import Archive
     from fastbench.targets import Target
 
     Control = HttpControl | GrpcControl
 
 READY = "READY"
+_TORCHSERVE = ("torchserve://", "torchserve+grpc://")
+_OF_ARCHIVES = {"model", "batch", "min_batch_timeout_ms"}  # options that TorchServe understands
 
 
 def has_one(url: str, storing: Collection[str]) -> bool:
-    """Tell whether a target's server loads models from a repository of its own.
+    """Tell whether a target's server loads models by itself, from a repository or an archive.
 
     ``storing``: options that were given and say how a model is stored. Raises :class:`UsageError`
-    where there are any, which such a server does not take.
+    where there are any which such a server does not take.
     """
+    if url.startswith(_TORCHSERVE):
+        if "model" in storing and _OF_ARCHIVES.issuperset(storing):
+            return True
+        msg = (
+            f"{url}: TorchServe loads archives: give as MODEL the name of a .mar file in its model "
+            "store, or its URL; of the options it takes --server-batch and "
+            "--server-min-batch-timeout"
+        )
+        raise UsageError(msg)
     if not is_open_inference(url):
         return False
     if storing:
@@ -42,12 +55,19 @@ def has_one(url: str, storing: Collection[str]) -> bool:
     return True
 
 
-def load(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
+def load(url: str, tls: TlsConfig | None = None, archive: Archive | None = None) -> Iterator[str]:
     """Let each server at ``url`` load the model that it names; yield a line for each.
 
-    ``tls``: how, where it is over TLS. Raises :class:`ServerError` where a server refuses or has no
-    version of the model ready afterwards, :class:`UsageError` where ``url`` names a version.
+    ``tls``: how, where it is over TLS; ``archive``: of TorchServe's model. Raises
+    :class:`ServerError` where a server refuses or has no version of the model ready afterwards,
+    :class:`UsageError` where ``url`` names a version.
     """
+    if archive is not None:
+        for target, management in _managements(url):
+            _refuse_version(target)
+            told = management.load(archive)
+            yield f"{target.url}: loaded {target.model} from {archive.url}: {told}"
+        return
     for target, control in _controls(url, tls):
         control.load(target.model)
         states = _states(control, target.model)
@@ -60,8 +80,13 @@ def load(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
 def unload(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
     """Let each server at ``url`` forget the model that it names; yield a line for each.
 
-    Raises as :func:`load`; a model that is not loaded is no error.
+    Raises as :func:`load`; a model that is not loaded is no error, but for TorchServe, which also
+    takes a version.
     """
+    if url.startswith(_TORCHSERVE):
+        for target, management in _managements(url):
+            yield f"{target.url}: unloaded {target.model}: {management.unload()}"
+        return
     for target, control in _controls(url, tls):
         control.unload(target.model)
         yield f"{target.url}: unloaded {target.model}: {_said(_states(control, target.model))}"
@@ -69,13 +94,24 @@ def unload(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
 
 def _controls(url: str, tls: TlsConfig | None) -> Iterator[tuple[Target, Control]]:
     if not is_open_inference(url):
-        msg = f"{url}: only targets triton+http:// and triton+grpc:// have a repository"
+        msg = (
+            f"{url}: only targets triton+http://, triton+grpc:// and torchserve:// can be told that"
+        )
         raise UsageError(msg)
     for target in endpoints(lasting(url, tls), tls):
-        if target.version:
-            msg = f"{target.url}: a server loads all versions that it is set to: leave out /VERSION"
-            raise UsageError(msg)
+        _refuse_version(target)
         yield target, _control(target, tls)
+
+
+def _managements(url: str) -> Iterator[tuple[Target, Management]]:
+    for target in endpoints(lasting(url, None), None):
+        yield target, Management(target, fields_of(target, None, (), password()))
+
+
+def _refuse_version(target: Target) -> None:
+    if target.version:
+        msg = f"{target.url}: a server loads all versions that it is set to: leave out /VERSION"
+        raise UsageError(msg)
 
 
 def _control(target: Target, tls: TlsConfig | None) -> Control:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.cli import fastbench
 from support.realservers import MARKS, MODEL, add_up, run, start, stopped_midway, stopping, verified
 
 if TYPE_CHECKING:
@@ -69,6 +70,20 @@ def test_wrong_rows(torchserve: Urls, sample: Path) -> None:
 
     assert done.code == 1
     assert "602112 bytes: one sample has 120" in done.line
+
+
+def test_load_and_unload(torchserve: Urls, cards: Path) -> None:
+    """The management API forgets a model and takes it up again from its archive."""
+    url = torchserve["torchserve fraud_noreference"]
+    plain = ("--workload", "fraud", "--no-reference", "--dataset", cards)
+    forgotten = fastbench("model", "unload", url)
+    without = run(url, *plain)
+    taken_up = fastbench("model", "load", url, "fraud_noreference.mar", "--server-batch", "1")
+
+    assert 'Model "fraud_noreference" unregistered' in forgotten.out, forgotten.err
+    assert "knows no such model" in without.line
+    assert "loaded fraud_noreference from fraud_noreference.mar: 1 of 1" in taken_up.out
+    verified(url, *plain)
 
 
 def test_stopped_midway(torchserve: Urls, sample: Path, tmp_path: Path) -> None:

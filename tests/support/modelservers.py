@@ -310,6 +310,10 @@ def _handler(owner: ModelServer) -> type[http.server.BaseHTTPRequestHandler]:
             """Answer."""
             self.reply(b"")
 
+        def do_DELETE(self) -> None:
+            """Answer."""
+            self.reply(b"")
+
         def do_POST(self) -> None:
             """Answer."""
             body = self.rfile.read(int(self.headers["Content-Length"]))

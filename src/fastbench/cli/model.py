@@ -89,6 +89,7 @@ def show(
 
 
 _REDISAI = "redisai://\\[user@]host:port, redisais:// for TLS, or redisai+unix:///path"
+_TORCHSERVE = "torchserve://host:port/MODEL\\[?management=PORT]"
 _TRITON = "triton+http://host:port/MODEL, triton+grpc://host:port/MODEL, with https, grpcs for TLS"
 
 
@@ -105,13 +106,17 @@ class _Check(Group):
 
 class _Load(Group):
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help=f"{_REDISAI}; {_TRITON}, from its repository.")
+        str,
+        typer.Argument(
+            metavar="TARGET", help=f"{_REDISAI}; {_TRITON}, from its repository; {_TORCHSERVE}."
+        ),
     ]
     model: Annotated[
         str | None,
         typer.Argument(
             metavar="MODEL",
-            help="Name of a built-in model, or a model file; Triton's is in TARGET.",
+            help="Name of a built-in model, or a model file; for TorchServe a .mar file in its "
+            "model store, or a URL; Triton's is in TARGET.",
         ),
     ] = None
     key: _Key = None
@@ -148,7 +153,7 @@ _STORING = _Load.__annotations__.keys() - {"target"}
 
 
 class _Unload(Group):
-    target: Annotated[str, typer.Argument(metavar="TARGET", help=f"{_TRITON}.")]
+    target: Annotated[str, typer.Argument(metavar="TARGET", help=f"{_TRITON}; {_TORCHSERVE}.")]
 
 
 @app.command()
@@ -156,17 +161,22 @@ class _Unload(Group):
 def load(given: Given) -> None:
     """Store a model in a server and compare one inference with onnxruntime.
 
-    Triton, run with --model-control-mode=explicit, loads what is in its own repository.
+    A Triton (--model-control-mode=explicit) loads what is in its own repository, a TorchServe
+    (--enable-model-api) an archive.
     """
     from fastbench import check as checks
     from fastbench import repository
     from fastbench.models import load_model
+    from fastbench.servers.torchserve_control import Archive
 
     said = given.values
     take_password(given)
     tls = tls_config(given)
     if repository.has_one(said["target"], given.written & _STORING):
-        for line in repository.load(said["target"], tls):
+        archive = said["model"] and Archive(
+            said["model"], said["batch"], said["min_batch_timeout_ms"]
+        )
+        for line in repository.load(said["target"], tls, archive):
             typer.echo(line)
         return
     if said["model"] is None:
@@ -182,7 +192,7 @@ def load(given: Given) -> None:
 @app.command()
 @gathers(_Unload, Tls, Login)
 def unload(given: Given) -> None:
-    """Let Triton, run with --model-control-mode=explicit, forget a model."""
+    """Let Triton, run with --model-control-mode=explicit, or TorchServe forget a model."""
     from fastbench import repository
 
     take_password(given)

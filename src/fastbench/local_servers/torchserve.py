@@ -41,6 +41,7 @@ SETTINGS = {
     "default_workers_per_model": "1",
     "disable_token_authorization": "true",
     "disable_system_metrics": "true",
+    "enable_model_api": "true",
     "max_request_size": "100000000",
     "max_response_size": "100000000",
 }

@@ -88,6 +88,13 @@ class HttpServer:
         """
         return self._request("POST", resource, fields, body, timeout_s)
 
+    def delete(self, resource: str, fields: Fields, timeout_s: float = CONNECT_TIMEOUT_S) -> Answer:
+        """Return the answer to a DELETE, whatever its status.
+
+        Raises :class:`ProtocolError` and :class:`ConnectError` as :meth:`infer`.
+        """
+        return self._request("DELETE", resource, fields, None, timeout_s)
+
     def told(
         self,
         resource: str,
