@@ -113,8 +113,7 @@ static void unblock(fb_conn *c, uint64_t now_ns)
 
 static void account_bytes(fb_conn *c)
 {
-    c->lane->bytes_sent += c->link.out.sent;
-    fb_outq_reset(&c->link.out);
+    c->lane->bytes_sent += fb_link_restart(&c->link);
 }
 
 static void drop_socket(fb_conn *c, uint64_t now_ns)

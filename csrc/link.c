@@ -121,11 +121,18 @@ long fb_link_receive(fb_link *l, fb_io *io)
                : fb_error_set(&io->err, FB_E_CLOSED, errno, "connection lost: %s", strerror(errno));
 }
 
+uint64_t fb_link_restart(fb_link *l)
+{
+    const uint64_t sent = l->out.sent;
+    fb_outq_reset(&l->out);
+    l->begun_ns = 0;
+    return sent;
+}
+
 void fb_link_drop(fb_link *l)
 {
     fb_tls_session_free(l->tls);
     l->tls = NULL;
-    l->begun_ns = 0;
     if (l->fd >= 0) {
         (void)close(l->fd);
         l->fd = -1;

@@ -56,6 +56,9 @@ long fb_link_send(fb_link *l, void *owner, fb_io *io);
 /* > 0 bytes in io->buffer; 0 = none now; or a code: FB_E_CLOSED when the peer has closed. */
 long fb_link_receive(fb_link *l, fb_io *io);
 
+/* Positions begin at 0 again, and nothing is queued: returns the bytes that had left. */
+uint64_t fb_link_restart(fb_link *l);
+
 /* Closes the socket, which epoll forgets too. What was queued stays. */
 void fb_link_drop(fb_link *l);
 

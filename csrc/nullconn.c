@@ -264,7 +264,7 @@ static size_t answer_resp(fb_nullconn *c, const uint8_t *bytes, size_t len)
     return at;
 }
 
-/* The same for requests of HTTP, which all are answered alike. */
+/* The same for requests of HTTP. */
 static size_t answer_http(fb_nullconn *c, const uint8_t *bytes, size_t len)
 {
     size_t at = 0;

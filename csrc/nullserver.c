@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "cpu.h"
+#include "http.h"
 #include "net.h"
 #include "nullconn.h"
 #include "nullgrpc.h"
@@ -194,6 +195,18 @@ static void *run(void *argument)
 
 /* ---- set-up ---- */
 
+/* A longer path is not kept of a request, so that nothing would match it. */
+static int check_answer(const fb_nullanswer *answer, fb_error *err)
+{
+    const size_t path = answer->path ? strlen(answer->path) : 0;
+    return path >= 1 && path <= FB_HTTP_PATH && answer->body_len <= FB_NULLSERVER_MAX_REPLY
+               ? FB_OK
+               : fb_error_set(err, FB_E_INVAL, 0,
+                              "a null server's answer has a path of 1 to %d bytes and a body of at "
+                              "most %d",
+                              FB_HTTP_PATH, FB_NULLSERVER_MAX_REPLY);
+}
+
 static int check_config(const fb_nullserver_config *config, fb_error *err)
 {
     if (config->threads < 1 || config->threads > FB_NULLSERVER_MAX_THREADS) {
@@ -203,6 +216,12 @@ static int check_config(const fb_nullserver_config *config, fb_error *err)
     if (config->replies.reply_bytes > FB_NULLSERVER_MAX_REPLY) {
         return fb_error_set(err, FB_E_INVAL, 0, "a null server's reply has at most %d bytes",
                             FB_NULLSERVER_MAX_REPLY);
+    }
+    for (uint32_t i = 0; i < config->replies.n_answers; i++) {
+        const int rc = check_answer(&config->replies.answers[i], err);
+        if (rc != FB_OK) {
+            return rc;
+        }
     }
     return config->replies.protocol == FB_PROTOCOL_GRPC ? fb_nullgrpc_check(err) : FB_OK;
 }

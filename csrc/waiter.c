@@ -27,12 +27,15 @@ static int poll_until(fb_waiter *w, struct epoll_event *events, int room, uint64
                       uint64_t *now_ns)
 {
     const uint64_t began_ns = *now_ns;
+    uint64_t in_vain_ns = began_ns; /* until then */
     int n = 0;
     while (n == 0 && *now_ns < until_ns) {
+        in_vain_ns = *now_ns;
         n = epoll_wait(w->epoll_fd, events, room, 0);
         *now_ns = fb_now_ns();
     }
-    w->watch->spin_ns += w->watch->on ? *now_ns - began_ns : 0;
+    in_vain_ns = n == 0 ? *now_ns : in_vain_ns;
+    w->watch->spin_ns += w->watch->on ? in_vain_ns - began_ns : 0;
     return n;
 }
 

@@ -24,7 +24,7 @@ typedef struct fb_waiter {
 typedef struct fb_wait {
     uint64_t due_ns;
     uint64_t spin_ns;   /* before due_ns poll for so long */
-    bool expects_reply; /* something is in flight */
+    bool expects_reply; /* else there is nothing to poll for */
 } fb_wait;
 
 /* Waits until something happens, at most until wait->due_ns. *now_ns: the clock, before and after.

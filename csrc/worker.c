@@ -364,6 +364,7 @@ static uint64_t next_due(const fb_worker *w)
     return due;
 }
 
+/* Of a measured inference: before and after, how the replies are met is no matter. */
 static bool expects_reply(const fb_worker *w)
 {
     uint64_t open = 0;

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from fastbench._engine import NullServer
     from fastbench.config import RunConfig
+    from fastbench.measured import RawThread
     from fastbench.null_servers import Replies
     from fastbench.plan import Address, Data, Message, Plan, Step, Stream
     from fastbench.results import Repetition
@@ -187,6 +188,16 @@ def _without_secrets(text: bytes) -> bytes:
     return "\r\n".join([request_line, *hidden]).encode("latin-1") + end + rest
 
 
+def _busy_ns(thread: RawThread) -> int:
+    """Return the CPU time of a thread without that in which it polled in vain for the server.
+
+    Of the time it polled, what it may have waited for a CPU was none of its CPU time.
+    """
+    used_ns = thread.user_ns + thread.system_ns
+    waited_ns = used_ns if thread.run_delay_ns is None else thread.run_delay_ns
+    return used_ns - min(max(thread.spin_ns - waited_ns, 0), used_ns)
+
+
 def _measure(
     plan: Plan, replies: Replies, addresses: Mapping[int, Address], servers: Sequence[NullServer]
 ) -> list[Calibration]:
@@ -197,7 +208,7 @@ def _measure(
             pass
         engine.join()
         totals = [engine.totals(i) for i in range(len(plan.streams))]
-        cpu_ns = sum(t.user_ns + t.system_ns for t in engine.threads())
+        cpu_ns = sum(_busy_ns(t) for t in engine.threads())
         measured_s = (totals[0].end_ns - totals[0].begin_ns) / _NS
     completed = sum(t.completed for t in totals)
     if not completed or not cpu_ns:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Rate x time may be this far from the slots.
 TOLERANCE = 0.05
 
+#: Where the edges of measure may hide more than that, the law says nothing.
+TOO_FAR = 0.25
+
 #: With more errors than this share, the successes' rate and times prove nothing.
 TOO_MANY_FAILED = 0.01
 
@@ -35,7 +38,8 @@ def littles_law(repetitions: Sequence[Repetition], slots: int) -> LittlesLaw:
     ratio = in_flight / slots
     off = TOLERANCE + max(_edges(r, slots, is_open=is_open) for r in repetitions)
     holds = ratio <= 1 + off and (is_open or ratio >= 1 - off)
-    return LittlesLaw(status="ok" if holds else "off", in_flight=in_flight, slots=slots)
+    says = "not available" if off > TOO_FAR else "ok" if holds else "off"
+    return LittlesLaw(status=says, in_flight=in_flight, slots=slots, tolerance=off)
 
 
 def _edges(repetition: Repetition, slots: int, *, is_open: bool) -> float:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Control = HttpControl | GrpcControl
 
 READY = "READY"
+_UNKNOWN = "?"  # in place of a version
 _TORCHSERVE = ("torchserve://", "torchserve+grpc://")
 _OF_ARCHIVES = {"model", "batch", "min_batch_timeout_ms"}  # options that TorchServe understands
 
@@ -63,7 +64,7 @@ def load(url: str, tls: TlsConfig | None = None, archive: Archive | None = None)
     :class:`UsageError` where ``url`` names a version.
     """
     if archive is not None:
-        for target, management in _managements(url):
+        for target, management in _managements(url, tls):
             _refuse_version(target)
             told = management.load(archive)
             yield f"{target.url}: loaded {target.model} from {archive.url}: {told}"
@@ -71,7 +72,7 @@ def load(url: str, tls: TlsConfig | None = None, archive: Archive | None = None)
     for target, control in _controls(url, tls):
         control.load(target.model)
         states = _states(control, target.model)
-        if states and not any(state.startswith(READY) for state in states.values()):
+        if _is_known(states) and not any(state.startswith(READY) for state in states.values()):
             msg = f"{target.url}: loaded {target.model}, but it is not ready: {_said(states)}"
             raise ServerError(msg)
         yield f"{target.url}: loaded {target.model}: {_said(states)}"
@@ -84,7 +85,7 @@ def unload(url: str, tls: TlsConfig | None = None) -> Iterator[str]:
     takes a version.
     """
     if url.startswith(_TORCHSERVE):
-        for target, management in _managements(url):
+        for target, management in _managements(url, tls):
             yield f"{target.url}: unloaded {target.model}: {management.unload()}"
         return
     for target, control in _controls(url, tls):
@@ -103,8 +104,8 @@ def _controls(url: str, tls: TlsConfig | None) -> Iterator[tuple[Target, Control
         yield target, _control(target, tls)
 
 
-def _managements(url: str) -> Iterator[tuple[Target, Management]]:
-    for target in endpoints(lasting(url, None), None):
+def _managements(url: str, tls: TlsConfig | None) -> Iterator[tuple[Target, Management]]:
+    for target in endpoints(lasting(url, tls), tls):
         yield target, Management(target, fields_of(target, None, (), password()))
 
 
@@ -121,11 +122,11 @@ def _control(target: Target, tls: TlsConfig | None) -> Control:
 
 
 def _states(control: Control, model: str) -> dict[str, str]:
-    """Return what each version of a model is; nothing where a server does not tell: KServe."""
+    """Return what each version of a model is; where a server does not tell (KServe), why."""
     try:
         index = control.index()
-    except ServerError:
-        return {}
+    except ServerError as error:
+        return {_UNKNOWN: f"its state is not told: {error}"}
     return {
         found.version: " ".join(word for word in (found.state, found.reason) if word)
         for found in index
@@ -133,6 +134,11 @@ def _states(control: Control, model: str) -> dict[str, str]:
     }
 
 
+def _is_known(states: dict[str, str]) -> bool:
+    return bool(states.keys() - {_UNKNOWN})
+
+
 def _said(states: dict[str, str]) -> str:
-    said = (f"version {v} {state}" if v else state for v, state in states.items() if state)
+    plain = {"", _UNKNOWN}
+    said = (state if v in plain else f"version {v} {state}" for v, state in states.items() if state)
     return ", ".join(said) or "its state is not told"

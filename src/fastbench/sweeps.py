@@ -28,13 +28,15 @@ class LittlesLaw(msgspec.Struct, frozen=True, kw_only=True):
 
     Closed loop: rate x mean response time, to be ``slots`` (connections x pipeline), for every
     slot is always taken. Open loop: rate x mean service time, not to be above ``slots``.
-    ``status``: ``ok``; ``off`` = more than 5 % away: rate or latencies cannot both be right;
-    ``not available`` = too few succeeded, or what failed held slots that the successes do not show.
+    ``status``: ``ok``; ``off`` = farther away than ``tolerance``, a share of the slots: rate or
+    latencies cannot both be right; ``not available`` = too few succeeded, what failed held slots
+    that the successes do not show, or single inferences took too much of measure.
     """
 
     status: str
     in_flight: float | None
     slots: int
+    tolerance: float | None = None
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fastbench import topology
-from fastbench.littles_law import TOLERANCE, has_schedule, littles_law, slots_of
+from fastbench.littles_law import has_schedule, littles_law, slots_of
 from fastbench.results import Evidence, Verdict
 from fastbench.targets import is_local, is_loopback, single_urls
 
@@ -107,7 +107,7 @@ def _headroom(result: Result) -> Iterator[Evidence]:
             threshold=limit,
             advice=""
             if result.calibration_error
-            else "use --calibrate auto; TLS and gRPC cannot be calibrated",
+            else "use --calibrate auto; TLS cannot be calibrated",
         )
         return
     value = calibration.ceiling_per_s / rate
@@ -318,18 +318,22 @@ def _littles_law(result: Result) -> Iterator[Evidence]:
     """Check each repetition for itself; the one that is farthest off counts."""
     slots = slots_of(result)
     laws = [littles_law([r], slots) for r in result.repetitions]
-    shares = [law.in_flight / slots for law in laws if law.in_flight and law.status != ABSENT]
-    if not shares:
+    found = [
+        (law.in_flight / slots, law.tolerance)
+        for law in laws
+        if law.in_flight and law.tolerance and law.status != ABSENT
+    ]
+    if not found:
         return
     is_open = has_schedule(result.repetitions)
-    value = max(shares) if is_open else max(shares, key=lambda share: abs(share - 1))
+    value, tolerance = max(found, key=lambda f: (f[0] - 1 if is_open else abs(f[0] - 1)) - f[1])
     holds = all(law.status != "off" for law in laws)
     yield Evidence(
         name="Little's law",
         status=OK if holds else SUSPECT,
         figure=f"rate x mean {'service' if is_open else 'response'} time is {value:.3f} of the "
         f"{slots:,} slots",
-        threshold=f"<= 1 + {TOLERANCE:g}" if is_open else f"1 +- {TOLERANCE:g}",
+        threshold=f"<= 1 + {tolerance:.2g}" if is_open else f"1 +- {tolerance:.2g}",
         value=value,
         limit=1.0,
         advice="" if holds else "the load was not steady: use a longer --warmup and --duration",

@@ -644,7 +644,10 @@ static void test_begun_before_it_is_known(void)
     r.load.stream.schedule = (fb_schedule){.arrivals = FB_ARRIVALS_RECORDED};
     r.load.stream.max_outstanding = 4;
     REQUIRE(rig_open(&r) && rig_accept(&r));
+    r.conn.link.begun_ns = 1; /* a record of the opening, which is over then */
+    r.conn.link.begun = UINT64_MAX;
     step_to(&r, FB_CONN_READY);
+    CHECK_EQ(0, r.conn.link.begun_ns);
     r.io.now_ns = fb_now_ns();
     fb_lane_begin(&r.lane, r.io.now_ns);
     REQUIRE(fb_lane_admit(&r.lane, r.io.now_ns, &slot));

@@ -1,6 +1,7 @@
 /* The null server as its clients see it: many connections, threads, figures, and its end. */
 #include "check.h"
 #include "clock.h"
+#include "http.h"
 #include "nullserver.h"
 #include "sockets.h"
 
@@ -345,8 +346,31 @@ static void test_bad_configurations(void)
     fb_nullserver_free(server);
 }
 
+/* An answer that could never be given, or is too long, is refused. */
+static void test_unusable_answers(void)
+{
+    static char longer[FB_HTTP_PATH + 2];
+    memset(longer, 'a', sizeof longer - 1);
+    const fb_nullanswer answers[] = {
+        {.path = NULL},
+        {.path = ""},
+        {.path = longer},
+        {.path = "/a", .body_len = (size_t)FB_NULLSERVER_MAX_REPLY + 1},
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        fb_nullserver_config config = {.host = "127.0.0.1", .threads = 1};
+        config.replies = (fb_nullreplies_config){
+            .protocol = FB_PROTOCOL_HTTP, .answers = &answers[i], .n_answers = 1};
+        fb_error err = {0};
+        CHECK(fb_nullserver_new(&config, &err) == NULL);
+        CHECK_EQ(FB_E_INVAL, err.code);
+        CHECK(strstr(err.text, "path of 1 to") != NULL);
+    }
+}
+
 int main(void)
 {
+    RUN(test_unusable_answers);
     RUN(test_many_clients);
     RUN(test_balance);
     RUN(test_slow_reader);

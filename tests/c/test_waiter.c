@@ -76,9 +76,11 @@ static void test_backs_off(void)
     CHECK_EQ(3, polled);
     CHECK_EQ(7, r.waiter.back_off);
     r.waiter.sit_out = 0;
+    r.watch->spin_ns = 0;
     REQUIRE(eventfd_write(r.event_fd, 1) == 0);
     CHECK_EQ(1, wait_for(&r, MS, 0));
     CHECK_EQ(3, r.waiter.back_off);
+    CHECK_EQ(0, r.watch->spin_ns); /* it was there already */
     rig_fini(&r);
 }
 
@@ -111,8 +113,10 @@ static void test_spins_before_its_instant(void)
     rig r;
     REQUIRE(rig_init(&r));
     r.watch->on = true;
+    const uint64_t began_ns = fb_now_ns();
     CHECK_EQ(0, wait_for(&r, 100 * MS, 100 * MS));
     CHECK(r.watch->spin_ns > 0);
+    CHECK(r.now_ns >= began_ns + 100 * MS);
     CHECK_EQ(0, wait_for(&r, 0, 0)); /* it is due already */
     rig_fini(&r);
 }

@@ -245,8 +245,10 @@ def measure_counted(
         cpu, took = run_pinned(line(length))
         spent.append((counted() - before, cpu, took))
     (few, cpu_short, took_short), (many, cpu_long, took_long) = spent
-    more = max(many - few, 1)
-    return (cpu_long - cpu_short) / more * 1e6, more / max(took_long - took_short, 1e-9)
+    more = many - few
+    if more <= 0 or took_long <= took_short:
+        sys.exit(f"bench: the longer run did not do more: {few} and {many} requests")
+    return (cpu_long - cpu_short) / more * 1e6, more / (took_long - took_short)
 
 
 def run_cell(cell: Cell, where: str, programs: list[str], rounds: int) -> dict[str, Cost]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -26,6 +26,10 @@ from fastbench.servers.oip_grpc import (
 )
 from fastbench.servers.protobuf import varint
 from fastbench.servers.shared_memory import Region
+from fastbench.servers.triton_grpc import Statistics
+
+if TYPE_CHECKING:
+    from fastbench.servers.grpc_server import GrpcServer
 
 IMAGE = Sent("input", (2, 4, 3), "float32", Payload(2), 96)
 REFERENCE = Sent("reference", (1, 256), "float32", Fetched(0), 1024)
@@ -253,7 +257,7 @@ def test_output_that_cannot_be_read() -> None:
 
 
 def test_statistics() -> None:
-    """Counts and durations of all versions are added up, with the names that they have in JSON."""
+    """Counts and durations by model and version, with the names that they have in JSON."""
     each = {
         "inference_count": 10,
         "execution_count": 4,
@@ -265,11 +269,36 @@ def test_statistics() -> None:
             "cache_miss": {"count": 2, "ns": 5},
         },
     }
-    message = oip("ModelStatisticsResponse", model_stats=[each, each])
+    message = oip(
+        "ModelStatisticsResponse",
+        model_stats=[{"name": "m", "version": version, **each} for version in ("1", "2")],
+    )
 
-    found = counters(message.SerializeToString())
+    both = counters(message.SerializeToString())
 
-    assert (found["inference_count"], found["execution_count"]) == (20, 8)
-    assert (found["queue_count"], found["queue_ns"]) == (6, 2**41)
-    assert found["compute_infer_ns"] == 14
-    assert (found["cache_hit_ns"], found["cache_miss_count"]) == (22, 4)
+    assert list(both) == [("m", "1"), ("m", "2")]
+    for found in both.values():
+        assert (found["inference_count"], found["execution_count"]) == (10, 4)
+        assert (found["queue_count"], found["queue_ns"]) == (3, 2**40)
+        assert found["compute_infer_ns"] == 7
+        assert (found["cache_hit_ns"], found["cache_miss_count"]) == (11, 2)
+
+
+def test_version_counts_once() -> None:
+    """All versions of a model are added up; one that two questions tell of counts once."""
+
+    class Server:
+        """Knows two versions of ``m``; asked for one of them, it tells of that alone."""
+
+        def call(self, _method: str, request: bytes, _timeout_s: float) -> bytes:
+            wanted = parsed("ModelRequest", request).version
+            told = [
+                {"name": "m", "version": version, "inference_count": count}
+                for version, count in (("1", 7), ("2", 3))
+                if wanted in {"", version}
+            ]
+            return oip("ModelStatisticsResponse", model_stats=told).SerializeToString()
+
+    found = Statistics(cast("GrpcServer", Server()), ["m", "m/1"]).read()
+
+    assert found.counters["inference_count"] == 10

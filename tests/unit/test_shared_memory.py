@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,11 +114,51 @@ def test_server_that_never_lets_go(
     ]
 
 
-def test_server_that_is_gone(rows: Rows) -> None:
-    """A server that no longer answers has nothing to forget."""
+def test_server_that_is_gone(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nobody listens any more, there is nothing to forget, and nothing to wait for."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        server = Server()
+        server.address = closed.getsockname()
+        monkeypatch.setattr(time, "sleep", None)  # it would fail
+        with shared(rows, [server]):
+            server.refusal = ConnectError("gone")
+
+    assert caplog.messages == []
+
+
+def test_server_that_is_slow(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that listens and does not answer in time still holds it, and that is told."""
+    monkeypatch.setattr(shared_memory, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(shared_memory, "_is_gone", lambda _: False)
     server = Server()
     with shared(rows, [server]):
-        server.refusal = ConnectError("gone")
+        server.refusal = ConnectError("no answer in time")
+
+    assert caplog.messages == [
+        "triton+http://it:1/m: still holds 60 bytes of memory: no answer in time"
+    ]
+
+
+def test_register_without_an_answer(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that answers too late may have opened it: it is asked to forget."""
+
+    class Slow(Server):
+        def register(self, region: Region) -> None:
+            super().register(region)
+            msg = "no answer in time"
+            raise ConnectError(msg)
+
+    monkeypatch.setattr(shared_memory, "_is_gone", lambda _: False)
+    server = Slow()
+    with pytest.raises(ConnectError), shared(rows, [server]):
+        pass
+
+    assert (len(server.regions.seen), server.regions.held) == (1, [])
 
 
 def test_first_forgets_where_the_second_refuses(rows: Rows) -> None:

@@ -149,6 +149,7 @@ class _Load(Group):
     outputs: _Outputs = None
 
 
+_BATCHING = ("batch", "min_batch_timeout_ms")
 _STORING = _Load.__annotations__.keys() - {"target"}
 
 
@@ -173,9 +174,8 @@ def load(given: Given) -> None:
     take_password(given)
     tls = tls_config(given)
     if repository.has_one(said["target"], given.written & _STORING):
-        archive = said["model"] and Archive(
-            said["model"], said["batch"], said["min_batch_timeout_ms"]
-        )
+        batching = (said[n] if n in given.written else None for n in _BATCHING)
+        archive = None if said["model"] is None else Archive(said["model"], *batching)
         for line in repository.load(said["target"], tls, archive):
             typer.echo(line)
         return

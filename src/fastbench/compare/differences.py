@@ -22,6 +22,8 @@ WORK = (
     "config.command",
     "config.form",
     "config.dialect",
+    "config.body",
+    "config.shm",
     "target.model",
     "target.model_sha256",
     "dataset.sha256",

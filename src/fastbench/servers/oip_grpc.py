@@ -170,13 +170,13 @@ def model_about(reply: bytes) -> ModelAbout:
     )
 
 
-def counters(reply: bytes) -> dict[str, float]:
-    """Read a ModelStatisticsResponse: sums over the versions, as over HTTP."""
-    sums: dict[str, float] = {}
-    for version in by_field(reply).get(1, []):
-        for name, value in _statistics(content(version)):
-            sums[name] = sums.get(name, 0) + value
-    return sums
+def counters(reply: bytes) -> dict[tuple[str, str], dict[str, int]]:
+    """Read a ModelStatisticsResponse: what is counted, by name and version of the model."""
+    found = [content(version) for version in by_field(reply).get(1, [])]
+    return {
+        (text_in(by_field(each), 1), text_in(by_field(each), 2)): dict(_statistics(each))
+        for each in found
+    }
 
 
 def output_of(message: bytes, name: str) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from fastbench.errors import FastbenchError, ServerError, UsageError
+from fastbench.interrupts import deferred
 from fastbench.plan import FIELD_ROW, Field
 
 if TYPE_CHECKING:
@@ -84,8 +85,9 @@ def shared(rows: Rows, servers: Sequence[Registrar]) -> Iterator[Region]:
     with contextlib.ExitStack() as stack:
         with _filled(rows) as region:
             for server in servers:
-                _register(server, region)
-                stack.callback(_forget, server, region)
+                with deferred():
+                    _register(server, region)
+                    stack.callback(_forget, server, region)
         yield region
 
 
@@ -177,25 +179,39 @@ def _register(server: Registrar, region: Region) -> None:
             "--ipc=host) and may open what our user makes"
         )
         raise ServerError(msg) from error
+    except FastbenchError:  # no answer in time: it may open it all the same
+        _forget(server, region)
+        raise
 
 
 def _forget(server: Registrar, region: Region) -> None:
     """Let a server forget a region; it refuses while it reads from it, as it still may.
 
-    A server that is gone has forgotten it.
+    A server that is gone has forgotten it; one that does not answer in time has not.
     """
     end = time.monotonic() + PATIENCE_S
     while True:
         try:
             server.unregister(region)
-        except ServerError as error:
+        except FastbenchError as error:
+            if not isinstance(error, ServerError) and _is_gone(server):
+                return
             if time.monotonic() >= end:
                 _LOG.warning(
                     "%s: still holds %d bytes of memory: %s", server.url, region.size, error
                 )
                 return
             time.sleep(_PAUSE_S)
-        except FastbenchError:
-            return
         else:
             return
+
+
+def _is_gone(server: Registrar) -> bool:
+    """Tell whether nobody listens there any more."""
+    try:
+        socket.create_connection(server.address, PATIENCE_S).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False

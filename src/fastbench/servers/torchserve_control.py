@@ -35,12 +35,13 @@ class Archive:
     """Where a model is, and how it is served.
 
     ``url``: a file's name in the server's model store, or where the server may fetch it. ``batch``:
-    inferences gathered into one run, which wait at most ``batch_delay_ms`` for each other.
+    inferences gathered into one run, which wait at most ``batch_delay_ms`` for each other; None:
+    as the server is set.
     """
 
     url: str
-    batch: int = 0
-    batch_delay_ms: int = 0
+    batch: int | None = None
+    batch_delay_ms: int | None = None
 
 
 class Management:
@@ -70,8 +71,8 @@ class Management:
             "model_name": unquote(self._target.model),
             "initial_workers": 1,
             "synchronous": "true",
-            "batch_size": archive.batch or None,
-            "max_batch_delay": archive.batch_delay_ms or None,
+            "batch_size": archive.batch,
+            "max_batch_delay": archive.batch_delay_ms,
         }
         query = urlencode({name: value for name, value in asked.items() if value is not None})
         self._sure(self._server.post(f"/models?{query}", self._fields, b"", LOADING_S))

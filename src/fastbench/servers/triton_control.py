@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from fastbench.errors import ServerError
+from fastbench.servers.grpc_server import LONG_REPLY
 from fastbench.servers.http_messages import JSON
 from fastbench.servers.http_server import CONNECT_TIMEOUT_S, is_ok, refusal
 from fastbench.servers.oip_grpc import SERVICE, region_request
@@ -107,6 +108,7 @@ class GrpcControl:
 
     def index(self) -> list[Indexed]:
         """Return what is in its repository. Raises :class:`FastbenchError` without answer."""
-        models = by_field(self._server.call(f"{SERVICE}RepositoryIndex", b"")).get(1, [])
+        reply = self._server.call(f"{SERVICE}RepositoryIndex", b"", room=LONG_REPLY)
+        models = by_field(reply).get(1, [])
         found = [by_field(content(model)) for model in models]
         return [Indexed(*(text_in(each, field) for field in (1, 2, 3, 4))) for each in found]

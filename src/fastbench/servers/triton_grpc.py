@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fastbench.errors import ProtocolError, ServerError
-from fastbench.monitor.metrics import Reading
 from fastbench.servers.dialect import Served, model_path
 from fastbench.servers.oip_grpc import (
     INFER,
@@ -22,6 +21,7 @@ from fastbench.servers.oip_grpc import (
 )
 from fastbench.servers.triton_config import EXTENSION as CONFIGURATION
 from fastbench.servers.triton_config import from_protobuf, in_words
+from fastbench.servers.triton_metrics import summed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fastbench.monitor.metrics import Reading
     from fastbench.servers.grpc_server import GrpcServer
     from fastbench.servers.http_messages import Body, Sent
     from fastbench.servers.triton_config import ModelConfig
@@ -84,7 +85,8 @@ class TritonGrpc:
 class Statistics:
     """A source of metrics: what ModelStatistics counts, with the names that it has over HTTP.
 
-    ``keys``: of the models, each ``MODEL`` or ``MODEL/VERSION``; they are added up.
+    ``keys``: of the models, each ``MODEL`` or ``MODEL/VERSION``. All models and versions are added
+    up, each once.
     """
 
     def __init__(self, server: GrpcServer, keys: Sequence[str]) -> None:
@@ -93,12 +95,11 @@ class Statistics:
 
     def read(self) -> Reading:
         """Ask once, over a connection of its own. Raises :class:`FastbenchError` without answer."""
-        sums: dict[str, float] = {}
+        versions: dict[tuple[str, str], dict[str, int]] = {}
         for request in self._requests:
             reply = self._server.call(f"{SERVICE}ModelStatistics", request, TIMEOUT_S)
-            for name, value in counters(reply).items():
-                sums[name] = sums.get(name, 0) + value
-        return Reading(counters=sums, gauges={})
+            versions |= counters(reply)
+        return summed(versions)
 
     def close(self) -> None:
         """Do nothing: there is no connection between two questions."""

@@ -53,17 +53,22 @@ class TritonMetrics:
 
     def read(self) -> Reading:
         """Ask once, over a connection of its own. Raises :class:`FastbenchError` without answer."""
-        versions: dict[tuple[str, str], _Version] = {}
+        versions: dict[tuple[str, str], dict[str, int]] = {}
         for path in self._paths:
             told = self._server.told(path, self._fields, _Statistics, TIMEOUT_S)
-            versions |= {(version.name, version.version): version for version in told.model_stats}
-        sums: dict[str, float] = {}
-        for name, value in (c for version in versions.values() for c in _counters(version)):
-            sums[name] = sums.get(name, 0) + value
-        return Reading(counters=sums, gauges={})
+            versions |= {(v.name, v.version): dict(_counters(v)) for v in told.model_stats}
+        return summed(versions)
 
     def close(self) -> None:
         """Do nothing: there is no connection between two questions."""
+
+
+def summed(versions: Mapping[tuple[str, str], Mapping[str, int]]) -> Reading:
+    """Return the sums of what is counted for each version of a model."""
+    sums: dict[str, float] = {}
+    for name, value in (c for counted in versions.values() for c in counted.items()):
+        sums[name] = sums.get(name, 0) + value
+    return Reading(counters=sums, gauges={})
 
 
 def _counters(version: _Version) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fastbench.bodies import body_of
-from fastbench.config import secret_of
+from fastbench.config import secrets_of
 from fastbench.job import Job
 from fastbench.monitor.watched import Watched
 from fastbench.password import hide_too
@@ -131,7 +131,7 @@ def _calling(config: RunConfig, material: Material) -> Iterator[Calling]:
     check_connections(target, config.total_connections)
     dialect, form = DIALECTS[target.kind], body_of(config.target, config.body)
     for header in config.headers:
-        hide_too(secret_of(header))
+        hide_too(*secrets_of(header))
     servers = [GrpcServer(e, config.tls, config.headers) for e in endpoints(target, config.tls)]
     served = [_meet(dialect, server, config, material) for server in servers]
     sent = sent_as(config, material, served[0])
