@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import pytest
 
 from fastbench.errors import LocalServerError
@@ -53,6 +55,7 @@ class Small(LocalServer):
     ports: ClassVar = ("http",)
 
     program: str = PROGRAM
+    cleaned: list[int] = field(default_factory=list)
     installs: tuple[tuple[str, ...], ...] = ()  # type: ignore[misc]
 
     def prepare(self, place: Place) -> list[str]:
@@ -66,6 +69,10 @@ class Small(LocalServer):
     def targets(self, ports: Mapping[str, int]) -> list[str]:
         """Return its URL."""
         return [f"rest://127.0.0.1:{ports['http']}/"]
+
+    def clean_up(self, ports: Mapping[str, int]) -> None:
+        """Keep the port for which it was called."""
+        self.cleaned.append(ports["http"])
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +97,13 @@ def test_life(state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> 
     listed = list(lines_of(control.status(Small(), state)))
     answer = get_json(running.ports["http"], "/")
     processes_before = processes.members(running)
+    after_a_reboot = processes.members(msgspec.structs.replace(running, boot="another"))
     control.stop(Small(), state, said.append)
 
     assert answer == {"up": True}
     assert len(processes_before) == 2
     assert os.getpid() not in processes_before
+    assert after_a_reboot == []
     assert listed[0].split(maxsplit=1) == ["small", "a small server"]
     assert f"runs, pid {running.pid}, ports http {running.ports['http']}" in listed[1]
     assert listed[2].strip() == running.targets[0]
@@ -111,24 +120,93 @@ def test_crash_that_left_a_child(
     monkeypatch.setattr(processes, "GENTLE_S", 0.2)
     first = control.start(Small(), state, said.append)
     [child] = set(processes.members(first)) - {first.pid}
-    os.kill(first.pid, signal.SIGKILL)
-    while first.pid in processes.members(first):
-        time.sleep(0.01)
+    _kill(first)
     between = control.status(Small(), state).running
     left = processes.members(first)
-    second = control.start(Small(), state, said.append)
+    control.start(Small(), state, said.append)
     control.stop(Small(), state, said.append)
 
     assert between is None
     assert left == [child]
     assert processes.members(first) == []
-    assert second.pid != first.pid
+
+
+def _kill(running: Running) -> None:
+    """Let the first process of a server crash, and its number be free."""
+    os.kill(running.pid, signal.SIGKILL)
+    os.waitpid(running.pid, 0)
+
+
+def test_crash_that_left_nothing(state: Path, said: list[str]) -> None:
+    """To stop a server that has crashed is to remove what it left outside its folder."""
+    alone = PROGRAM.replace("if os.fork() == 0:", "if False:")
+    server = Small(alone)
+    running = control.start(server, state, said.append)
+    _kill(running)
+    control.stop(server, state, said.append)
+
+    assert said[-1] == "small: does not run"
+    assert server.cleaned == [running.ports["http"]]
+    assert Folder(state, "small").running is None
+
+
+def test_session_of_somebody_else(state: Path, said: list[str]) -> None:
+    """A session that has our record's number and lost its leader is not touched."""
+    code = "import os, signal\nif os.fork():\n    os._exit(0)\nprint(os.getpid(), flush=True)\n"
+    words = [sys.executable, "-c", f"{code}signal.pause()"]
+    environment = os.environ | {processes.VARIABLE: "theirs"}
+    leader = subprocess.Popen(
+        words, start_new_session=True, stdout=subprocess.PIPE, env=environment
+    )
+    assert leader.stdout is not None
+    child = int(leader.stdout.readline())
+    leader.wait()
+    try:
+        ours, theirs = (_record(leader.pid, token=token) for token in ("ours", "theirs"))
+        found = [processes.members(each) for each in (ours, theirs)]
+        Folder(state, "small").running = ours
+        control.stop(Small(), state, said.append)
+        left = processes.look(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        leader.stdout.close()
+
+    assert found == [[], [child]]
+    assert said == ["small: does not run"]
+    assert left is not None
+
+
+def _record(pid: int, token: str = "") -> Running:
+    return Running(pid, 1, processes.boot(), token, {"http": 1}, ["rest://x/"], ready=True)
+
+
+def test_interrupt_while_it_is_started(
+    state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C before there is a record of the process leaves none running."""
+    spawn, began = launch.spawn, []
+
+    def interrupted(*words: Any) -> Any:
+        process, running = spawn(*words)
+        began.append(running)
+        signal.raise_signal(signal.SIGINT)
+        return process, running
+
+    monkeypatch.setattr(launch, "spawn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        control.start(Small(), state, said.append)
+    [running] = began
+    left = processes.members(running)
+    processes.end(running)
+
+    assert left == []
+    assert Folder(state, "small").running is None
 
 
 def test_number_that_another_process_has_now(state: Path, said: list[str]) -> None:
     """A record of an earlier process with a number that lives again does nobody harm."""
     folder = Folder(state, "small")
-    folder.running = Running(os.getpid(), 1, {"http": 1}, ["rest://x/"], ready=True)
+    folder.running = _record(os.getpid())
 
     before = control.status(Small(), state)
     control.stop(Small(), state, said.append)
@@ -206,6 +284,17 @@ def test_one_at_a_time(state: Path) -> None:
         pytest.raises(LocalServerError, match="small: another fastbench"),
     ):
         control.start(Small(), state, print)
+
+
+def test_what_the_system_refuses_meanwhile(state: Path, said: list[str]) -> None:
+    """It is one line that neither blames another fastbench nor the folder."""
+
+    class Refused(Small):
+        def prepare(self, _: Place) -> list[str]:
+            raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    with pytest.raises(LocalServerError, match=r"^small: /.*/small: no more processes$"):
+        control.start(Refused(), state, said.append)
 
 
 def test_state_folder_that_cannot_be_made(tmp_path: Path) -> None:

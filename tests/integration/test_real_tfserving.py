@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
-from support.realservers import MARKS, MODEL, add_up, run, start, stopped_midway, stopping, verified
+from support.realservers import (
+    MARKS,
+    MODEL,
+    STATE,
+    add_up,
+    run,
+    start,
+    stopped_midway,
+    stopping,
+    verified,
+)
+
+from fastbench.local_servers.base import FILES
+from fastbench.models.loading import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +83,49 @@ def test_wrong_model(tfserving: Urls, sample: Path, scheme: str) -> None:
 
     assert done.code == 1
     assert "Servable not found" in done.line
+
+
+#: Calls Predict with zeros of each shape given, and prints the status of each.
+CALLS = """
+import json, sys
+import grpc
+import tensorflow_error_codes
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    for shape in json.loads(sys.argv[2]):
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = "fraud_noreference"
+        tensor = request.inputs[sys.argv[3]]
+        tensor.dtype, tensor.tensor_content = types_pb2.DT_FLOAT, bytes(4 * 60)
+        for size in shape:
+            tensor.tensor_shape.dim.add(size=size)
+        try:
+            found = stub.Predict(request).outputs.values()
+            print([dim.size for dim in next(iter(found)).tensor_shape.dim])
+        except grpc.RpcError as error:
+            print(error.code().name)
+"""
+
+
+def test_shape_of_a_request(tfserving: Urls) -> None:
+    """By Google's own stubs: 60 numbers are two transactions only where the request says so."""
+    place = urlsplit(tfserving["tfserving+grpc fraud_noreference"]).netloc
+    [name] = [tensor.name for tensor in load_model("fraud_noreference").inputs]
+    python = STATE / "tfserving" / "venv" / "bin" / "python"
+    shapes = [[2, 30], [30, 2], [60], [1, 2, 30], [], [-1, 30], [3, 30]]
+
+    done = subprocess.run(
+        [python, "-c", CALLS, place, json.dumps(shapes), name],
+        env=os.environ | {"PYTHONPATH": str(FILES)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.stdout.splitlines() == ["[2, 2]", *["INVALID_ARGUMENT"] * 6], done.stderr
 
 
 def test_stopped_midway(tfserving: Urls, sample: Path, tmp_path: Path) -> None:

@@ -134,5 +134,5 @@ def test_stopped_midway(triton: Urls, sample: Path, tmp_path: Path, scheme: str)
 
     assert repetition.counts.ok > 0
     assert add_up(repetition.counts)
-    port = urlsplit(triton[f"triton+http {MODEL}"]).port
-    assert [path.name for path in Path("/dev/shm").iterdir() if str(port) in path.name] == []
+    prefix = f"fastbench-triton-{urlsplit(triton[f'triton+http {MODEL}']).port}-"
+    assert [path for path in Path("/dev/shm").iterdir() if path.name.startswith(prefix)] == []

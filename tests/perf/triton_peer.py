@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -18,7 +17,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastbench.local_servers import control
+from fastbench.interrupts import deferred
+from fastbench.local_servers import control, launch
 from fastbench.local_servers.base import HOST, Place
 from fastbench.local_servers.state import Folder, emptied
 from fastbench.local_servers.triton import Triton as Server
@@ -131,20 +131,18 @@ def serving(folder: Path, models: Sequence[Model], cpu: int) -> Iterator[Triton]
         command = server.prepare(place)
         for model in models:
             _write_model(work / "models" / model.name, model)
-        path = f"{own.python.parent}{os.pathsep}{os.environ['PATH']}"
-        with own.log.open("wb") as log:
-            process = subprocess.Popen(
-                ["taskset", "-c", str(cpu), *command],
-                env=os.environ | {"PATH": path} | server.environment(place),
-                stdout=log,
-                stderr=log,
-            )
+        (work / "tmp").mkdir()
+        process = running = None
         try:
+            with deferred():
+                words = ["taskset", "-c", str(cpu), *command]
+                process, running = launch.spawn(server, words, place, own)
             _wait_until_ready(process, place.ports["http"], own.log)
             yield Triton(http=place.ports["http"], grpc=place.ports["grpc"])
         finally:
-            process.terminate()
-            process.wait()
+            if process is not None and running is not None:
+                launch.end(server, running)  # by force where it takes too long
+                process.poll()
 
 
 def _write_model(folder: Path, model: Model) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.cli import Done, fastbench, running
 
+from fastbench.local_servers.known import server_called
 from fastbench.report.folder import ResultFolder
 from fastbench.results import Counts, Repetition, Result, from_json
 
@@ -40,8 +41,11 @@ def servers(*arguments: object) -> Done:
 def start(name: str) -> dict[str, str]:
     """Return the targets of a server by scheme and model (``triton+http fraud`` → its URL).
 
-    It is started where it does not run: a test may have stopped it.
+    It is started where it does not run: a test may have stopped it. Skips where this machine lacks
+    what it needs.
     """
+    if (missing := server_called(name).missing()) is not None:
+        pytest.skip(f"{name}: {missing}")
     urls = servers("start", name).out.split()
     return {f"{url.partition(':')[0]} {_model_of(url)}": url for url in urls}
 

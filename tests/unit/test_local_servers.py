@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import threading
 import zipfile
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from fastbench.errors import LocalServerError, UsageError
 from fastbench.local_servers.base import Place
 from fastbench.local_servers.known import SERVERS, server_called
 from fastbench.local_servers.state import default_state, emptied, tail
-from fastbench.local_servers.torchserve import configuration, write_archive
+from fastbench.local_servers.torchserve import write_archive
 from fastbench.local_servers.triton import config_of
 from fastbench.models.inputs import random_inputs
 from fastbench.models.loading import load_model
@@ -76,6 +78,32 @@ def test_model_inside_the_servers(name: str) -> None:
         served.run({"other": inputs[0]})
 
 
+def test_one_inference_at_a_time() -> None:
+    """Two threads that would meet inside a model do not."""
+    from fastbench.local_servers.files.onnx_model import OnnxModel
+
+    served = OnnxModel(str(load_model("fraud_noreference").path))
+    inside, met = threading.Barrier(2), []
+
+    class Session:
+        def run(self, *_: object) -> list[object]:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                inside.wait(timeout=0.5)
+                met.append(True)
+            return [None] * len(served.outputs)
+
+    served._session = Session()
+    tensors = {name: np.zeros((1, *shape)) for name, shape in served.inputs.items()}
+    threads = [threading.Thread(target=served.run, args=[tensors]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert inside.broken
+    assert met == []
+
+
 def test_configuration_for_triton() -> None:
     """Names, sizes and the file stand in it, without the batch's dimension."""
     model = load_model("fraud")
@@ -87,12 +115,14 @@ def test_configuration_for_triton() -> None:
     assert f'parameters [ {{ key: "onnx" value: {{ string_value: "{model.path}" }} }} ]' in lines
 
 
-def test_configuration_of_torchserve() -> None:
+def test_configuration_of_torchserve(tmp_path: Path) -> None:
     """Every address that it binds is on loopback, every port one of those picked."""
     server = server_called("torchserve")
     ports = {name: 50_000 + index for index, name in enumerate(server.ports)}
 
-    lines = configuration(ports).splitlines()
+    place = Place(Path("python"), tmp_path, tmp_path, ports, [])
+    server.prepare(place)
+    lines = (tmp_path / "config.properties").read_text().splitlines()
 
     addresses = [line.partition("=")[2] for line in lines if "_address=" in line]
     assert len(addresses) == 5

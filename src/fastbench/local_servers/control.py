@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from fastbench.local_servers.launch import end, launch
 from fastbench.local_servers.state import Folder, Installed, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fastbench.local_servers.base import LocalServer
@@ -44,7 +45,7 @@ def install(server: LocalServer, state: Path, say: Say) -> None:
     Raises :class:`LocalServerError` where that fails, or it runs in what would be replaced.
     """
     folder = Folder(state, server.name)
-    with folder.locked():
+    with _held(folder):
         _install(server, folder, say)
 
 
@@ -55,7 +56,7 @@ def start(server: LocalServer, state: Path, say: Say) -> Running:
     then, and ``say`` got the last lines of its log.
     """
     folder = Folder(state, server.name)
-    with folder.locked():
+    with _held(folder):
         before = folder.running
         if before is not None and before.ready and processes.is_alive(before):
             say(f"{server.name}: runs already, pid {before.pid}")
@@ -72,16 +73,25 @@ def stop(server: LocalServer, state: Path, say: Say) -> None:
     if not folder.path.exists():
         say(f"{server.name}: does not run")
         return
-    with folder.locked():
+    with _held(folder):
         running = folder.running
-        if running is None or not processes.members(running):
-            say(f"{server.name}: does not run")
-        elif not end(server, running):
+        runs = running is not None and bool(processes.members(running))
+        if running is not None and not end(server, running):  # after a crash it cleans up only
             msg = f"{server.name}: processes of session {running.pid} do not end: kill them by hand"
             raise LocalServerError(msg)
-        else:
-            say(f"{server.name}: stopped")
+        say(f"{server.name}: {'stopped' if runs else 'does not run'}")
         folder.running = None
+
+
+@contextlib.contextmanager
+def _held(folder: Folder) -> Iterator[None]:
+    """Keep others out; what the system refuses meanwhile is a :class:`LocalServerError`."""
+    with folder.locked():
+        try:
+            yield
+        except OSError as e:
+            msg = f"{folder.path.name}: {e.filename or folder.path}: {e.strerror or e}"
+            raise LocalServerError(msg) from e
 
 
 def _install(server: LocalServer, folder: Folder, say: Say) -> None:

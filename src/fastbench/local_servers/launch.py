@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fastbench.errors import LocalServerError
+from fastbench.interrupts import deferred
 from fastbench.local_servers import processes
 from fastbench.local_servers.base import HOST, MODELS, Place
 from fastbench.local_servers.state import Folder, Running, emptied, tail
@@ -51,21 +53,21 @@ def _launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> 
     place = _place(server, folder)
     (folder.work / "tmp").mkdir()
     say(f"{server.name}: starting (log: {folder.log})")
-    process = _spawn(server.prepare(place), server.environment(place), folder)
-    running = Running(
-        process.pid, _started_ticks(process.pid), dict(place.ports), server.targets(place.ports)
-    )
+    command, process, running = server.prepare(place), None, None
     try:
-        folder.running = running
+        with deferred():  # no process without a record
+            process, running = spawn(server, command, place, folder)
+            folder.running = running
         _wait(server, folder, place.ports, process, say)
         running = msgspec.structs.replace(running, ready=True)
         folder.running = running
     except BaseException:
-        end(server, running)
+        if running is not None:
+            end(server, running)
         folder.running = None
         raise
     finally:
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             process.returncode = 0  # it goes on without us, which is no mistake
     return running
 
@@ -92,12 +94,20 @@ def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
     return dict(zip(names, ports, strict=True))
 
 
-def _spawn(command: list[str], own: Mapping[str, str], folder: Folder) -> subprocess.Popen[bytes]:
-    """Start the first process, which leads a session; the log before this one is kept, too."""
+def spawn(
+    server: LocalServer, command: list[str], place: Place, folder: Folder
+) -> tuple[subprocess.Popen[bytes], Running]:
+    """Start the first process, which leads a session; the log before this one is kept, too.
+
+    Raises OSError where it cannot be started.
+    """
+    token = secrets.token_hex()
+    own = {**server.environment(place), processes.VARIABLE: token}
+    ports, targets = dict(place.ports), server.targets(place.ports)
     if folder.log.exists():
         folder.log.replace(folder.log.with_suffix(".log.1"))
     with folder.log.open("wb") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=folder.work,
             env=_environment(folder, own),
@@ -106,6 +116,8 @@ def _spawn(command: list[str], own: Mapping[str, str], folder: Folder) -> subpro
             stderr=log,
             start_new_session=True,
         )
+    began = _started_ticks(process.pid)
+    return process, Running(process.pid, began, processes.boot(), token, ports, targets)
 
 
 def _environment(folder: Folder, own: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The processes of a server: all those of the session that its first one leads.
 
-Source: proc(5), /proc/PID/stat.
+Source: proc(5), /proc/PID/stat and environ; random(4), boot_id.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 ENDED = frozenset("ZX")  # states of a process that only waits to be noticed
+#: The variable that tells a server's processes from those of others.
+VARIABLE = "FASTBENCH_SERVER_TOKEN"
 GENTLE_S, HARSH_S, LOOK_S = 20.0, 10.0, 0.05
 
 
@@ -42,18 +44,36 @@ def look(pid: int) -> Process | None:
     return Process(words[0], int(words[3]), int(words[19]))
 
 
+def boot() -> str:
+    """Return the kernel's name for the time since the machine was started, "" where unknown."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def members(running: Running) -> list[int]:
     """Return the processes of a server that have not ended.
 
-    A number that the kernel has given to another process since is none of them: it keeps the
-    numbers of sessions that have processes out of use, and no two began in the same tick.
+    The kernel may have given its number to another session since. Its own one has the leader that
+    was recorded: no two began in the same tick of one boot. Where the leader is gone, processes
+    are those of the server that have its token.
     """
     leader = look(running.pid)
-    if leader is not None and leader.started_ticks != running.started_ticks:
+    if running.boot != boot() or (leader and leader.started_ticks != running.started_ticks):
         return []
     pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
     found = ((pid, look(pid)) for pid in pids)
-    return [p for p, it in found if it and it.session == running.pid and it.state not in ENDED]
+    alive = [p for p, it in found if it and it.session == running.pid and it.state not in ENDED]
+    return [pid for pid in alive if leader or _has_token(pid, running.token)]
+
+
+def _has_token(pid: int, token: str) -> bool:
+    try:
+        variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return f"{VARIABLE}={token}".encode() in variables
 
 
 def is_alive(running: Running) -> bool:

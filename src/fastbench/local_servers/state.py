@@ -37,11 +37,15 @@ class Running(msgspec.Struct, frozen=True):
     """A server that was started.
 
     ``pid``: of its first process, whose session and group has the same number. ``started_ticks``:
-    when that began, as the kernel says: no other process has both. ``ready``: whether it answered.
+    when that began, as the kernel says: no other process has both while the machine runs, which
+    ``boot`` names. ``token``: what no other start has put into the environment of its processes.
+    ``ready``: whether it answered.
     """
 
     pid: int
     started_ticks: int
+    boot: str
+    token: str
     ports: dict[str, int]
     targets: list[str]
     ready: bool = False
@@ -89,17 +93,19 @@ class Folder:
 
         Raises :class:`LocalServerError` where another process is at it, or it cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with (self.path / "lock").open("w") as lock:
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context((self.path / "lock").open("w"))
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield
-        except BlockingIOError as e:
-            msg = f"{self.path.name}: another fastbench installs, starts or stops it just now"
-            raise LocalServerError(msg) from e
-        except OSError as e:
-            msg = f"{self.path.name}: {e.filename or self.path}: {e.strerror or e}: choose --state"
-            raise LocalServerError(msg) from e
+            except BlockingIOError as e:
+                msg = f"{self.path.name}: another fastbench installs, starts or stops it just now"
+                raise LocalServerError(msg) from e
+            except OSError as e:
+                where = e.filename or self.path
+                msg = f"{self.path.name}: {where}: {e.strerror or e}: choose --state"
+                raise LocalServerError(msg) from e
+            yield
 
 
 def default_state() -> Path:

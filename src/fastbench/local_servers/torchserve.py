@@ -73,11 +73,7 @@ class TorchServe(LocalServer):
         store.mkdir()
         for model in place.models:
             write_archive(store / f"{model.name}.mar", model)
-        lines = [
-            f"{key}={form.format(host=HOST, **place.ports)}" for key, form in ADDRESSES.items()
-        ]
-        lines += [f"{key}={value}" for key, value in SETTINGS.items()]
-        settings.write_text("\n".join(lines) + "\n")
+        settings.write_text(configuration(place.ports))
         shutil.copy(FILES / "no_torch.py", place.work / "torch.py")
         words = [str(place.python), "-m", "ts.model_server", "--start", "--foreground", "--ncs"]
         return [*words, "--ts-config", str(settings), "--model-store", str(store)]

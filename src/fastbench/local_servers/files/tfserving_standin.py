@@ -99,7 +99,9 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):  # type
         spec = request.model_spec
         with refusing(context):
             model = self._models.get(spec.name, spec.version.value, spec.signature_name)
-            found = model.run({name: array_of(tensor) for name, tensor in request.inputs.items()})
+            tensors = {name: array_of(tensor) for name, tensor in request.inputs.items()}
+            check_shapes(model, tensors)
+            found = model.run(tensors)
             wanted = list(request.output_filter) or list(found)
             reply = predict_pb2.PredictResponse()
             reply.model_spec.name, reply.model_spec.version.value = spec.name, VERSION
@@ -138,12 +140,25 @@ def refusing(context: Any) -> Iterator[None]:
 
 
 def array_of(tensor: Any) -> Any:
-    """Return the values of a TensorProto. Raises ValueError where they are no float32."""
+    """Return a TensorProto. Raises ValueError where it is no float32, or not of its shape."""
     if tensor.dtype != types_pb2.DT_FLOAT:
         msg = f"expected DT_FLOAT, got {types_pb2.DataType.Name(tensor.dtype)}"
         raise ValueError(msg)
-    content = tensor.tensor_content
-    return np.frombuffer(content, "<f4") if content else np.array(tensor.float_val, "<f4")
+    content, shape = tensor.tensor_content, [dim.size for dim in tensor.tensor_shape.dim]
+    if min(shape, default=0) < 0:
+        msg = f"expected a known shape, got {shape}"
+        raise ValueError(msg)
+    values = np.frombuffer(content, "<f4") if content else np.array(tensor.float_val, "<f4")
+    return values.reshape(shape)
+
+
+def check_shapes(model: OnnxModel, tensors: Mapping[str, Any]) -> None:
+    """Raise ValueError where a tensor is not samples of the model's shape."""
+    for name, values in tensors.items():
+        sample = model.inputs.get(name, values.shape[1:])
+        if values.ndim == 0 or values.shape[1:] != sample:
+            msg = f"input {name} has the shape {values.shape}, not (-1, {str(sample)[1:]}"
+            raise ValueError(msg)
 
 
 def tensor_of(values: Any) -> Any:
