@@ -118,7 +118,7 @@ def test_workloads_are_combined_with_targets(tmp_path: Path) -> None:
         (("--servers", "redisai://a,gopher://b"), "unknown scheme"),
         (("--servers", NOBODY, "--over", "target=rest://x/"), "give it by --servers alone"),
         (("--servers", NOBODY, "--workloads", "vision,opera"), "--workload 'opera'"),
-        (("--servers", f"{NOBODY},redisai://a", "--body", "json"), "--body and --header are for"),
+        (("--servers", f"{NOBODY},redisai://a", "--body", "json"), "--body is for HTTP and gRPC"),
         (("--servers", NOBODY, "--require", "perfection"), "--require"),
     ],
 )

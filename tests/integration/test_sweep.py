@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OPTIONS = ("--duration", "0.2", "--repetitions", "1", "--quiet")
+OPTIONS = ("--duration", "1", "--repetitions", "1", "--quiet")
 COUNTED = ("--requests", "20", "--repetitions", "1", "--quiet")  # whole on the slowest machine
 #: Enough cells for a signal to come in the middle.
 MANY = ("--over", "pipeline=1..8+1", "--warmup", "0.3")
@@ -219,7 +219,7 @@ def test_killed_sweep_goes_on_where_it_was(server: FakeServer, tmp_path: Path) -
 def test_interrupted_sweep_goes_on_where_it_was(server: FakeServer, tmp_path: Path) -> None:
     """Ctrl-C ends with 130 and a table of what is done; the same command completes it."""
     out = tmp_path / "s"
-    arguments = sweep(server, out, *MANY)
+    arguments = sweep(server, out, *MANY, length=COUNTED)
     with running(*arguments) as run:
         run.wait_until(lambda: len(list(out.glob("*/result.json"))) >= 1)
         run.signal_group(signal.SIGINT)
