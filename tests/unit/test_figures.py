@@ -79,6 +79,19 @@ def test_edges_of_measure_widen_the_law() -> None:
     assert littles_law(stalled, 8).status == "ok"
 
 
+def test_law_says_nothing_of_single_long_times() -> None:
+    """Where one inference took a third of measure, neither side of the law proves anything."""
+    run = closed(1000.0, 4.0, connections=4, pipeline=2)
+    third_ms = run.repetitions[0].measured_s * 1e3 / 3
+    slow = [
+        msgspec.structs.replace(r, response_ms=msgspec.structs.replace(r.response_ms, max=third_ms))
+        for r in run.repetitions
+    ]
+
+    assert law_of(run).status == "off"
+    assert littles_law(slow, 8).status == "not available"
+
+
 @pytest.mark.parametrize(("mean_ms", "status"), [(1.0, "ok"), (8.0, "ok"), (9.0, "off")])
 def test_open_loop_takes_at_most_all_slots(mean_ms: float, status: str) -> None:
     """Fewer in flight than slots is what an open loop is for; more is impossible."""

@@ -67,7 +67,7 @@ def _described(shapes: dict[str, tuple[int, ...]]) -> list[dict[str, Any]]:
 def stay_on_loopback() -> None:
     """Bind to loopback what KServe binds to every address, without a way to say otherwise."""
 
-    class Config(uvicorn.Config):  # type: ignore[misc]
+    class Config(uvicorn.Config):  # type: ignore[misc]  # nothing is known of it
         def __init__(self, *words: Any, **options: Any) -> None:
             super().__init__(*words, **{**options, "host": HOST})
 
