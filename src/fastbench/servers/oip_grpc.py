@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbench.errors import ProtocolError, UsageError
+from fastbench.errors import UsageError
 from fastbench.models.base import TensorSpec
 from fastbench.plan import Text
 from fastbench.servers.http_messages import Body
 from fastbench.servers.message_parts import Parts
 from fastbench.servers.oip_messages import DATATYPES, NUMPY_TYPES
+from fastbench.servers.outputs import output_in
 from fastbench.servers.protobuf import (
     by_field,
     chunk,
@@ -184,13 +185,7 @@ def output_of(message: bytes, name: str) -> NDArray[np.float32]:
 
     Empty where there is none.
     """
-    nothing = np.empty(0, np.float32)
-    try:
-        outputs = _outputs(message)
-        found = outputs.get(name, next(iter(outputs.values()), nothing))
-        return found.astype(np.float32).ravel()
-    except (ProtocolError, KeyError, ValueError, TypeError):
-        return nothing
+    return output_in(message, _outputs, name)
 
 
 def _described(sent: Sent) -> bytes:

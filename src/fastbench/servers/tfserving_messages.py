@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbench.errors import ProtocolError
 from fastbench.models.base import TensorSpec
 from fastbench.servers.message_parts import Parts
+from fastbench.servers.outputs import output_in
 from fastbench.servers.protobuf import (
     by_field,
     chunk,
@@ -123,13 +123,7 @@ def output_of(message: bytes, name: str) -> NDArray[np.float32]:
 
     Empty where there is none.
     """
-    nothing = np.empty(0, np.float32)
-    try:
-        outputs = _outputs(message)
-        found = outputs.get(name, next(iter(outputs.values()), nothing))
-        return found.astype(np.float32).ravel()
-    except (ProtocolError, ValueError, TypeError, OverflowError):
-        return nothing
+    return output_in(message, _outputs, name)
 
 
 def _spec(model: str, version: str, signature: str = "") -> bytes:
