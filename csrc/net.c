@@ -111,21 +111,34 @@ static int open_socket(const fb_address *address, fb_error *err)
     return fd;
 }
 
+/* Whether the peer is this host: the kernel chooses our address for a datagram, sending none. */
+static bool leads_home(const fb_address *peer)
+{
+    const int fd = socket(peer->storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return false;
+    }
+    const bool home = connect(fd, (const struct sockaddr *)&peer->storage, peer->length) == 0 &&
+                      fb_net_is_same_host(fd, peer);
+    (void)close(fd);
+    return home;
+}
+
 int fb_net_connect(const fb_address *address, fb_error *err)
 {
     const int fd = open_socket(address, err);
     if (fd < 0) {
         return fd;
     }
+    /* Before it connects: a socket that has once been bbr's is paced for good. */
+    if (!is_unix(address) && leads_home(address)) {
+        use_reno(fd);
+    }
     const int rc = connect(fd, (const struct sockaddr *)&address->storage, address->length);
     if (rc != 0 && errno != EINPROGRESS && errno != EINTR) {
         const int cause = errno;
         (void)close(fd);
         return fb_error_set(err, FB_E_CONNECT, cause, "cannot connect: %s", strerror(cause));
-    }
-    /* Only now does the kernel know which address of ours it uses. */
-    if (!is_unix(address) && fb_net_is_same_host(fd, address)) {
-        use_reno(fd);
     }
     return fd;
 }
