@@ -80,8 +80,8 @@ static void note_begun(fb_link *l, uint64_t now_ns)
  * every request that the peer takes. */
 long fb_link_send(fb_link *l, void *owner, fb_io *io)
 {
-    const long n =
-        l->tls ? fb_tls_step(l->tls, &l->out, &io->err) : fb_outq_step(&l->out, l->fd, &io->err);
+    const long n = l->tls ? fb_tls_step(l->tls, &l->out, &io->err)
+                          : fb_outq_step(&l->out, l->fd, &io->splicer, &io->err);
     if (FB_LIKELY(n != 0)) {
         return n;
     }

@@ -17,6 +17,7 @@ typedef struct fb_io {
     size_t buffer_len;
     uint64_t now_ns; /* the newest clock reading */
     fb_watch *watch;
+    fb_splicer splicer;
     fb_error err;
 } fb_io;
 

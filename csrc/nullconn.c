@@ -204,7 +204,7 @@ static void reply_bad_request(fb_nullconn *c)
 static bool send_replies(fb_nullconn *c)
 {
     do {
-        if (fb_outq_flush(&c->out, c->fd, NULL) < 0) {
+        if (fb_outq_flush(&c->out, c->fd, NULL, NULL) < 0) {
             return false;
         }
     } while (c->grpc != NULL && fb_outq_empty(&c->out) && fb_nullgrpc_queue(c->grpc));

@@ -38,6 +38,7 @@ void fb_outq_reset(fb_outq *q)
 {
     q->pushed = q->sent = 0;
     q->head = q->tail = 0;
+    q->full = false;
 }
 
 int fb_outq_push_file(fb_outq *q, int fd, int64_t offset, const void *mapped, uint64_t len)
@@ -54,9 +55,9 @@ int fb_outq_push_file(fb_outq *q, int fd, int64_t offset, const void *mapped, ui
     return FB_OK;
 }
 
-static bool goes_by_sendfile(const fb_piece *piece)
+static bool goes_uncopied(const fb_piece *piece)
 {
-    return piece->length >= FB_OUTQ_SENDFILE_MIN && piece->fd >= 0;
+    return piece->length >= FB_OUTQ_ZEROCOPY_MIN && piece->fd >= 0;
 }
 
 void fb_outq_advance(fb_outq *q, uint64_t n)
@@ -139,7 +140,7 @@ static long send_gathered(fb_outq *q, int socket_fd, fb_error *err)
     uint32_t i = q->head;
     for (; i != q->tail && count < GATHER_MAX; i++) {
         const fb_piece *piece = &q->ring[i & q->mask];
-        if (goes_by_sendfile(piece)) {
+        if (goes_uncopied(piece)) {
             break;
         }
         parts[count].iov_base = (void *)(uintptr_t)piece->bytes;
@@ -159,22 +160,40 @@ static long send_gathered(fb_outq *q, int socket_fd, fb_error *err)
     return n;
 }
 
-long fb_outq_step(fb_outq *q, int socket_fd, fb_error *err)
+static long splice_mapped(fb_outq *q, int socket_fd, fb_splicer *splicer, fb_error *err)
 {
-    if (fb_outq_empty(q)) {
-        return 0;
+    const fb_piece *piece = &q->ring[q->head & q->mask];
+    const bool more = q->head + 1 != q->tail;
+    const ssize_t n = fb_splicer_send(splicer, socket_fd, piece->bytes, piece->length, more);
+    if (n < 0) {
+        return failure(errno, err);
     }
-    if (goes_by_sendfile(&q->ring[q->head & q->mask])) {
-        return send_file(q, socket_fd, err);
-    }
-    return send_gathered(q, socket_fd, err);
+    q->full = splicer->full;
+    fb_outq_advance(q, (uint64_t)n);
+    return n;
 }
 
-long fb_outq_flush(fb_outq *q, int socket_fd, fb_error *err)
+static long send_uncopied(fb_outq *q, int socket_fd, fb_splicer *splicer, fb_error *err)
+{
+    return splicer && fb_splicer_ready(splicer) ? splice_mapped(q, socket_fd, splicer, err)
+                                                : send_file(q, socket_fd, err);
+}
+
+long fb_outq_step(fb_outq *q, int socket_fd, fb_splicer *splicer, fb_error *err)
+{
+    if (fb_outq_empty(q) || q->full) {
+        q->full = false;
+        return 0;
+    }
+    return goes_uncopied(&q->ring[q->head & q->mask]) ? send_uncopied(q, socket_fd, splicer, err)
+                                                      : send_gathered(q, socket_fd, err);
+}
+
+long fb_outq_flush(fb_outq *q, int socket_fd, fb_splicer *splicer, fb_error *err)
 {
     const uint64_t before = q->sent;
     while (!fb_outq_empty(q)) {
-        const long n = fb_outq_step(q, socket_fd, err);
+        const long n = fb_outq_step(q, socket_fd, splicer, err);
         if (n < 0) {
             return n;
         }

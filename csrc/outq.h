@@ -8,17 +8,15 @@
  * kernel. An inference that starts at position p is sent by the first fb_outq_step after which
  * sent > p; its *sent* instant is the clock taken just before that call.
  *
- * SIGPIPE: sendmsg passes MSG_NOSIGNAL; sendfile cannot, so the worker's thread must have SIGPIPE
- * blocked (or the process ignore it). */
+ * SIGPIPE: sendmsg passes MSG_NOSIGNAL; splice and sendfile cannot, so the worker's thread must
+ * have SIGPIPE blocked (or the process ignore it). */
 #ifndef FB_OUTQ_H
 #define FB_OUTQ_H
 
-#include "base.h"
+#include "splicer.h"
 
-#include <stdbool.h>
-
-/* A piece of a file at least this long goes by sendfile, a shorter one from its mapped address. */
-#define FB_OUTQ_SENDFILE_MIN (64 * 1024)
+/* A piece of a file at least this long is not copied; shorter ones are, by the kernel. */
+#define FB_OUTQ_ZEROCOPY_MIN (64 * 1024)
 
 typedef struct fb_piece {
     const uint8_t *bytes; /* in memory or, for a file, where the range is mapped */
@@ -34,6 +32,7 @@ typedef struct fb_outq {
     uint32_t tail;   /* index after the newest piece, counted without wrapping */
     uint32_t mask;   /* capacity - 1 */
     fb_piece *ring;
+    bool full; /* the last step filled the socket */
 } fb_outq;
 
 /* Allocates room for at least `pieces` pieces (1 to 2^20). FB_E_INVAL, FB_E_NOMEM. */
@@ -91,17 +90,18 @@ void fb_outq_move(fb_outq *from, fb_outq *to, uint64_t n);
 /* Moves past n queued bytes that somebody else handed to the kernel: TLS. */
 void fb_outq_advance(fb_outq *q, uint64_t n);
 
-/* Hands bytes to the kernel by exactly one system call; does nothing when empty.
+/* Hands bytes to the kernel once; does nothing when empty.
  *
- * That call is sendfile when the oldest piece is a long range of a file, otherwise one send or
- * gathered sendmsg of all the pieces before the next long range (with MSG_MORE when there is
- * one). Returns > 0 bytes sent; 0 = the socket takes no more now, or nothing is queued;
- * FB_E_CLOSED = the peer is gone; FB_E_DATA = the file ended early (truncated), or its mapping
- * cannot be read; FB_E_SYS = any other failure. err may be NULL. */
-long fb_outq_step(fb_outq *q, int socket_fd, fb_error *err);
+ * A long range of a file, when it is the oldest piece, goes by the splicer, or by sendfile where
+ * that is not ready or NULL. Otherwise one send or gathered sendmsg takes all the pieces before
+ * the next long range (with MSG_MORE when there is one). Returns > 0 bytes sent; 0 = the socket
+ * takes no more now, or nothing is queued; FB_E_CLOSED = the peer is gone; FB_E_DATA = the file
+ * ended early (truncated), or its mapping cannot be read; FB_E_SYS = any other failure. err may be
+ * NULL. */
+long fb_outq_step(fb_outq *q, int socket_fd, fb_splicer *splicer, fb_error *err);
 
 /* Repeats fb_outq_step until the queue is empty or the socket takes no more. Returns the bytes
  * sent by all steps, 0 when none, or the code of the step that failed. */
-long fb_outq_flush(fb_outq *q, int socket_fd, fb_error *err);
+long fb_outq_flush(fb_outq *q, int socket_fd, fb_splicer *splicer, fb_error *err);
 
 #endif

@@ -333,7 +333,7 @@ int fb_tls_handshake(fb_tls_session *session, fb_error *err)
 
 static bool goes_by_sendfile(const fb_tls_session *s, const fb_piece *piece)
 {
-    return s->in_kernel && piece->fd >= 0 && piece->length >= FB_OUTQ_SENDFILE_MIN;
+    return s->in_kernel && piece->fd >= 0 && piece->length >= FB_OUTQ_ZEROCOPY_MIN;
 }
 
 static int truncated(const fb_piece *piece, fb_error *err)

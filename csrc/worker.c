@@ -98,6 +98,7 @@ void fb_worker_fini(fb_worker *w)
     if (w->io.buffer && w->io.epoll_fd >= 0) {
         (void)close(w->io.epoll_fd);
     }
+    fb_splicer_close(&w->io.splicer);
     free(w->conns);
     free(w->dispatches);
     free(w->io.buffer);

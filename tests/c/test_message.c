@@ -69,7 +69,7 @@ static void check_wire(rig *r, uint64_t connection, uint64_t row, const char *ex
     const uint32_t room = fb_outq_room(&r->out);
     fb_message_push(&r->message, r->text, &r->source, connection, row, &r->out);
     CHECK(room - fb_outq_room(&r->out) <= fb_message_pieces(&r->message));
-    CHECK_EQ(strlen(expected), fb_outq_flush(&r->out, r->pair[0], NULL));
+    CHECK_EQ(strlen(expected), fb_outq_flush(&r->out, r->pair[0], NULL, NULL));
     const ssize_t n = recv(r->pair[1], wire, sizeof wire - 1, 0);
     wire[n > 0 ? n : 0] = '\0';
     CHECK_STR(expected, wire);
@@ -141,7 +141,7 @@ static void test_offsets_of_rows(void)
     check_wire(&r, 0, 3, "o: 49602 v:\xc2\x83\x03.");
     fb_message_push(&r.message, r.text, &r.source, 0, 0, &r.out);
     char wire[16];
-    CHECK_EQ(15, fb_outq_flush(&r.out, r.pair[0], NULL));
+    CHECK_EQ(15, fb_outq_flush(&r.out, r.pair[0], NULL, NULL));
     CHECK_EQ(15, recv(r.pair[1], wire, sizeof wire, 0));
     CHECK(memcmp("o:     0 v:\x80\x80\0.", wire, 15) == 0);
     rig_close(&r);
@@ -214,7 +214,7 @@ static void test_queued_together(void)
         fb_message_prepare(&r.message, texts[i], 0);
         fb_message_push(&r.message, texts[i], &r.source, 0, i, &r.out);
     }
-    CHECK_EQ(30, fb_outq_flush(&r.out, r.pair[0], NULL));
+    CHECK_EQ(30, fb_outq_flush(&r.out, r.pair[0], NULL, NULL));
     CHECK_EQ(30, recv(r.pair[1], wire, sizeof wire, 0));
     CHECK_EQ(0, memcmp(wire, "00<row  0>01<row  1>02<row  2>", 30));
     rig_close(&r);

@@ -10,6 +10,7 @@
 
 static const uint8_t *data; /* the test file, mapped */
 static int data_fd;
+static fb_splicer *by; /* how long ranges of a file are sent; NULL = sendfile */
 
 /* A file that no folder knows, filled with bytes that repeat only after 4 GiB. */
 static int new_file(size_t len)
@@ -100,7 +101,7 @@ static void pump(transfer *t, bool slow)
 {
     while (t->received < t->expected_len) {
         const uint64_t before = t->q.sent;
-        const long n = fb_outq_flush(&t->q, t->pair[0], NULL);
+        const long n = fb_outq_flush(&t->q, t->pair[0], by, NULL);
         REQUIRE(n >= 0);
         CHECK_EQ(t->q.sent - before, n);
         REQUIRE(moves(t));
@@ -156,15 +157,15 @@ static void test_steps(void)
     REQUIRE(transfer_open(&t, 8, false));
     push_mem(&t, 0, 100);
     push_file(&t, 1000, 20);
-    push_file(&t, 4096, FB_OUTQ_SENDFILE_MIN);
+    push_file(&t, 4096, FB_OUTQ_ZEROCOPY_MIN);
     push_mem(&t, 500, 30);
-    CHECK_EQ(120, fb_outq_step(&t.q, t.pair[0], NULL));
+    CHECK_EQ(120, fb_outq_step(&t.q, t.pair[0], by, NULL));
     CHECK_EQ(120, t.q.sent);
-    CHECK_EQ(FB_OUTQ_SENDFILE_MIN, fb_outq_step(&t.q, t.pair[0], NULL));
-    CHECK_EQ(30, fb_outq_step(&t.q, t.pair[0], NULL));
+    CHECK_EQ(FB_OUTQ_ZEROCOPY_MIN, fb_outq_step(&t.q, t.pair[0], by, NULL));
+    CHECK_EQ(30, fb_outq_step(&t.q, t.pair[0], by, NULL));
     CHECK(fb_outq_empty(&t.q));
-    CHECK_EQ(0, fb_outq_step(&t.q, t.pair[0], NULL));
-    CHECK_EQ(0, fb_outq_flush(&t.q, t.pair[0], NULL));
+    CHECK_EQ(0, fb_outq_step(&t.q, t.pair[0], by, NULL));
+    CHECK_EQ(0, fb_outq_flush(&t.q, t.pair[0], by, NULL));
     pump(&t, false);
     transfer_close(&t);
 }
@@ -177,10 +178,10 @@ static void test_again(void)
     for (size_t i = 0; i < 16; i++) {
         push_mem(&t, i, 1 << 19);
     }
-    CHECK(fb_outq_flush(&t.q, t.pair[0], NULL) > 0);
+    CHECK(fb_outq_flush(&t.q, t.pair[0], by, NULL) > 0);
     CHECK(!fb_outq_empty(&t.q));
-    CHECK_EQ(0, fb_outq_step(&t.q, t.pair[0], NULL));
-    CHECK_EQ(0, fb_outq_flush(&t.q, t.pair[0], NULL));
+    CHECK_EQ(0, fb_outq_step(&t.q, t.pair[0], by, NULL));
+    CHECK_EQ(0, fb_outq_flush(&t.q, t.pair[0], by, NULL));
     pump(&t, false);
     transfer_close(&t);
 }
@@ -216,7 +217,7 @@ static void random_mixture(bool tcp, uint64_t seed)
         const size_t from = below(&seed, DATA_BYTES / 2);
         const size_t len = below(&seed, 3) == 0 ? below(&seed, 300000) : below(&seed, 3000);
         if (fb_outq_room(&t.q) == 0) {
-            (void)fb_outq_flush(&t.q, t.pair[0], NULL);
+            (void)fb_outq_flush(&t.q, t.pair[0], by, NULL);
             if (fb_outq_room(&t.q) == 0) {
                 pump(&t, seed % 4 == 1);
             }
@@ -245,13 +246,13 @@ static void test_closed_peer(void)
         transfer t;
         REQUIRE(transfer_open(&t, 8, false));
         if (file == 1) {
-            push_file(&t, 0, FB_OUTQ_SENDFILE_MIN);
+            push_file(&t, 0, FB_OUTQ_ZEROCOPY_MIN);
         } else {
             push_mem(&t, 0, 10);
         }
         (void)close(t.pair[1]);
         fb_error err;
-        CHECK_EQ(FB_E_CLOSED, fb_outq_flush(&t.q, t.pair[0], &err));
+        CHECK_EQ(FB_E_CLOSED, fb_outq_flush(&t.q, t.pair[0], by, &err));
         CHECK_EQ(FB_E_CLOSED, err.code);
         CHECK_EQ(EPIPE, err.sys_errno);
         t.pair[1] = -1;
@@ -270,13 +271,13 @@ static void test_truncated_file(void)
         const int fd = new_file(len);
         const uint8_t *mapped = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
         REQUIRE(mapped != MAP_FAILED);
-        const size_t piece = is_short ? 5000 : FB_OUTQ_SENDFILE_MIN + 1;
+        const size_t piece = is_short ? 5000 : FB_OUTQ_ZEROCOPY_MIN + 1;
         CHECK_EQ(FB_OK, fb_outq_push_file(&t.q, fd, 8192, mapped + 8192, piece));
         CHECK_EQ(0, ftruncate(fd, is_short ? 0 : 12288));
         fb_error err;
-        long n = fb_outq_step(&t.q, t.pair[0], &err);
+        long n = fb_outq_step(&t.q, t.pair[0], by, &err);
         CHECK_EQ(is_short ? FB_E_DATA : 4096, n);
-        n = fb_outq_step(&t.q, t.pair[0], &err);
+        n = fb_outq_step(&t.q, t.pair[0], by, &err);
         CHECK_EQ(FB_E_DATA, n);
         CHECK_EQ(FB_E_DATA, err.code);
         CHECK(strstr(err.text, "dataset") != NULL);
@@ -293,7 +294,7 @@ static void test_other_failure(void)
     REQUIRE(transfer_open(&t, 8, false));
     push_mem(&t, 0, 10);
     fb_error err;
-    CHECK_EQ(FB_E_SYS, fb_outq_step(&t.q, -1, &err));
+    CHECK_EQ(FB_E_SYS, fb_outq_step(&t.q, -1, by, &err));
     CHECK_EQ(EBADF, err.sys_errno);
     CHECK_EQ(10, t.q.pushed - t.q.sent);
     transfer_close(&t);
@@ -305,8 +306,8 @@ static void test_reset(void)
     transfer t;
     REQUIRE(transfer_open(&t, 4, false));
     push_mem(&t, 0, 10);
-    push_file(&t, 0, FB_OUTQ_SENDFILE_MIN);
-    CHECK_EQ(10, fb_outq_step(&t.q, t.pair[0], NULL));
+    push_file(&t, 0, FB_OUTQ_ZEROCOPY_MIN);
+    CHECK_EQ(10, fb_outq_step(&t.q, t.pair[0], by, NULL));
     fb_outq_reset(&t.q);
     CHECK(fb_outq_empty(&t.q));
     CHECK_EQ(0, t.q.pushed);
@@ -360,14 +361,8 @@ static void test_move(void)
     transfer_close(&t);
 }
 
-int main(void)
+static void run_all(void)
 {
-    (void)signal(SIGPIPE, SIG_IGN); /* as the workers have it, for sendfile */
-    data_fd = new_file(DATA_BYTES);
-    data = mmap(NULL, DATA_BYTES, PROT_READ, MAP_SHARED, data_fd, 0);
-    if (data == MAP_FAILED) {
-        return 1;
-    }
     RUN(test_coalescing);
     RUN(test_full);
     RUN(test_steps);
@@ -380,5 +375,20 @@ int main(void)
     RUN(test_other_failure);
     RUN(test_reset);
     RUN(test_limits);
+}
+
+int main(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN); /* as the workers have it, for splice and sendfile */
+    data_fd = new_file(DATA_BYTES);
+    data = mmap(NULL, DATA_BYTES, PROT_READ, MAP_SHARED, data_fd, 0);
+    if (data == MAP_FAILED) {
+        return 1;
+    }
+    run_all();
+    fb_splicer splicer = {0};
+    by = &splicer;
+    run_all();
+    fb_splicer_close(&splicer);
     return check_result();
 }

@@ -1,0 +1,87 @@
+#include "splicer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static ssize_t map(const fb_splicer *s, const void *bytes, size_t len)
+{
+    const struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+    return vmsplice(s->pipe[1], &part, 1, SPLICE_F_NONBLOCK);
+}
+
+static ssize_t move(const fb_splicer *s, int to, size_t len, bool more)
+{
+    const unsigned flags = SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0);
+    return splice(s->pipe[0], NULL, to, NULL, len, flags);
+}
+
+static bool open_all(fb_splicer *s)
+{
+    static const char byte;
+    if (pipe2(s->pipe, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return false;
+    }
+    s->nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    return s->nowhere >= 0 && fcntl(s->pipe[1], F_SETPIPE_SZ, FB_SPLICER_MAX) > 0 &&
+           map(s, &byte, 1) == 1 && move(s, s->nowhere, 1, false) == 1;
+}
+
+static void close_all(const fb_splicer *s)
+{
+    const int fds[] = {s->pipe[0], s->pipe[1], s->nowhere};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+    }
+}
+
+bool fb_splicer_ready(fb_splicer *s)
+{
+    if (FB_UNLIKELY(!s->tried)) {
+        *s = (fb_splicer){.tried = true, .pipe = {-1, -1}, .nowhere = -1};
+        s->works = open_all(s);
+        if (!s->works) {
+            close_all(s);
+        }
+    }
+    return s->works;
+}
+
+void fb_splicer_close(fb_splicer *s)
+{
+    if (s->works) {
+        close_all(s);
+    }
+    *s = (fb_splicer){0};
+}
+
+static void drop(const fb_splicer *s, size_t len)
+{
+    while (len > 0) {
+        const ssize_t n = move(s, s->nowhere, len, false);
+        if (n <= 0) {
+            return;
+        }
+        len -= (size_t)n;
+    }
+}
+
+ssize_t fb_splicer_send(fb_splicer *s, int socket_fd, const void *bytes, size_t len, bool more)
+{
+    const size_t want = len < FB_SPLICER_MAX ? len : FB_SPLICER_MAX;
+    const ssize_t mapped = map(s, bytes, want);
+    if (mapped <= 0) {
+        return mapped;
+    }
+    const ssize_t n = move(s, socket_fd, (size_t)mapped, more || (size_t)mapped < len);
+    s->full = n < mapped;
+    if (FB_UNLIKELY(s->full)) {
+        const int cause = errno;
+        drop(s, (size_t)mapped - (n > 0 ? (size_t)n : 0));
+        errno = cause;
+    }
+    return n;
+}

@@ -1,0 +1,147 @@
+/* splicer: what arrives is what was given, nothing stays in the pipe, and what it cannot do it
+ * says.
+ */
+#include "check.h"
+#include "sockets.h"
+#include "splicer.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#define DATA_BYTES (16 * FB_SPLICER_MAX)
+
+static uint8_t *data; /* repeats only after 4 GiB */
+
+static void fill_data(void)
+{
+    uint32_t *words = malloc(DATA_BYTES);
+    for (uint32_t i = 0; i < DATA_BYTES / sizeof *words; i++) {
+        words[i] = i * UINT32_C(2654435761);
+    }
+    data = (uint8_t *)words;
+}
+
+/* Sends from `from` on until the socket is full. Returns the bytes that it took. */
+static size_t send_until_full(fb_splicer *s, int fd, size_t from)
+{
+    size_t sent = 0;
+    for (s->full = false; !s->full && from + sent < DATA_BYTES;) {
+        const ssize_t n =
+            fb_splicer_send(s, fd, data + from + sent, DATA_BYTES - from - sent, true);
+        if (n < 0) {
+            CHECK_EQ(EAGAIN, errno);
+            CHECK(s->full);
+            break;
+        }
+        CHECK(n > 0 && (size_t)n <= FB_SPLICER_MAX);
+        sent += (size_t)n;
+    }
+    return sent;
+}
+
+/* Reads len bytes and tells whether they are those of data. */
+static bool arrives(int fd, size_t from, size_t len)
+{
+    static uint8_t buffer[1 << 20];
+    for (size_t have = 0; have < len;) {
+        const size_t want = len - have < sizeof buffer ? len - have : sizeof buffer;
+        const ssize_t n = sockets_wait(fd, POLLIN) ? recv(fd, buffer, want, 0) : -1;
+        if (n <= 0 || memcmp(buffer, data + from + have, (size_t)n) != 0) {
+            return false;
+        }
+        have += (size_t)n;
+    }
+    return true;
+}
+
+/* Sockets in turn, each filled: no byte that one did not take reaches the other. */
+static void test_full_sockets_share_one(void)
+{
+    fb_splicer s = {0};
+    int pairs[2][2];
+    size_t at[2] = {0, DATA_BYTES / 2 + 123};
+    REQUIRE(fb_splicer_ready(&s));
+    REQUIRE(sockets_unix_pair(pairs[0]) && sockets_tcp_pair(pairs[1]));
+    for (int turn = 0; turn < 8; turn++) {
+        const int i = turn % 2;
+        const size_t n = send_until_full(&s, pairs[i][0], at[i]);
+        CHECK(n > 0);
+        CHECK(arrives(pairs[i][1], at[i], n));
+        at[i] = (at[i] + n) % (DATA_BYTES / 2);
+    }
+    sockets_close(pairs[0]);
+    sockets_close(pairs[1]);
+    fb_splicer_close(&s);
+}
+
+/* Memory that is not there is EFAULT; what lies before it is sent. */
+static void test_unreadable(void)
+{
+    fb_splicer s = {0};
+    int pair[2];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *two = mmap(NULL, 2 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(two != MAP_FAILED && munmap(two + page, page) == 0);
+    REQUIRE(fb_splicer_ready(&s) && sockets_unix_pair(pair));
+    CHECK_EQ(page, fb_splicer_send(&s, pair[0], two, 2 * page, false));
+    CHECK(!s.full);
+    CHECK_EQ(-1, fb_splicer_send(&s, pair[0], two + page, page, false));
+    CHECK_EQ(EFAULT, errno);
+    (void)munmap(two, page);
+    sockets_close(pair);
+    fb_splicer_close(&s);
+}
+
+/* A peer that is gone is EPIPE, and the next socket gets nothing of what was meant for it. */
+static void test_closed_peer(void)
+{
+    fb_splicer s = {0};
+    int gone[2];
+    int pair[2];
+    REQUIRE(fb_splicer_ready(&s) && sockets_unix_pair(gone) && sockets_unix_pair(pair));
+    (void)close(gone[1]);
+    CHECK_EQ(-1, fb_splicer_send(&s, gone[0], data, 70000, false));
+    CHECK_EQ(EPIPE, errno);
+    CHECK_EQ(70000, fb_splicer_send(&s, pair[0], data + 5, 70000, false));
+    CHECK(arrives(pair[1], 5, 70000));
+    (void)close(gone[0]);
+    sockets_close(pair);
+    fb_splicer_close(&s);
+}
+
+/* Without descriptors it is not ready, is not tried again, and keeps none. */
+static void test_refused(void)
+{
+    fb_splicer s = {0};
+    struct rlimit before;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const int next = dup(0);
+    for (rlim_t more = 0; more < 3; more++) { /* the first, the second and the third are missing */
+        const struct rlimit few = {.rlim_cur = (rlim_t)next + 1 + more,
+                                   .rlim_max = before.rlim_max};
+        REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+        CHECK(!fb_splicer_ready(&s));
+        REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+        CHECK(!fb_splicer_ready(&s));
+        fb_splicer_close(&s);
+        const int still = dup(0);
+        CHECK_EQ(next + 1, still);
+        (void)close(still);
+    }
+    (void)close(next);
+    CHECK(fb_splicer_ready(&s));
+    fb_splicer_close(&s);
+}
+
+int main(void)
+{
+    (void)signal(SIGPIPE, SIG_IGN); /* as the workers have it */
+    fill_data();
+    RUN(test_full_sockets_share_one);
+    RUN(test_unreadable);
+    RUN(test_closed_peer);
+    RUN(test_refused);
+    free(data);
+    return check_result();
+}
