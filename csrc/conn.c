@@ -103,9 +103,18 @@ bool fb_conn_take_back(fb_conn *c, fb_slot *slot)
 
 /* ---- breaking: the one way out ------------------------------------------------------------- */
 
+static void block(fb_conn *c, uint64_t now_ns)
+{
+    if (c->blocked_ns == 0) {
+        c->lane->blocked++;
+        c->blocked_ns = now_ns;
+    }
+}
+
 static void unblock(fb_conn *c, uint64_t now_ns)
 {
     if (FB_UNLIKELY(c->blocked_ns != 0)) {
+        c->lane->blocked--;
         fb_lane_blocked(c->lane, c->blocked_ns, now_ns);
         c->blocked_ns = 0;
     }
@@ -216,7 +225,7 @@ static int send_queued(fb_conn *c, fb_io *io)
             return cannot_send(c, io);
         }
         if (n == 0) {
-            c->blocked_ns = c->blocked_ns == 0 ? io->now_ns : c->blocked_ns;
+            block(c, io->now_ns);
             return FB_OK;
         }
         unblock(c, io->now_ns);

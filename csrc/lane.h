@@ -86,6 +86,7 @@ typedef struct fb_lane {
     fb_counts counts;
     uint64_t completed_in_window, answered_in_window, bytes_in_window, gave_up;
     uint64_t late, breaks, reconnects, bytes_sent, bytes_received;
+    uint32_t blocked;    /* connections whose output waits for room */
     uint64_t blocked_ns; /* of measure: output waited for room, summed over connections */
     fb_pacer pacer;
     fb_recorder recorder;

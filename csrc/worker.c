@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define POLL_FOR_MAX 16 /* inferences in flight, with more of which a thread does not poll */
 #define RECEIVE_BYTES (256 * 1024)
 #define EVENTS 256
 #define TICK_NS (5 * FB_NS_PER_MS)
@@ -365,14 +366,17 @@ static uint64_t next_due(const fb_worker *w)
     return due;
 }
 
-/* Of a measured inference: before and after, how the replies are met is no matter. */
+/* Of a measured inference: before and after, how the replies are met is no matter. Where many are
+ * in flight or bytes wait to be sent, to wait a little longer is to be woken once for more. */
 static bool expects_reply(const fb_worker *w)
 {
     uint64_t open = 0;
+    uint32_t blocked = 0;
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         open += w->lanes[i].open;
+        blocked += w->lanes[i].blocked;
     }
-    return open > 0;
+    return open > 0 && open <= POLL_FOR_MAX && blocked == 0;
 }
 
 /* Waits for events until the next instant at which something is due. */
