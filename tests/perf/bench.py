@@ -99,11 +99,11 @@ def small_cells() -> list[Cell]:
     ):
         name = f"SET {TENSOR_BYTES:,} B, {socket}, depth {depth}"
         command = ("SET", "k", f"{{data:{TENSOR_BYTES}}}")
-        cells.append(Cell(name, "null", socket, command, 4, depth, 8_000, goal))
+        cells.append(Cell(name, "null", socket, command, 4, depth, 40_000, goal))
     for socket, rate in (("tcp", 1.7), ("unix", 2.2)):
         name = f"SET {TENSOR_BYTES:,} B, {socket}, depth 4, redis-server"
         command = ("SET", "k", f"{{data:{TENSOR_BYTES}}}")
-        cells.append(Cell(name, "redis", socket, command, 8, 4, 8_000, None, rate))
+        cells.append(Cell(name, "redis", socket, command, 8, 4, 40_000, None, rate))
     return cells
 
 
@@ -405,7 +405,8 @@ def report_pair(pair: Pair, rounds: int) -> dict[str, object]:
             cost.add(*measure_line(line, pair.requests))
     kind = "per_s" if pair.by_rate else "us"
     ratio, low, high = paired(getattr(ours, kind), getattr(other, kind))
-    goal = f"goal {pair.goal:.2f}" if pair.goal else f"goal {pair.goal_us} us"
+    goal = f"goal {pair.goal:.2f}" if pair.goal else ""
+    goal = f"goal {pair.goal_us} us" if pair.goal_us else goal
     unit = "/s" if pair.by_rate else "us"
     values = [statistics.median(getattr(cost, kind)) for cost in (ours, other)]
     say(

@@ -121,7 +121,7 @@ def fields_of(
 
 
 def post(resource: str, fields: Mapping[str, str], body: Body) -> Message:
-    """Return the request: one gathered write, or a head before a ``sendfile`` of long rows.
+    """Return the request: one gathered write, or a head before long rows.
 
     Where a part of the body is what a chain got, the request says its true length each time.
     """
