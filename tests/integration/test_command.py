@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from support.redisserver import port_of, programs, running
 
+from fastbench.datasets.fraud import open_fraud
 from fastbench.results import Result, from_json
 
 if TYPE_CHECKING:
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 
     import redis
 
+    from fastbench.datasets.fraud import FraudDataset
+
 FASTBENCH = Path(sys.executable).with_name("fastbench")
 LIMIT_S = 120
+FRAUD_ROWS = 60
 
 
 @pytest.fixture(params=programs() or [None], ids=lambda p: Path(p).name if p else "none")
@@ -112,6 +117,60 @@ def test_large_values_arrive_whole(server: redis.Redis, size: int) -> None:
         assert {len(v) for v in values if v} == {size}
         assert len(values) == 40
         assert len(set(values)) == 4  # rows of generated data, taken in turn
+
+
+@pytest.fixture(scope="module")
+def fraud(tmp_path_factory: pytest.TempPathFactory) -> FraudDataset:
+    """Make a small fraud dataset as a user does."""
+    out = tmp_path_factory.mktemp("fraud") / "set"
+    arguments = ("data", "fraud", "--sample", str(FRAUD_ROWS), "--out", str(out))
+    subprocess.run([str(FASTBENCH), *arguments], check=True, capture_output=True, timeout=LIMIT_S)
+    return open_fraud(out)
+
+
+def _rows(file: Path) -> list[bytes]:
+    return [row.tobytes() for row in np.load(file)]
+
+
+@pytest.mark.parametrize(("field", "size"), [("transaction", 120), ("reference", 1024)])
+def test_each_row_of_a_fraud_dataset_arrives(
+    server: redis.Redis, fraud: FraudDataset, field: str, size: int
+) -> None:
+    """As many commands as there are rows set each row once, whichever field they name."""
+    load = ("--dataset", str(fraud.path), "-n", str(FRAUD_ROWS), "--key-prefix", field)
+    result = _run(_tcp(server), *load, "--", "SET", "{key:seq}", f"{{row:{field}}}")
+    values = [server.get(f"{field}{i}") for i in range(FRAUD_ROWS)]
+
+    rows = _rows(fraud.path / f"{field}s.npy")
+    assert set(values) == set(rows)
+    assert len(set(rows)) == FRAUD_ROWS
+    assert result.dataset is not None
+    assert result.dataset.shape == [size // 4]
+    assert result.dataset.bytes == FRAUD_ROWS * size
+
+
+def test_fields_of_a_command_belong_together(server: redis.Redis, fraud: FraudDataset) -> None:
+    """A transaction is sent with its own reference data, with several connections too."""
+    load = ("--dataset", str(fraud.path), "-n", str(FRAUD_ROWS), "-c", "3", "-P", "4")
+    pair = ("{row:reference}", "t", "{row:transaction}")
+    result = _run(_unix(server), *load, "--", "HSET", "{key:seq}", "r", *pair)
+    found = {tuple(server.hmget(key, "t", "r")) for key in server.scan_iter()}
+
+    files = (fraud.transactions, fraud.references)
+    assert found == set(zip(*(_rows(f.data_path) for f in files), strict=True))
+    assert result.dataset is not None
+    assert (result.dataset.shape, result.dataset.bytes) == ([30 + 256], FRAUD_ROWS * 1144)
+    assert result.dataset.sha256 == fraud.sha256
+
+
+def test_field_that_the_dataset_lacks(fraud: FraudDataset) -> None:
+    """A fraud dataset has no images: one line says what it has."""
+    command = ("--", "SET", "{key}", "{row:image}")
+    done = _call("redis://127.0.0.1:1", "--dataset", str(fraud.path), *command)
+
+    assert done.returncode == 2
+    assert "use {row:transaction} or {row:reference}" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
 
 def test_ratios(server: redis.Redis) -> None:

@@ -54,7 +54,11 @@ class What(Group):
         ),
     ] = "3"
     dataset: Annotated[
-        Path | None, Option(help="Folder made by 'fastbench data', for {row:image}.")
+        Path | None,
+        Option(
+            help="Folder made by 'fastbench data': vision for {row:image}, fraud for "
+            "{row:transaction} and {row:reference}.",
+        ),
     ] = None
     fetch: Annotated[
         list[str] | None,
@@ -113,7 +117,7 @@ def command(given: Given) -> None:
     """Send any commands and report throughput and latency.
 
     Placeholders: {key}, {key:zipf}, {key:gauss}, {key:seq}, {int:LOW-HIGH}, {data}, {data:BYTES},
-    {row:image}, {conn}, {fetched}; {{ is a brace. Error replies are counted by their first word and
+    {row:FIELD}, {conn}, {fetched}; {{ is a brace. Error replies are counted by their first word and
     are never in the latencies.
     """
     raise Exit(execute(configuration(given), given))

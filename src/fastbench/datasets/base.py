@@ -28,6 +28,11 @@ class Dataset(Rows):
     manifest: Manifest
 
     @property
+    def fields(self) -> dict[str, Rows]:
+        """What a command can send of it, by name."""
+        return {"image": self}
+
+    @property
     def synthetic(self) -> bool:
         """Whether the samples were generated rather than photographed."""
         return self.manifest.synthetic

@@ -49,6 +49,11 @@ class FraudDataset:
     manifest: fraud_manifest.FraudManifest
 
     @property
+    def fields(self) -> dict[str, Rows]:
+        """What a command can send of it, by name."""
+        return {"transaction": self.transactions, "reference": self.references}
+
+    @property
     def rows(self) -> int:
         """Transactions in it."""
         return self.transactions.rows

@@ -12,6 +12,8 @@ import numpy as np
 
 from fastbench.config import CommandConfig
 from fastbench.datasets.base import open_dataset
+from fastbench.datasets.fraud import open_fraud
+from fastbench.datasets.manifest import kind_of
 from fastbench.errors import UsageError
 from fastbench.job import Job
 from fastbench.plan import Data, Stream
@@ -24,13 +26,16 @@ from fastbench.servers.resp import command, message
 from fastbench.targets import parse_target
 from fastbench.workloads.fetches import compile_fetches, open_fetches
 from fastbench.workloads.inference import describe
-from fastbench.workloads.placeholders import Vocabulary, compile_command, sample
+from fastbench.workloads.placeholders import Vocabulary, compile_command, fields_named, sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from fastbench.config import RunConfig
     from fastbench.datasets.base import Dataset
+    from fastbench.datasets.fraud import FraudDataset
+    from fastbench.datasets.rows import Rows
     from fastbench.plan import Cluster, Message, Step
 
 #: Rows of generated data: enough that not all connections send the same bytes.
@@ -43,13 +48,15 @@ def open_job(config: RunConfig) -> Iterator[Job]:
     wanted = config.command or CommandConfig()
     wanted_target = parse_target(config.target)
     check_connections(wanted_target, config.total_connections)
-    dataset = open_dataset(config.dataset) if config.dataset else None
+    dataset = _open(config.dataset) if config.dataset else None
+    sent = _sent(dataset.fields, wanted) if dataset else {}
+    fields = sent | dataset.fields if dataset else {}
     words = Vocabulary(
         key_prefix=wanted.key_prefix,
         key_low=wanted.key_minimum,
         key_high=wanted.key_maximum,
         data=wanted.data_size,
-        row_bytes=dataset.row_bytes if dataset else 0,
+        rows={name: rows.row_bytes for name, rows in fields.items()},
     )
     fetches = compile_fetches(wanted, words)
     compiled = tuple(compile_command(arguments, words) for arguments in wanted.commands)
@@ -80,15 +87,29 @@ def open_job(config: RunConfig) -> Iterator[Job]:
                 messages=messages,
                 pattern=_pattern(wanted.ratios, len(messages)),
                 opening=(*server.opening(wanted.resp), *_select(wanted)),
-                data=(*_file(dataset), *generated),
+                data=(*map(file_data, fields.values()), *generated),
                 keys=tuple(words.keys),
                 redisai=any(c[0].upper().startswith("AI.") for c in wanted.commands),
                 tls=server.tls,
             ),
             target=describe_all(info, target, servers),
-            dataset=describe(dataset, dataset) if dataset else None,
+            dataset=describe(dataset, *sent.values()) if dataset else None,
             servers=tuple(s.watched() for s in (*reached, *holders)),
         )
+
+
+def _open(folder: Path) -> Dataset | FraudDataset:
+    return open_fraud(folder) if kind_of(folder) == "fraud" else open_dataset(folder)
+
+
+def _sent(fields: Mapping[str, Rows], wanted: CommandConfig) -> dict[str, Rows]:
+    """Return the fields that commands name; the first is what the engine takes rows of in turn.
+
+    Where none is named it is the dataset's first.
+    """
+    fetches = [arguments for _, *arguments in wanted.fetches]
+    named = [name for name in fields_named((*fetches, *wanted.commands)) if name in fields]
+    return {name: fields[name] for name in named or [*fields][:1]}
 
 
 def _where(
@@ -144,12 +165,6 @@ def _select(wanted: CommandConfig) -> tuple[Message, ...]:
     if wanted.db == 0:
         return ()
     return (message([command("SELECT", wanted.db)], replies=1),)
-
-
-def _file(dataset: Dataset | None) -> tuple[Data, ...]:
-    if dataset is None:
-        return ()
-    return (file_data(dataset),)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -178,18 +179,24 @@ def _with_script(
     return dataclasses.replace(loaded, output_bytes=server.rehearse(inference, inputs))
 
 
-def describe(about: About, rows: Rows) -> DatasetInfo:
-    """Bring the rows that are sent into memory and say what they are."""
+def describe(about: About, first: Rows, *others: Rows) -> DatasetInfo:
+    """Bring the rows that are sent into memory and say what they are.
+
+    ``others``: sent beside the first, as many and of the same type; the shape of a row is then
+    the number of values of them all.
+    """
+    sent = (first, *others)
+    values = [sum(math.prod(rows.row_shape) for rows in sent)]
     return DatasetInfo(
         path=str(about.path),
-        rows=rows.rows,
-        shape=list(rows.row_shape),
-        dtype=rows.dtype,
+        rows=first.rows,
+        shape=values if others else list(first.row_shape),
+        dtype=first.dtype,
         synthetic=about.synthetic,
         sha256=about.sha256,
         description=about.description,
-        bytes=rows.rows * rows.row_bytes,
-        resident_bytes=populate(rows.array().data),
+        bytes=sum(rows.rows * rows.row_bytes for rows in sent),
+        resident_bytes=sum(populate(rows.array().data) for rows in sent),
     )
 
 
