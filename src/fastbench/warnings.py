@@ -108,7 +108,9 @@ def _lost(result: Result) -> Iterator[Warning]:
 
 
 def _unfinished(result: Result) -> Iterator[Warning]:
-    total = _sum(result, "unfinished") + _sum(result, "never_sent")
+    """Name those that the server did not get to; a run cut short says nothing of the server."""
+    whole = [r.counts for r in result.repetitions if r.status != "interrupted"]
+    total = sum(counts.unfinished + counts.never_sent for counts in whole)
     if total:
         yield Warning(
             code="unfinished",
@@ -254,7 +256,7 @@ def _synthetic(result: Result) -> Iterator[Warning]:
         yield Warning(
             code="synthetic-dataset",
             message="the data are synthetic, made by fastbench",
-            advice="use photographs: fastbench data vision, then --dataset",
+            advice="use real data, by fastbench data vision or data fraud, then --dataset",
         )
 
 

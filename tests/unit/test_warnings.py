@@ -268,3 +268,11 @@ def test_every_code_is_documented(root: Path) -> None:
 
     for _, code in CASES.values():
         assert f"`{code}`" in table
+
+
+def test_unfinished_by_an_interrupt() -> None:
+    """What a cut-short repetition left unanswered is no sign of a slow server."""
+    run = with_counts(unfinished=10)
+    cut = changed(run, repetitions=[changed(r, status="interrupted") for r in run.repetitions])
+    assert "unfinished" in codes(run)
+    assert "unfinished" not in codes(cut)

@@ -16,6 +16,7 @@ from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
 from fastbench.cli.sweep import StudyFormat, teller
 from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
+from fastbench.interrupts import deferred
 
 if TYPE_CHECKING:
     from fastbench.config import RunConfig
@@ -87,9 +88,10 @@ def search_command(given: Given) -> None:
 
 
 def _search(config: RunConfig, given: Given) -> int:
-    from fastbench import search
-    from fastbench.report.studies import check_format, print_study
-    from fastbench.slo import parse_objectives
+    with deferred():
+        from fastbench import search
+        from fastbench.report.studies import check_format, print_study
+        from fastbench.slo import parse_objectives
 
     check_format(given.values["output_format"])
     required = required_verdict(given)

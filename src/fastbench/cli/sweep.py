@@ -14,6 +14,7 @@ from fastbench.cli.execute import required_verdict
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
 from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
+from fastbench.interrupts import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,8 +105,9 @@ def sweep_over(
     given: Given,
 ) -> int:
     """Run the cells, print what was found as the options say, and return the exit code."""
-    from fastbench import sweep
-    from fastbench.report.studies import check_format, print_study
+    with deferred():
+        from fastbench import sweep
+        from fastbench.report.studies import check_format, print_study
 
     check_format(given.values["output_format"])
     required = required_verdict(given)
