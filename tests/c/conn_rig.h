@@ -75,12 +75,14 @@ static inline void rig_close(rig *r)
     CHECK_EQ(c.intended, c.sent + c.never_sent);
     CHECK_EQ(c.sent, c.ok + c.errors + c.timeouts + c.lost + c.unfinished);
     CHECK_EQ(0, r->lane.open);
+    CHECK_EQ(0, r->lane.blocked);
     fb_conn_fini(&r->conn);
     fb_lane_fini(&r->lane);
     fb_stream_fini(&r->stream);
     rig_hang_up(r);
     (void)close(r->listener);
     (void)close(r->io.epoll_fd);
+    fb_splicer_close(&r->io.splicer);
     free(r->io.buffer);
 }
 

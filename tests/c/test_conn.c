@@ -221,10 +221,12 @@ static void test_unsent_inferences_survive_a_break(void)
     begin(&r); /* the socket takes a part of row 0 and nothing of the others */
     CHECK_EQ(1, r.lane.counts.sent);
     CHECK_EQ(2, r.conn.flight.unsent);
+    CHECK_EQ(1, r.lane.blocked);
     rig_hang_up(&r);
     while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
     }
     CHECK_EQ(1, r.lane.counts.lost);
+    CHECK_EQ(0, r.lane.blocked);
     CHECK_EQ(3, r.conn.flight.unsent);
     r.io.now_ns = r.conn.deadline_ns;
     CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
