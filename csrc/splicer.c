@@ -58,15 +58,32 @@ void fb_splicer_close(fb_splicer *s)
     *s = (fb_splicer){0};
 }
 
-static void drop(const fb_splicer *s, size_t len)
+/* Empties the pipe; one that cannot be emptied is closed, and opened anew by the next use. */
+static void drop(fb_splicer *s, size_t len)
 {
     while (len > 0) {
         const ssize_t n = move(s, s->nowhere, len, false);
         if (n <= 0) {
+            fb_splicer_close(s);
             return;
         }
         len -= (size_t)n;
     }
+}
+
+/* Moves len bytes out of the pipe until the socket takes no more. The kernel may also stop early
+ * for other reasons, e.g. when the process is stopped, and then tells nobody of room. */
+static size_t move_all(const fb_splicer *s, int socket_fd, size_t len, bool more)
+{
+    size_t moved = 0;
+    while (moved < len) {
+        const ssize_t n = move(s, socket_fd, len - moved, more);
+        if (n <= 0) {
+            break;
+        }
+        moved += (size_t)n;
+    }
+    return moved;
 }
 
 ssize_t fb_splicer_send(fb_splicer *s, int socket_fd, const void *bytes, size_t len, bool more)
@@ -76,12 +93,13 @@ ssize_t fb_splicer_send(fb_splicer *s, int socket_fd, const void *bytes, size_t 
     if (mapped <= 0) {
         return mapped;
     }
-    const ssize_t n = move(s, socket_fd, (size_t)mapped, more || (size_t)mapped < len);
-    s->full = n < mapped;
-    if (FB_UNLIKELY(s->full)) {
-        const int cause = errno;
-        drop(s, (size_t)mapped - (n > 0 ? (size_t)n : 0));
-        errno = cause;
+    const size_t moved = move_all(s, socket_fd, (size_t)mapped, more || (size_t)mapped < len);
+    const int cause = errno;
+    const bool all = moved == (size_t)mapped;
+    if (FB_UNLIKELY(!all)) {
+        drop(s, (size_t)mapped - moved);
     }
-    return n;
+    s->full = !all && cause == EAGAIN;
+    errno = cause;
+    return moved > 0 ? (ssize_t)moved : -1;
 }

@@ -24,7 +24,8 @@ USUAL_INTERVAL_NS = 1_000_000_000
 MOST_INTERVALS = 1800  # some 5 KB each, in memory and in result.json
 WAITING_REPLIES_BYTES = 64 * 1024 * 1024  # kept to be compared, all threads and streams together
 MAX_WAITING = 65_535  # of a thread: their number has 16 bits
-SPARE_FILES = 64  # descriptors that are open besides the connections
+SPARE_FILES = 64  # descriptors that are open besides the connections and what threads have
+FILES_PER_THREAD = 4  # epoll, and what the splicer opens (csrc/splicer)
 _NS_PER_S = 1e9
 
 
@@ -78,13 +79,13 @@ def connections_of(config: RunConfig) -> int:
     return config.total_connections * (1 + fetches + bool(config.reference_from))
 
 
-def allow_connections(connections: int) -> None:
-    """Raise the soft limit of open files where the connections need it.
+def allow_connections(connections: int, threads: int) -> None:
+    """Raise the soft limit of open files where connections and threads need it.
 
     Raises :class:`UsageError` when the hard limit is below.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = connections + SPARE_FILES
+    needed = connections + FILES_PER_THREAD * threads + SPARE_FILES
     if soft >= needed:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:

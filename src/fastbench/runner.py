@@ -56,7 +56,7 @@ def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EX
     for part in parts:
         parse_target(part.config.target)
     spare = placement.embedded_cpus(config)
-    allow_connections(sum(connections_of(part.config) for part in parts))
+    allow_connections(sum(connections_of(part.config) for part in parts), config.threads)
     elsewhere = find_null_server(config.null_server) if config.null_server else {}
     with _result_folder(config) as folder, open_jobs(parts, spare) as jobs:
         streams = [(p.config, job.stream) for p, job in zip(parts, jobs, strict=True)]

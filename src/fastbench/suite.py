@@ -138,7 +138,7 @@ def run_suite(config: SuiteConfig, tell: Tell) -> SuiteResult:
     target = parse_target(config.target)
     check_tls(config.tls, config.target)
     models = {name: _describe(config.model(name)) for name in SUITE}
-    allow_connections(config.num_parallel_clients * len(SUITE))
+    allow_connections(config.num_parallel_clients * len(SUITE), len(SUITE))
     with _folder(config) as folder, _server(config, target) as server:
         threads = _threads_per_queue(server)
         _check_threads(config, server, threads)

@@ -41,15 +41,15 @@ def test_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
 
-    load.allow_connections(100)
+    load.allow_connections(100, 2)
     assert raised == []
 
-    load.allow_connections(2000)
-    assert raised[0][0] >= 2000
+    load.allow_connections(2000, 100)
+    assert raised[0][0] >= 2400
     assert raised[0][1] == 4096
 
     with pytest.raises(UsageError, match=r"--connections 4096: .*4096 files"):
-        load.allow_connections(4096)
+        load.allow_connections(4096, 1)
 
 
 @pytest.mark.parametrize(
