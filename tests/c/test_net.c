@@ -9,6 +9,39 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+int __real_socket(int domain, int type, int protocol);
+int __real_connect(int fd, const struct sockaddr *address, socklen_t length);
+int __wrap_socket(int domain, int type, int protocol);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length);
+
+/* The congestion control of the last TCP socket: when it was opened, when it was to connect. */
+static char opened_with[16], connects_with[16];
+static bool stays_here; /* no TCP socket really connects */
+
+static bool read_congestion(int fd, char name[16])
+{
+    socklen_t length = 16;
+    return getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length) == 0;
+}
+
+/* Every TCP socket begins with another one than reno, whatever this system's own is. */
+int __wrap_socket(int domain, int type, int protocol)
+{
+    const int fd = __real_socket(domain, type, protocol);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+    (void)read_congestion(fd, opened_with);
+    return fd;
+}
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+    if (read_congestion(fd, connects_with) && stays_here) {
+        errno = EINPROGRESS;
+        return -1;
+    }
+    return __real_connect(fd, address, length);
+}
+
 /* A path in a new folder, so that nothing else is there. */
 static bool new_path(char *folder, char *path, size_t len)
 {
@@ -75,9 +108,8 @@ static int tcp_option(int fd, int option)
 static void check_tuned(int fd)
 {
     char name[16] = "";
-    socklen_t length = sizeof name;
     CHECK_EQ(1, tcp_option(fd, TCP_NODELAY));
-    CHECK_EQ(0, getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length));
+    CHECK(read_congestion(fd, name));
     CHECK_STR("reno", name);
     CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
     CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
@@ -115,6 +147,40 @@ static void test_ipv6_connection(void)
     check_tuned(fd);
     (void)close(fd);
     (void)close(listener);
+}
+
+/* A socket has its congestion control before it connects: one that leads to this host reno, as one
+ * that has once been bbr's stays paced; any other the system's own. */
+static void check_congestion(const char *host, bool is_home)
+{
+    fb_address address;
+    REQUIRE(fb_address_tcp(&address, host, 9, NULL) == FB_OK);
+    connects_with[0] = '\0';
+    const int fd = fb_net_connect(&address, NULL);
+    if (fd < 0) { /* no IPv6 here */
+        CHECK_STR("::1", host);
+        return;
+    }
+    CHECK_STR(is_home ? "reno" : opened_with, connects_with);
+    (void)close(fd);
+}
+
+static void test_congestion_before_connecting(void)
+{
+    uint16_t port = 0;
+    const int listener = fb_net_listen_tcp("127.0.0.1", &port, NULL);
+    REQUIRE(listener >= 0);
+    (void)close(listener);
+    if (strcmp(opened_with, "reno") == 0) {
+        fprintf(stderr, "not tested: this system has no congestion control but reno\n");
+        return;
+    }
+    stays_here = true;
+    check_congestion("127.0.0.1", true);
+    check_congestion("127.9.8.7", true);
+    check_congestion("::1", true);
+    check_congestion("192.0.2.1", false);
+    stays_here = false;
 }
 
 /* A port that nobody listens on ends in ECONNREFUSED. */
@@ -261,6 +327,7 @@ int main(void)
     RUN(test_unix_addresses);
     RUN(test_tcp_connection);
     RUN(test_ipv6_connection);
+    RUN(test_congestion_before_connecting);
     RUN(test_tcp_refused);
     RUN(test_listen_failures);
     RUN(test_unix_connection);

@@ -5,11 +5,49 @@
 #include "sockets.h"
 #include "splicer.h"
 
+#include <limits.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
 #define DATA_BYTES (16 * FB_SPLICER_MAX)
+
+ssize_t __real_splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t len,
+                      unsigned flags);
+ssize_t __wrap_splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t len,
+                      unsigned flags);
+
+static size_t splice_max = SIZE_MAX; /* bytes that one call moves at most */
+static int splice_good = INT_MAX;    /* so many more calls are let through, */
+static int splice_bad;               /* then so many fail */
+static int splice_errno;             /* with this, and then all are let through */
+
+ssize_t __wrap_splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t len,
+                      unsigned flags)
+{
+    if (splice_good > 0) {
+        splice_good--;
+    } else if (splice_bad > 0) {
+        splice_bad--;
+        errno = splice_errno;
+        return -1;
+    }
+    return __real_splice(from, from_at, to, to_at, len < splice_max ? len : splice_max, flags);
+}
+
+static void disturb_splice(size_t max, int good, int bad, int cause)
+{
+    splice_max = max;
+    splice_good = good;
+    splice_bad = bad;
+    splice_errno = cause;
+}
+
+static void leave_splice_alone(void)
+{
+    disturb_splice(SIZE_MAX, INT_MAX, 0, 0);
+}
 
 static uint8_t *data; /* repeats only after 4 GiB */
 
@@ -110,6 +148,87 @@ static void test_closed_peer(void)
     fb_splicer_close(&s);
 }
 
+/* A splice that is cut short, though the socket has room, is gone on with. */
+static void test_cut_short(void)
+{
+    fb_splicer s = {0};
+    int pair[2];
+    REQUIRE(fb_splicer_ready(&s) && sockets_unix_pair(pair));
+    disturb_splice(10000, INT_MAX, 0, 0);
+    CHECK_EQ(65000, fb_splicer_send(&s, pair[0], data, 65000, false));
+    CHECK(!s.full);
+    leave_splice_alone();
+    CHECK(arrives(pair[1], 0, 65000));
+    sockets_close(pair);
+    fb_splicer_close(&s);
+}
+
+/* Bytes that wait in the pipe. */
+static int waiting(const fb_splicer *s)
+{
+    int bytes = -1;
+    CHECK_EQ(0, ioctl(s->pipe[0], FIONREAD, &bytes));
+    return bytes;
+}
+
+/* What is left after a failure is dropped, in as many pieces as that takes, from the same pipe. */
+static void test_drop_in_pieces(void)
+{
+    fb_splicer s = {0};
+    int pair[2];
+    REQUIRE(fb_splicer_ready(&s) && sockets_unix_pair(pair));
+    const int before = s.pipe[0];
+    disturb_splice(10000, 2, 1, EINTR);
+    CHECK_EQ(20000, fb_splicer_send(&s, pair[0], data, 65000, true));
+    CHECK(!s.full);
+    CHECK(s.works);
+    CHECK_EQ(before, s.pipe[0]);
+    CHECK_EQ(0, waiting(&s));
+    leave_splice_alone();
+    CHECK_EQ(45000, fb_splicer_send(&s, pair[0], data + 20000, 45000, false));
+    CHECK(arrives(pair[1], 0, 65000));
+    sockets_close(pair);
+    fb_splicer_close(&s);
+}
+
+/* A pipe that cannot be emptied is closed; the next use opens another, and nothing comes twice. */
+static void test_drop_fails(void)
+{
+    fb_splicer s = {0};
+    int pair[2];
+    const int free_fd = dup(0);
+    (void)close(free_fd);
+    REQUIRE(fb_splicer_ready(&s) && sockets_unix_pair(pair));
+    disturb_splice(10000, 1, INT_MAX, EINTR);
+    CHECK_EQ(10000, fb_splicer_send(&s, pair[0], data, 65000, true));
+    CHECK(!s.full);
+    CHECK(!s.works && !s.tried);
+    leave_splice_alone();
+    REQUIRE(fb_splicer_ready(&s));
+    CHECK_EQ(free_fd, s.pipe[0]); /* the descriptors are free again */
+    CHECK_EQ(0, waiting(&s));
+    CHECK_EQ(55000, fb_splicer_send(&s, pair[0], data + 10000, 55000, false));
+    CHECK(arrives(pair[1], 0, 65000));
+    sockets_close(pair);
+    fb_splicer_close(&s);
+}
+
+/* Where splice is forbidden it is not ready, and keeps no descriptor. */
+static void test_forbidden(void)
+{
+    fb_splicer s = {0};
+    const int before = dup(0);
+    (void)close(before);
+    disturb_splice(SIZE_MAX, 0, INT_MAX, EPERM);
+    CHECK(!fb_splicer_ready(&s));
+    leave_splice_alone();
+    CHECK(!fb_splicer_ready(&s));
+    const int after = dup(0);
+    CHECK_EQ(before, after);
+    (void)close(after);
+    fb_splicer_close(&s);
+}
+
 /* Without descriptors it is not ready, is not tried again, and keeps none. */
 static void test_refused(void)
 {
@@ -142,6 +261,10 @@ int main(void)
     RUN(test_full_sockets_share_one);
     RUN(test_unreadable);
     RUN(test_closed_peer);
+    RUN(test_cut_short);
+    RUN(test_drop_in_pieces);
+    RUN(test_drop_fails);
+    RUN(test_forbidden);
     RUN(test_refused);
     free(data);
     return check_result();
