@@ -212,6 +212,7 @@ static bool send_replies(fb_nullconn *c)
         c->echo_used = 0;
         c->reader.echo = c->echo + ECHO_HEADER;
     }
+    c->closing = c->closing || (c->grpc != NULL && fb_nullgrpc_over(c->grpc));
     return true;
 }
 
@@ -293,7 +294,7 @@ static size_t answer_grpc(fb_nullconn *c, const uint8_t *bytes, size_t len)
     uint64_t requests = 0;
     const bool good = len == 0 || fb_nullgrpc_take(c->grpc, bytes, len, &requests);
     (void)fb_nullgrpc_queue(c->grpc);
-    c->closing = !good || fb_nullgrpc_over(c->grpc);
+    c->closing = !good;
     count(&c->space->requests, requests);
     return len;
 }

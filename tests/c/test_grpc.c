@@ -387,6 +387,35 @@ static void test_goaway(void)
     rig_close(&r);
 }
 
+/* A server that leaves gracefully says so twice (RFC 9113, 6.8): first that nothing new may begin,
+ * later what it took up. Only the second decides what is sent again. */
+static void test_goaway_in_two_steps(void)
+{
+    rig r;
+    uint32_t place;
+    REQUIRE(rig_open(&r, 10, 64, NULL, 0));
+    CHECK_EQ(FB_OK, carry(&r));
+    const uint32_t a = submit(&r);
+    const uint32_t b = submit(&r);
+    CHECK_EQ(FB_OK, carry(&r));
+    CHECK_EQ(0, nghttp2_submit_shutdown_notice(r.server.session));
+    CHECK_EQ(FB_OK, carry(&r));
+    CHECK(r.calls->leaves && r.calls->room == 0);
+    CHECK(!fb_calls_next_ended(r.calls, &place));
+    CHECK_EQ(0, nghttp2_submit_goaway(r.server.session, NGHTTP2_FLAG_NONE, r.server.calls[0].id,
+                                      NGHTTP2_NO_ERROR, NULL, 0));
+    CHECK_EQ(FB_OK, carry(&r));
+    REQUIRE(fb_calls_next_ended(r.calls, &place));
+    CHECK_EQ(b, place);
+    CHECK(call(place, &r)->refused);
+    fb_calls_give_back(r.calls, place);
+    h2_reply_ok(&r.server, 0);
+    CHECK_EQ(FB_OK, carry(&r));
+    check_ok(&r, a);
+    CHECK_EQ(0, fb_calls_under_way(r.calls));
+    rig_close(&r);
+}
+
 /* RST_STREAM is an error with its name; the connection goes on. */
 static void test_reset_by_the_server(void)
 {
@@ -538,6 +567,7 @@ int main(void)
     RUN(test_frame_sizes);
     RUN(test_short_queue);
     RUN(test_goaway);
+    RUN(test_goaway_in_two_steps);
     RUN(test_reset_by_the_server);
     RUN(test_early_error);
     RUN(test_odd_replies);

@@ -231,6 +231,50 @@ static void test_given_up(void)
     talk_close(&t);
 }
 
+/* Says all that the client has to say now; what comes meanwhile it does not look at. */
+static void say_all(talk *t)
+{
+    const uint8_t *bytes = NULL;
+    for (ssize_t n; (n = nghttp2_session_mem_send(client.session, &bytes)) > 0;) {
+        say(t, bytes, (size_t)n, SIZE_MAX, true);
+    }
+}
+
+/* A client that says it leaves while replies wait for its window gets every one; with the last the
+ * connection ends, though the client says nothing more. */
+static void test_goaway(void)
+{
+    talk t;
+    const uint32_t n = 1500;
+    REQUIRE(h2_open(&client) && talk_open(&t, FB_PROTOCOL_GRPC, 3000, true, ROOM));
+    (void)h2_call_path(&client, PATH);
+    carry(&t, 1); /* it knows how many calls it may make at once */
+    for (uint32_t i = 1; i < n; i++) {
+        (void)h2_call_path(&client, PATH);
+    }
+    say_all(&t);
+    CHECK_EQ(n, t.space.requests);
+    CHECK_EQ(
+        0, nghttp2_submit_goaway(client.session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0));
+    say_all(&t);
+    CHECK_EQ(FB_NULLCONN_READS, t.state);
+    CHECK_EQ(0,
+             nghttp2_session_set_local_window_size(client.session, NGHTTP2_FLAG_NONE, 0, 1 << 30));
+    say_all(&t);
+    while (h2_ended(&client) < n) {
+        hear(&t, 1);
+        REQUIRE(nghttp2_session_mem_recv(client.session, t.received, t.received_len) ==
+                (ssize_t)t.received_len);
+        t.received_len = 0;
+    }
+    CHECK_EQ(FB_NULLCONN_GONE, t.state);
+    for (uint32_t i = 0; i < n; i++) {
+        check_answer(&client.answers[i], 3000);
+    }
+    h2_close(&client);
+    talk_close(&t);
+}
+
 /* What is not HTTP/2 ends the connection, and so does a frame that may not be. */
 static void test_no_grpc(void)
 {
@@ -327,6 +371,7 @@ int main(void)
     RUN(test_backpressure);
     RUN(test_answers_by_path);
     RUN(test_given_up);
+    RUN(test_goaway);
     RUN(test_no_grpc);
     RUN(test_threads);
     return check_result();
