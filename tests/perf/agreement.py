@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bench  # beside this file, as the next
+import floor
 import http_cells
 import oip_cells
 import triton_peer
@@ -36,6 +37,7 @@ SMALL = triton_peer.Model("small", oip_cells.SMALL_FLOATS, 0.0, 2)
 TENSOR = triton_peer.Model("tensor", oip_cells.TENSOR_FLOATS, 0.0, 2)
 CONCURRENCIES = (1, INSTANCES)
 KINDS = ("http", "grpc")
+FLOOR = "a bare loop"
 SHORT_S, LONG_S = 1.5, 6.0
 WINDOWS = 3 * 1.2  # perf_analyzer runs three windows, each 1.2 times as long as it is told
 
@@ -140,13 +142,20 @@ def cost(
     for _ in range(rounds):
         for name, line in lines.items():
             us[name].append(bench.measure_counted(line, (SHORT_S, LONG_S), counted)[0])
+        if kind == "http" and in_flight == 1:
+            us.setdefault(FLOOR, []).append(bare_loop_us(model, triton, folder))
     ratio, low, high = bench.paired(us["fastbench"], us["perf_analyzer"])
-    values = [statistics.median(us[name]) for name in lines]
+    values = ", ".join(f"{name} {statistics.median(each):7.1f} us" for name, each in us.items())
     bench.say(
-        f"{kind} infer {4 * model.floats:,} B, {in_flight} in flight:"
-        f" fastbench {values[0]:7.1f} us, perf_analyzer {values[1]:7.1f} us,"
-        f" ratio {ratio:.2f} [{low:.2f} .. {high:.2f}]"
+        f"{kind} infer {4 * model.floats:,} B, {in_flight} in flight: {values},"
+        f" ratio to perf_analyzer {ratio:.2f} [{low:.2f} .. {high:.2f}]"
     )
+
+
+def bare_loop_us(model: triton_peer.Model, triton: triton_peer.Triton, folder: Path) -> float:
+    """Return what the kernel alone asks of a client with one inference in flight over HTTP."""
+    exchange = floor.triton_http(triton.http, model.name, model.floats)
+    return floor.cheapest(floor.build(folder), exchange, bench.CLIENT_CPU)[0]
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 import chain_cell  # beside this file, as the next
+import floor
 import http_cells
 import oip_cells
 import oip_null
@@ -40,6 +41,13 @@ FASTBENCH = str(Path(sys.executable).with_name("fastbench"))
 SERVER_CPU, CLIENT_CPU = 0, 1
 SMALL = ("AI.MODELEXECUTE", "m", "INPUTS", "1", "a", "OUTPUTS", "1", "b")
 TENSOR_BYTES = 602_112
+#: One SET in flight beside a bare loop: the socket, its bytes, how many.
+FLOORS = (
+    ("tcp", 1_300, 100_000),
+    ("unix", 1_300, 100_000),
+    ("tcp", TENSOR_BYTES, 40_000),
+    ("unix", TENSOR_BYTES, 40_000),
+)
 
 
 @dataclass(frozen=True)
@@ -458,7 +466,30 @@ def report_http_cell(cell: HttpCell, folder: Path, port: str, rounds: int) -> di
     return report_beside(cell.name, own, peer, "wrk", cell.goal)
 
 
-def report_beside(name: str, own: Cost, peer: Cost, who: str, goal: float) -> dict[str, object]:
+def report_floor(
+    where: dict[tuple[str, str], str], only: str, rounds: int
+) -> list[dict[str, object]]:
+    """Print what one request in flight costs beside a bare loop of system calls."""
+    rows = []
+    with workload_cells.scratch() as scratch:
+        program = floor.build(Path(scratch))
+        for socket, size, requests in FLOORS:
+            name = f"1 in flight, SET {size:,} B, {socket}"
+            if only not in name:
+                continue
+            at = where["null", socket]
+            cell = Cell(name, "null", socket, ("SET", "k", f"{{data:{size}}}"), 1, 1, requests)
+            own, bare = Cost(), Cost()
+            for _ in range(rounds):
+                own.add(*measure("fastbench", cell, at))
+                bare.add(*floor.cheapest(program, floor.redis_set(at, size), CLIENT_CPU))
+            rows.append(report_beside(name, own, bare, "bare loop"))
+    return rows
+
+
+def report_beside(
+    name: str, own: Cost, peer: Cost, who: str, goal: float | None = None
+) -> dict[str, object]:
     """Print one row: fastbench beside the program ``who``, or alone where that did not run."""
     row: dict[str, object] = {"cell": name, "fastbench": own.__dict__, who: peer.__dict__}
     text = f"{name:44} {statistics.median(own.us):8.3f} us"
@@ -468,8 +499,8 @@ def report_beside(name: str, own: Cost, peer: Cost, who: str, goal: float) -> di
         row |= {"ratio": ratio, "ratio_min": low, "ratio_max": high, "rate_ratio": rate}
         text += (
             f" {statistics.median(peer.us):9.3f} us {who:16}"
-            f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}] goal {goal:.2f}"
-            f" rate x{rate:5.2f}"
+            f" ratio {ratio:5.2f} [{low:4.2f} .. {high:4.2f}]"
+            f" {f'goal {goal:.2f}' if goal else '':9} rate x{rate:5.2f}"
         )
     say(text)
     return row
@@ -550,6 +581,7 @@ def main() -> None:
                 continue
             programs = ["fastbench", *(p for p in cell.peers if shutil.which(p))]
             rows.append(report(cell, run_cell(cell, where, programs, asked.rounds)))
+        rows += report_floor(servers.where, asked.only, asked.rounds)
         rows += report_http(servers.where["http", "tcp"], asked.only, asked.rounds)
         rows += report_oip(asked.only, asked.rounds)
         rows += report_chains(servers.where["null", "tcp"], asked.only, asked.rounds)
