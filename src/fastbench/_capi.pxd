@@ -1,4 +1,4 @@
-# Mirrors csrc/fastbench.h, csrc/nullserver.h and what that needs, and nothing else.
+# Mirrors csrc/fastbench.h, and nothing else.
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -268,45 +268,3 @@ cdef extern from "fastbench.h" nogil:
                                   fb_capture *out)
     void fb_engine_free(fb_engine *engine)
     int fb_pagecache_populate(const void *addr, size_t len, size_t *resident, fb_error *err)
-
-
-cdef extern from "nullreplies.h" nogil:
-    ctypedef struct fb_nullanswer:
-        const char *path
-        const char *fields
-        const uint8_t *body
-        uint64_t body_len
-
-    ctypedef struct fb_nullreplies_config:
-        int protocol
-        uint64_t reply_bytes
-        c_bool always_bulk
-        uint32_t n_answers
-        const fb_nullanswer *answers
-
-
-cdef extern from "nullserver.h" nogil:
-    ctypedef struct fb_nullserver_config:
-        const char *unix_path
-        const char *host
-        uint16_t port
-        uint32_t threads
-        const int *cpus
-        fb_nullreplies_config replies
-
-    ctypedef struct fb_nullserver_usage:
-        uint64_t cpu_ns
-        uint64_t elapsed_ns
-        uint64_t requests
-        uint64_t bytes
-
-    ctypedef struct fb_nullserver:
-        pass
-
-    fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *err)
-    uint16_t fb_nullserver_port(const fb_nullserver *server)
-    int fb_nullserver_start(fb_nullserver *server, fb_error *err)
-    void fb_nullserver_stats(const fb_nullserver *server, uint32_t thread,
-                             fb_nullserver_usage *usage)
-    void fb_nullserver_stop(fb_nullserver *server)
-    void fb_nullserver_free(fb_nullserver *server)

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Self
 
 from typing_extensions import Buffer
@@ -12,7 +11,7 @@ from fastbench.measured import (
     Snapshot,
     Totals,
 )
-from fastbench.plan import NullAnswer, Plan
+from fastbench.plan import Plan
 
 class Engine:
     def __init__(self, plan: Plan) -> None: ...
@@ -37,27 +36,3 @@ class Engine:
     ) -> None: ...
 
 def populate(buffer: Buffer) -> int: ...
-
-class NullServer:
-    def __init__(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        unix_path: str | None = None,
-        threads: int = 1,
-        cpus: Sequence[int] = (),
-        reply_bytes: int = 4004,
-        always_bulk: bool = False,
-        protocol: int = 1,
-        answers: Sequence[NullAnswer] = (),
-    ) -> None: ...
-    @property
-    def port(self) -> int: ...
-    def start(self) -> None: ...
-    def stats(self) -> list[tuple[float, int, int]]: ...
-    def stop(self) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        *exc: object,
-    ) -> None: ...

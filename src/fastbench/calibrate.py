@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from fastbench._engine import NullServer
+    from fastbench._nullserver import NullServer
     from fastbench.config import RunConfig
     from fastbench.measured import RawThread
     from fastbench.null_servers import Replies

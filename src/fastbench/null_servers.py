@@ -10,7 +10,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from fastbench import platform_info
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.errors import ServerError, UsageError
 from fastbench.plan import (
     ANY_LENGTH,

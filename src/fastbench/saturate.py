@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fastbench import platform_info
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.repetition import now_utc

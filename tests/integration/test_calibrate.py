@@ -14,7 +14,8 @@ from support.restserver import HttpServer
 from support.streams import PING, stream_of
 
 from fastbench import calibrate as module
-from fastbench._engine import Engine, NullServer
+from fastbench._engine import Engine
+from fastbench._nullserver import NullServer
 from fastbench.calibrate import MEASURE_S, against, calibrate
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.errors import UsageError

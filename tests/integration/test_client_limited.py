@@ -12,7 +12,7 @@ from support.fakeserver import FakeServer, Reply, always
 from support.squeeze import cpu_quota, neighbours
 
 import fastbench
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.results import Result, from_json
 

@@ -12,7 +12,8 @@ from support.driver import MS, S, drive
 from support.fakeserver import FakeServer, Reply, Request, always
 from support.streams import PING, stream_of
 
-from fastbench._engine import Engine, NullServer
+from fastbench._engine import Engine
+from fastbench._nullserver import NullServer
 from fastbench.plan import Message, Plan, Text
 
 if TYPE_CHECKING:
@@ -322,3 +323,13 @@ def test_closed_engine_says_so() -> None:
         ):
             with pytest.raises(ValueError, match="closed"):
                 method()
+
+
+def test_threads_without_a_cpu() -> None:
+    """CPUs are one for each thread, or none: the engine and the null server take no fewer."""
+    plan = Plan(streams=(stream_of(("127.0.0.1", 1), 1, 1, PING),), threads=2, cpus=(0,))
+
+    with pytest.raises(ValueError, match="2 threads need a CPU each, not 1 in all"):
+        Engine(plan)
+    with pytest.raises(ValueError, match="3 threads need a CPU each, not 2 in all"):
+        NullServer(threads=3, cpus=(0, 0))

@@ -15,7 +15,7 @@ from support.driver import MS, Ran, S, drive, highest_in
 from support.fakeserver import FakeServer, Reply, Request, in_turn
 from support.streams import PING, stream_of
 
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.plan import Message, Plan, Text
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from support.cli import fastbench
 
 from fastbench import results, sweeps
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.plan import PROTOCOL_HTTP
 
 if TYPE_CHECKING:

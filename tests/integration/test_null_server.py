@@ -14,7 +14,7 @@ from support.cli import TIMEOUT_S, fastbench, running
 from support.grpcserver import calls
 
 import fastbench as api
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.calibrate import calibrate
 from fastbench.null_servers import Replies, find_null_server
 from fastbench.plan import PROTOCOL_GRPC, PROTOCOL_HTTP, NullAnswer, Plan

@@ -13,7 +13,7 @@ from support.cli import running as start
 from support.redisserver import port_of, programs, running
 
 from fastbench import runner
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.config import CommandConfig, RunConfig
 from fastbench.placement import off_the_workers
 from fastbench.servers.embedded import EmbeddedServer

@@ -259,7 +259,7 @@ def test_report_shows_the_servers_account(sample: Path, tiny_model: Path) -> Non
 
 def test_null_server_has_no_figures() -> None:
     """It counts nothing, so nothing is asked and nothing is claimed."""
-    from fastbench._engine import NullServer
+    from fastbench._nullserver import NullServer
 
     with NullServer("127.0.0.1", 0, None, 1) as null:
         done = fastbench(

@@ -11,7 +11,7 @@ import json
 import sys
 from typing import Any
 
-from fastbench._engine import NullServer
+from fastbench._nullserver import NullServer
 from fastbench.plan import PROTOCOL_GRPC, PROTOCOL_HTTP, NullAnswer
 from fastbench.servers.oip_grpc import SERVICE
 from fastbench.servers.protobuf import chunk, integer, packed

@@ -40,7 +40,7 @@ FLOORS: list[set[str]] = [
     {"suites", "sweeps"},
     {"littles_law", "saturations", "searches"},
     {"axes", "bisection", "knee"},
-    {"_engine", "_netprobe", "_pixels", "_wire"},
+    {"_engine", "_netprobe", "_nullserver", "_pixels", "_wire"},
     {"latency", "schedules", "slo", "statistics", "streams"},
     {"steadiness"},
     {"config_file", "series", "summary"},

@@ -35,7 +35,7 @@ def null_server(
     """Answer requests at once with replies of the right shape; Ctrl-C ends it."""
     import signal
 
-    from fastbench._engine import NullServer
+    from fastbench._nullserver import NullServer
     from fastbench.null_servers import NAMED
 
     options.check_numeric_host(host)
