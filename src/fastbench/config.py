@@ -205,7 +205,8 @@ class RunConfig:
     tensor's bytes), ``json``, ``json-columns``, ``multipart`` or ``typed``; None = the first of
     the target's; ``headers``: further fields of them, over gRPC its metadata, each as
     ``Name: value``.
-    ``shm``: rows lie in system shared memory of a server on this machine, requests name the place.
+    ``shm``: rows and outputs lie in system shared memory of a server on this machine, requests
+    name the places.
     ``verify``: how many sampled replies per repetition to compare with onnxruntime; ``all`` = each,
     as far as this machine keeps up.
     ``max_errors``: end the run after that many failed inferences; None = never.

@@ -474,7 +474,7 @@ def _placement(result: Result) -> Iterator[Evidence]:
             name="placement",
             status=NOTE,
             figure=f"client and server run on one machine{_apart(result.placement)}"
-            + (", which rows do not leave: shared memory" * shares_memory(result.config)),
+            + _in_memory(result),
             threshold="machines of their own",
             advice="they share caches, memory and the kernel: fine to compare, not to publish",
         )
@@ -483,6 +483,15 @@ def _placement(result: Result) -> Iterator[Evidence]:
 def shares_memory(config: Mapping[str, Any]) -> bool:
     """Tell whether rows of a run, or of one of its streams, lie in memory that the server reads."""
     return any(c.get("shm") for c in config.get("streams") or [config])
+
+
+def _in_memory(result: Result) -> str:
+    """Say what does not cross a connection."""
+    if not shares_memory(result.config):
+        return ""
+    targets = [stream.target for stream in result.streams] or [result.target]
+    placed = any(t.details.get("shared_memory_outputs", "none") != "none" for t in targets)
+    return f", which rows{' and outputs' * placed} do not leave: shared memory"
 
 
 def _watched_here(repetition: Repetition) -> bool:

@@ -116,19 +116,23 @@ def redis_tensor(data: bytes) -> NDArray[np.float32]:
     return np.frombuffer(blob if whole else b"", dtype=np.float32)
 
 
+def _redis_answer(capture: Capture) -> NDArray[np.float32]:
+    return redis_tensor(capture.data)
+
+
 def verify(
     captures: Sequence[Capture],
     requested: int | str,
     expected: Callable[[int], NDArray[Any]],
-    tensor_of: Callable[[bytes], NDArray[np.float32]] = redis_tensor,
+    tensor_of: Callable[[Capture], NDArray[np.float32]] = _redis_answer,
 ) -> Verification:
     """Compare kept replies with what is expected of the inference that begins with a row.
 
-    ``requested``: how many were asked for, or ``all``. ``tensor_of``: finds the answer in a reply
-    as it came over the wire; empty = it has none.
+    ``requested``: how many were asked for, or ``all``. ``tensor_of``: finds the answer in a kept
+    reply; empty = it has none.
     """
     whole = [c for c in captures if c.whole]
-    differences = [(c.row, difference(expected(c.row), tensor_of(c.data))) for c in whole]
+    differences = [(c.row, difference(expected(c.row), tensor_of(c))) for c in whole]
     wrong = [row for row, d in differences if not d <= TOLERANCE]
     return Verification(
         requested=None if requested == "all" else int(requested),

@@ -85,11 +85,18 @@ def test_fraud(triton: Urls, cards: Path, reference: str, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", PROTOCOLS)
 def test_shared_memory(triton: Urls, sample: Path, scheme: str) -> None:
-    """Rows that Triton reads where they lie are those that onnxruntime computed with."""
+    """Rows that Triton reads where they lie are those that onnxruntime computed with.
+
+    So are the outputs that it puts into the places of these rows.
+    """
     url = triton[f"{scheme} {MODEL}"]
     result = verified(url, "--dataset", sample, "--shm", "--batch", 2, "--connections", 2)
 
-    assert "shared_memory" in result.target.details
+    details = result.target.details
+    assert "shared_memory" in details
+    assert details["shared_memory_outputs"].endswith(f" ({2 * 1001 * 4:,} bytes an inference)")
+    length = int(details.get("reply_body_bytes") or details["reply_message_bytes"])
+    assert length < 2 * 1001
     place = urlsplit(triton[f"triton+http {MODEL}"]).netloc
     status = f"http://{place}/v2/systemsharedmemory/status"
     with urllib.request.urlopen(status, timeout=60) as told:

@@ -43,7 +43,7 @@ _MESSAGES = {
     "Parameter": ("1 bool_param bool", "2 int64_param int64", "3 string_param string"),
     "RegisterRequest": ("1 name string", "2 key string", "3 offset uint64", "4 byte_size uint64"),
     "UnregisterRequest": ("1 name string",),
-    "Wanted": ("1 name string",),
+    "Wanted": ("1 name string", "2 parameters *Entry"),
     "ModelInferRequest": (
         "1 model_name string",
         "2 model_version string",

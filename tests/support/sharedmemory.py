@@ -15,6 +15,7 @@ class Regions:
         self.busy = busy
         self.seen: list[str] = []
         self.reads = 0
+        self.last: dict[str, bytes] = {}  # what lay in those that are forgotten
         self._open: dict[str, mmap.mmap] = {}
         self._lock = threading.Lock()
 
@@ -39,6 +40,7 @@ class Regions:
             return False
         found = self._open.pop(name, None)
         if found is not None:
+            self.last[name] = found[:]
             found.close()
         return True
 
@@ -47,3 +49,9 @@ class Regions:
         with self._lock:
             self.reads += 1
         return self._open[name][offset : offset + size]
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        """Put bytes into one."""
+        region = self._open[name]
+        assert offset + len(data) <= len(region)
+        region[offset : offset + len(data)] = data

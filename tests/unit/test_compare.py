@@ -283,6 +283,22 @@ def test_differences_name_what_is_not_the_same_work() -> None:
     assert candidate.notes == ["DIFFERENT WORK was measured: target.model_sha256"]
 
 
+def test_outputs_in_shared_memory_are_other_work() -> None:
+    """Replies that carry outputs are not those that do not."""
+    inputs, both = (
+        changed(
+            result(),
+            config={**result().config, "shm": True},
+            target=changed(result().target, details={"shared_memory_outputs": outputs}),
+        )
+        for outputs in ("none", "y (8 bytes an inference)")
+    )
+
+    assert pair(inputs, both).notes == [
+        "DIFFERENT WORK was measured: target.details.shared_memory_outputs"
+    ]
+
+
 def test_what_a_server_does_not_tell_is_no_other_work() -> None:
     """A server that does not say which model it runs may run the same one."""
     base = result()

@@ -55,6 +55,20 @@ def test_fits_the_width(width: int, repetitions: int) -> None:
     assert row(text, "inferences/s")
 
 
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [("none", "rows in SYSTEM"), ("y (8 bytes an inference)", "rows and outputs in SYSTEM")],
+)
+def test_shared_memory_is_said(outputs: str, said: str) -> None:
+    """The load says what does not cross the connection."""
+    data = result()
+    config = {**data.config, "workload": "vision", "shm": True}
+    target = msgspec.structs.replace(data.target, details={"shared_memory_outputs": outputs})
+    text = render(msgspec.structs.replace(data, config=config, target=target), 200)
+
+    assert f"{said} SHARED MEMORY" in text
+
+
 def test_columns_are_repetitions_median_and_spread() -> None:
     """At 100 columns three repetitions stand beside their median and spread."""
     text = render(result())

@@ -11,8 +11,9 @@ from support.oip_protobuf import oip, parsed
 from fastbench.errors import UsageError
 from fastbench.models.base import TensorSpec
 from fastbench.plan import FIELD_ROW, FORM_VARINT, Fetched, Field, Payload, Text
-from fastbench.servers.http_messages import Sent
+from fastbench.servers.http_messages import Sent, Wanted
 from fastbench.servers.oip_grpc import (
+    carried,
     counters,
     infer_body,
     is_ready,
@@ -128,7 +129,7 @@ def test_typed_request_of_other_numbers() -> None:
 def test_request_of_an_input_in_shared_memory() -> None:
     """With any offset in its place the library reads region, bytes and offset, and no contents."""
     place = Field(FIELD_ROW, 4, step=96, form=FORM_VARINT)
-    body = placed_body("mobilenet", "3", IMAGE, place, "region-1", ["y"])
+    body = placed_body("mobilenet", "3", IMAGE, place, "region-1", [Wanted("y")])
     before, found, after = body.parts
 
     assert isinstance(before, Text)
@@ -150,6 +151,63 @@ def test_request_of_an_input_in_shared_memory() -> None:
             inputs=[tensor | {"parameters": parameters}],
             outputs=[{"name": "y"}],
         )
+
+
+def test_request_of_outputs_in_shared_memory() -> None:
+    """With any offsets in their places the library reads those of the input and of each output."""
+    places = [Field(FIELD_ROW, 3, base=b, step=40, form=FORM_VARINT) for b in (0, 960, 1200)]
+    wanted = [Wanted("y", 40, places[1]), Wanted("words"), Wanted("z", 80, places[2])]
+    body = placed_body("m", "", IMAGE, places[0], "r", wanted)
+    offsets = [96, 1000, 2**21 - 1]
+    numbers = iter(offsets)
+    sent = b"".join(
+        part.data if isinstance(part, Text) else varint(next(numbers), 3) for part in body.parts
+    )
+    told = [
+        [
+            {"key": "shared_memory_region", "value": {"string_param": "r"}},
+            {"key": "shared_memory_byte_size", "value": {"int64_param": size}},
+            {"key": "shared_memory_offset", "value": {"int64_param": offset}},
+        ]
+        for size, offset in zip((96, 40, 80), offsets, strict=True)
+    ]
+
+    assert [part for part in body.parts if isinstance(part, Field)] == places
+    assert body.length == len(sent)
+    assert parsed("ModelInferRequest", sent) == oip(
+        "ModelInferRequest",
+        model_name="m",
+        inputs=[{"name": "input", "datatype": "FP32", "shape": [2, 4, 3], "parameters": told[0]}],
+        outputs=[
+            {"name": "y", "parameters": told[1]},
+            {"name": "words"},
+            {"name": "z", "parameters": told[2]},
+        ],
+    )
+
+
+def test_output_that_lies_elsewhere() -> None:
+    """What the reply tells of and does not carry is read by name and bytes, as Triton's replies."""
+    values = np.array([1.5, -2.0], "<f4")
+    message = oip(
+        "ModelInferResponse",
+        outputs=[
+            {"name": "far", "datatype": "FP32", "shape": [1, 2]},
+            {"name": "near", "datatype": "FP32", "shape": [1, 1]},
+        ],
+        raw_output_contents=[b"", values[:1].tobytes()],
+    ).SerializeToString()
+    asked = []
+
+    def lying(name: str, size: int) -> bytes:
+        asked.append((name, size))
+        return values.tobytes()
+
+    assert output_of(message, "far", lying).tolist() == [1.5, -2.0]
+    assert output_of(message, "near", lying).tolist() == [1.5]
+    assert output_of(message, "far").size == 0
+    assert asked == [("far", 8)] * 2
+    assert carried(message) == {"near"}
 
 
 def test_request_for_a_region() -> None:

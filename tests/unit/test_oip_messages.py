@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from fastbench.plan import FIELD_ROW, FORM_BLANKS, Fetched, Field, Payload, Text
-from fastbench.servers.http_messages import Sent
+from fastbench.servers.http_messages import Sent, Wanted
 from fastbench.servers.http_replies import Answer
-from fastbench.servers.oip_messages import binary_body, json_form, placed_body, tensor_of
+from fastbench.servers.oip_messages import (
+    binary_body,
+    carried,
+    json_form,
+    placed_body,
+    tensor_of,
+)
 
 IMAGE = Sent("x", (2, 3), "float32", Payload(2), 24)
 REFERENCE = Sent("r", (2, 1), "float32", Fetched(0), 8)
@@ -49,7 +55,7 @@ def test_binary_body() -> None:
 def test_placed_body() -> None:
     """JSON names region, bytes and a place of fixed width; with any offset in it, it is JSON."""
     place = Field(FIELD_ROW, 6, step=24, form=FORM_BLANKS)
-    body = placed_body(IMAGE, place, "r1", ["y"])
+    body = placed_body(IMAGE, place, "r1", [Wanted("y")])
     before, found, after = body.parts
 
     assert isinstance(before, Text)
@@ -70,6 +76,35 @@ def test_placed_body() -> None:
         },
     }
     assert json.loads(text)["outputs"] == [{"name": "y", "parameters": {"binary_data": True}}]
+
+
+def test_placed_outputs() -> None:
+    """Each output has its own place, or comes back as bytes; a name may look like the format."""
+    places = [Field(FIELD_ROW, 6, base=base, step=8, form=FORM_BLANKS) for base in (0, 100, 200)]
+    strange = '"shared_memory_offset":"@"'
+    wanted = [Wanted("@", 8, places[1]), Wanted(strange), Wanted("z", 24, places[2])]
+    body = placed_body(IMAGE, places[0], "r1", wanted)
+    offsets = iter([0, 108, 208])
+    text = b"".join(
+        part.data if isinstance(part, Text) else f"{next(offsets):6}".encode()
+        for part in body.parts
+    )
+
+    assert [part for part in body.parts if isinstance(part, Field)] == places
+    assert body.length == len(text)
+    assert json.loads(text)["outputs"] == [
+        {
+            "name": name,
+            "parameters": {
+                "shared_memory_region": "r1",
+                "shared_memory_byte_size": size,
+                "shared_memory_offset": offset,
+            },
+        }
+        if size
+        else {"name": name, "parameters": {"binary_data": True}}
+        for name, size, offset in (("@", 8, 108), (strange, 0, 0), ("z", 24, 208))
+    ]
 
 
 def test_all_outputs_are_wanted_where_none_is_known() -> None:
@@ -109,6 +144,31 @@ def test_tensor_in_bytes(datatype: str) -> None:
 
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, VALUES.ravel())
+
+
+def test_tensor_that_lies_elsewhere() -> None:
+    """What the reply tells of and does not carry is read by name and bytes; the rest is its own."""
+    asked = []
+
+    def lying(name: str, size: int) -> bytes:
+        asked.append((name, size))
+        return VALUES.tobytes()
+
+    other = np.array([7, 8], "<f4").tobytes()
+    outputs = [output("y"), output("z", parameters={"binary_data_size": len(other)})]
+    reply = answer({"outputs": outputs}, other)
+
+    assert tensor_of(reply, "y", lying).tolist() == VALUES.ravel().tolist()
+    assert tensor_of(reply, "z", lying).tolist() == [7, 8]
+    assert asked == [("y", 12)] * 2
+    assert carried(reply) == {"z"}
+    assert carried(answer({"outputs": [output(), output("j", data=[1])]})) == {"j"}
+
+
+@pytest.mark.parametrize("reply", [b"", b"[]", b"{}", b'{"outputs":[1]}', b'{"outputs":[{}]}'])
+def test_reply_that_carries_nothing(reply: bytes) -> None:
+    """What is no answer carries no outputs."""
+    assert carried(answer(reply)) == set()
 
 
 @pytest.mark.parametrize("datatype", ["BYTES", "BF16"])

@@ -15,13 +15,13 @@ from support.sharedmemory import Regions
 
 from fastbench.datasets.rows import Rows
 from fastbench.errors import ConnectError, ServerError, UsageError
+from fastbench.plan import FORM_BLANKS, FORM_VARINT
 from fastbench.servers import shared_memory
 from fastbench.servers.shared_memory import (
     EXTENSION,
     Region,
-    decimal_width,
+    offset_width,
     shared,
-    varint_width,
 )
 
 if TYPE_CHECKING:
@@ -84,12 +84,28 @@ def ours() -> set[str]:
 def test_servers_see_the_rows(rows: Rows) -> None:
     """Each server has all rows and nothing else; then the name is gone, and at the end the rest."""
     servers = [Server(), Server("::1")]
-    with shared(rows, servers) as region:
+    with shared(rows, servers) as memory:
         assert [s.bytes for s in servers] == [np.arange(15, dtype="<f4").tobytes()] * 2
         assert not ours()
-        assert [s.regions.held for s in servers] == [[region.name]] * 2
+        assert [s.regions.held for s in servers] == [[memory.region.name]] * 2
 
     assert [s.regions.held for s in servers] == [[], []]
+
+
+def test_room_behind_the_rows(rows: Rows) -> None:
+    """No answer lies in it, what a server writes is read here, and can be made no answer again."""
+    server = Server()
+    with shared(rows, [server], room=8) as memory:
+        held = (memory.region.size, memory.rows_bytes, server.bytes[60:])
+        server.regions.write(memory.region.name, 62, b"abcd")
+        written = memory.read(60, 8)
+        memory.blank(63, 2)
+
+        assert held == (68, 60, b"\xff" * 8)
+        assert written == b"\xff\xffabcd\xff\xff"
+        assert server.regions.read(memory.region.name, 56, 12) == (
+            rows.array().tobytes()[56:] + b"\xff\xffa\xff\xffd\xff\xff"
+        )
 
 
 def test_forgotten_after_an_error_too(rows: Rows) -> None:
@@ -198,7 +214,8 @@ def test_memory_that_is_full(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(UsageError, match="60 bytes into /dev/shm: No space"), shared(rows, []):
+    said = "60 bytes of rows and 7 for outputs into /dev/shm: No space"
+    with pytest.raises(UsageError, match=said), shared(rows, [], room=7):
         pass
 
 
@@ -219,9 +236,8 @@ def test_dataset_that_was_cut_short(rows: Rows) -> None:
 @pytest.mark.parametrize(
     ("size", "decimal", "varint"), [(1, 1, 1), (127, 3, 1), (128, 3, 2), (16384, 5, 3)]
 )
-def test_widths(tmp_path: Path, size: int, decimal: int, varint: int) -> None:
+def test_widths(size: int, decimal: int, varint: int) -> None:
     """The longest offset has room, in digits and in groups of seven bits."""
-    one = Rows(
-        data_path=tmp_path, data_offset=0, row_bytes=size, rows=1, row_shape=(1,), dtype="int8"
-    )
-    assert (decimal_width(one), varint_width(one)) == (decimal, varint)
+    region = Region("r", "/r", size)
+    widths = [offset_width(region, form) for form in (FORM_BLANKS, FORM_VARINT)]
+    assert widths == [decimal, varint]

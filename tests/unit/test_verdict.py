@@ -207,6 +207,27 @@ def test_littles_law_in_an_open_loop() -> None:
         assert found(run, "Little's law").status == status
 
 
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ("none", ", which rows do not leave: shared memory"),
+        ("y (8 bytes an inference)", ", which rows and outputs do not leave: shared memory"),
+        (None, ", which rows do not leave: shared memory"),
+    ],
+)
+def test_what_lies_in_shared_memory(outputs: str | None, said: str) -> None:
+    """Rows, and outputs where the server put them there, of any stream too."""
+    details = {} if outputs is None else {"shared_memory_outputs": outputs}
+    placed = TargetInfo(url="triton+http://127.0.0.1:1/m", kind="triton", details=details)
+    config = {**fair().config, "shm": True}
+    alone = fair(target=placed, config=config)
+    streams = [StreamInfo(name="a", target=fair().target), StreamInfo(name="b", target=placed)]
+    several = fair(streams=streams, config={**config, "streams": [{}, {"shm": True}]})
+
+    assert found(alone, "placement").figure.endswith(said)
+    assert found(several, "placement").figure.endswith(said)
+
+
 def test_every_stream_has_a_target() -> None:
     """A server on this machine is noted, and a link is watched, whichever stream it belongs to."""
     fields = {"dataset": None}

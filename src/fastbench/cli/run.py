@@ -131,8 +131,8 @@ class What(Group):
         bool,
         Option(
             "--shm",
-            help="Triton on this machine: rows lie in system shared memory, a request only says "
-            "where.",
+            help="Triton on this machine: rows and outputs lie in system shared memory, a request "
+            "only says where.",
         ),
     ] = False
     headers: Annotated[

@@ -24,6 +24,7 @@ WORK = (
     "config.dialect",
     "config.body",
     "config.shm",
+    "target.details.shared_memory_outputs",
     "target.model",
     "target.model_sha256",
     "dataset.sha256",

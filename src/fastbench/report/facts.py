@@ -128,15 +128,16 @@ def _load(result: Result) -> str:
         f"{_loop(config)}, {_plural(threads, 'thread')}",
         _in_flight(config),
         f"batch {config.get('batch', 1)}" if inferring else "",
-        _form(config) if inferring else "",
+        _form(config, result.target.details) if inferring else "",
     )
 
 
-def _form(config: dict[str, Any]) -> str:
+def _form(config: dict[str, Any], details: dict[str, str]) -> str:
     """Say how an inference is sent: over HTTP and gRPC its body, else its dialect and form."""
     target = str(config.get("target", ""))
     if config.get("shm"):
-        return "rows in SYSTEM SHARED MEMORY"
+        outputs = " and outputs" * (details.get("shared_memory_outputs", "none") != "none")
+        return f"rows{outputs} in SYSTEM SHARED MEMORY"
     if bodies_of(target):
         return f"{body_of(target, config.get('body'))} body"
     return " ".join(str(config[key]) for key in ("dialect", "form") if config.get(key))

@@ -16,7 +16,7 @@ from fastbench.plan import Fetched, Length, Message, Payload, Text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastbench.plan import Part
+    from fastbench.plan import Field, Part
     from fastbench.targets import Target
 
 #: What separates parts. It must not occur in a payload: 16 random bytes do not, by any chance.
@@ -38,6 +38,18 @@ class Sent:
     dtype: str
     part: Payload | Fetched
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One output of an inference as it is asked for.
+
+    ``offset``: where in shared memory its ``size`` bytes are put; None = over the connection.
+    """
+
+    name: str
+    size: int = 0
+    offset: Field | None = None
 
 
 @dataclass(frozen=True, slots=True)

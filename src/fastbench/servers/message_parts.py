@@ -8,7 +8,7 @@ from fastbench.plan import Text
 from fastbench.servers.http_messages import Body
 
 if TYPE_CHECKING:
-    from fastbench.plan import Part
+    from fastbench.plan import Field, Part
     from fastbench.servers.http_messages import Sent
 
 
@@ -32,6 +32,13 @@ class Parts:
         self._end_text()
         self._parts.append(sent.part)
         self._length += sent.length
+        return self
+
+    def field(self, field: Field) -> Self:
+        """Append a number that is filled in for each inference."""
+        self._end_text()
+        self._parts.append(field)
+        self._length += field.width
         return self
 
     def body(self) -> Body:

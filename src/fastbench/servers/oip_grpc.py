@@ -6,18 +6,18 @@ the statistics and shared memory.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbench.errors import UsageError
 from fastbench.models.base import TensorSpec
-from fastbench.plan import Text
-from fastbench.servers.http_messages import Body
 from fastbench.servers.message_parts import Parts
 from fastbench.servers.oip_messages import DATATYPES, NUMPY_TYPES
-from fastbench.servers.outputs import output_in
+from fastbench.servers.outputs import nowhere, output_in
 from fastbench.servers.protobuf import (
     by_field,
     chunk,
@@ -35,18 +35,19 @@ from fastbench.servers.protobuf import (
 from fastbench.servers.shared_memory import BYTES, OFFSET, REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from fastbench.plan import Field
-    from fastbench.servers.http_messages import Sent
+    from fastbench.servers.http_messages import Body, Sent, Wanted
     from fastbench.servers.shared_memory import Region
 
 SERVICE = "/inference.GRPCInferenceService/"
 INFER = f"{SERVICE}ModelInfer"
+_OUTPUT_CONTENTS = 5  # of InferOutputTensor
 _RAW_INPUT, _RAW_OUTPUT = 7, 6  # of ModelInferRequest, of ModelInferResponse
-_PARAMETERS = 4  # of InferInputTensor
+_PARAMETERS, _OUTPUT_PARAMETERS = 4, 2  # of InferInputTensor, of InferRequestedOutputTensor
 _INT64, _STRING = 2, 3  # of InferParameter
 #: Field of InferTensorContents -> NumPy's type of its values; integers are varints.
 _CONTENTS = {1: "bool", 2: "int32", 3: "int64", 4: "uint32", 5: "uint64", 6: "<f4", 7: "<f8"}
@@ -121,26 +122,35 @@ def typed_body(model: str, version: str, sent: Sequence[Sent], outputs: Sequence
 
 
 def placed_body(
-    model: str, version: str, sent: Sent, place: Field, region: str, outputs: Sequence[str]
+    model: str, version: str, sent: Sent, place: Field, region: str, outputs: Sequence[Wanted]
 ) -> Body:
     """Return a ModelInferRequest that names where in a region of shared memory the input lies.
 
-    ``place``: its offset in bytes, the last of what the tensor says of itself.
+    ``place``: its offset in bytes. Outputs with an offset of their own are put there.
     """
-    offset = chunk(1, OFFSET) + chunk_head(2, 1 + place.width) + integer_head(_INT64)
-    tensor = _described(sent)
-    tensor += _parameter(REGION, chunk(_STRING, region))
-    tensor += _parameter(BYTES, integer(_INT64, sent.length))
-    tensor += chunk_head(_PARAMETERS, len(offset) + place.width) + offset
-    before = model_request(model, version) + chunk_head(5, len(tensor) + place.width) + tensor
-    after = _wanted(outputs)
-    length = len(before) + place.width + len(after)
-    return Body("application/grpc", (Text(before), place, Text(after)), length)
+    body = Parts(model_request(model, version))
+    tensor = _described(sent) + _placed(_PARAMETERS, region, sent.length, place.width)
+    body.text(chunk_head(5, len(tensor) + place.width) + tensor).field(place)
+    for each in outputs:
+        wanted = chunk(1, each.name)
+        if each.offset is None:
+            body.text(chunk(6, wanted))
+            continue
+        wanted += _placed(_OUTPUT_PARAMETERS, region, each.size, each.offset.width)
+        body.text(chunk_head(6, len(wanted) + each.offset.width) + wanted).field(each.offset)
+    return body.body()
 
 
-def _parameter(name: str, value: bytes) -> bytes:
-    """Return an entry of a tensor's parameters."""
-    return chunk(_PARAMETERS, chunk(1, name) + chunk(2, value))
+def _placed(parameters: int, region: str, size: int, width: int) -> bytes:
+    """Return what a tensor in shared memory says of itself, up to its offset.
+
+    ``parameters``: the number of that field. ``width``: bytes of the offset.
+    """
+    offset = chunk(1, OFFSET) + chunk_head(2, 1 + width) + integer_head(_INT64)
+    told = {REGION: chunk(_STRING, region), BYTES: integer(_INT64, size)}
+    entries = (chunk(1, name) + chunk(2, value) for name, value in told.items())
+    closed = b"".join(chunk(parameters, entry) for entry in entries)
+    return closed + chunk_head(parameters, len(offset) + width) + offset
 
 
 def region_request(region: Region) -> bytes:
@@ -180,12 +190,31 @@ def counters(reply: bytes) -> dict[tuple[str, str], dict[str, int]]:
     }
 
 
-def output_of(message: bytes, name: str) -> NDArray[np.float32]:
+def output_of(
+    message: bytes, name: str, lying: Callable[[str, int], bytes] = nowhere
+) -> NDArray[np.float32]:
     """Return the output ``name`` of a ModelInferResponse, or else the first one of numbers.
 
-    Empty where there is none.
+    Empty where there is none. ``lying``: reads so many bytes of an output that the reply tells of
+    and does not carry.
     """
-    return output_in(message, _outputs, name)
+    return output_in(message, partial(_outputs, lying=lying), name)
+
+
+def carried(message: bytes) -> set[str]:
+    """Return the outputs whose contents are in a ModelInferResponse.
+
+    Raises :class:`ProtocolError` where it is none.
+    """
+    found = by_field(message)
+    raw = found.get(_RAW_OUTPUT, [])
+    about = [by_field(content(output)) for output in found.get(5, [])]
+    full = [i < len(raw) and raw[i] != b"" for i in range(len(about))]
+    return {
+        text_in(each, 1)
+        for each, has_raw in zip(about, full, strict=True)
+        if has_raw or _OUTPUT_CONTENTS in each
+    }
 
 
 def _described(sent: Sent) -> bytes:
@@ -197,8 +226,11 @@ def _wanted(outputs: Sequence[str]) -> bytes:
     return b"".join(chunk(6, chunk(1, name)) for name in outputs)
 
 
-def _outputs(message: bytes) -> dict[str, NDArray[Any]]:
-    """Return the outputs that are numbers; raw contents are in the order of all outputs."""
+def _outputs(message: bytes, lying: Callable[[str, int], bytes]) -> dict[str, NDArray[Any]]:
+    """Return the outputs that are numbers; raw contents are in the order of all outputs.
+
+    Of one that lies in shared memory they are empty.
+    """
     found = by_field(message)
     raw = found.get(_RAW_OUTPUT, [])
     outputs = {}
@@ -207,10 +239,13 @@ def _outputs(message: bytes) -> dict[str, NDArray[Any]]:
         if text_in(about, 2) not in NUMPY_TYPES:  # BYTES and BF16
             continue
         dtype = np.dtype(NUMPY_TYPES[text_in(about, 2)]).newbyteorder("<")
-        if i < len(raw):
-            outputs[text_in(about, 1)] = np.frombuffer(content(raw[i]), dtype)
+        name, raw_bytes = text_in(about, 1), content(raw[i]) if i < len(raw) else b""
+        if _OUTPUT_CONTENTS in about:
+            outputs[name] = _contents(about[_OUTPUT_CONTENTS]).astype(dtype)
         else:
-            outputs[text_in(about, 1)] = _contents(about.get(5, [])).astype(dtype)
+            shape = [size for value in about.get(3, []) for size in integers(value)]
+            whole = dtype.itemsize * math.prod(shape)
+            outputs[name] = np.frombuffer(raw_bytes or lying(name, whole), dtype)
     return outputs
 
 

@@ -1,5 +1,7 @@
 """System shared memory: rows lie where the server reads them, and a request only names the place.
 
+Behind the rows there may be room for what the server writes: see ``shared_outputs``.
+
 Source: Triton's extension system_shared_memory of the Open Inference Protocol.
 """
 
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastbench.errors import FastbenchError, ServerError, UsageError
 from fastbench.interrupts import deferred
-from fastbench.plan import FIELD_ROW, Field
+from fastbench.plan import FIELD_ROW, FORM_VARINT, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +32,9 @@ REGION, BYTES, OFFSET = (f"shared_memory_{what}" for what in ("region", "byte_si
 FOLDER = Path("/dev/shm")  # noqa: S108 - where Linux' shm_open looks
 PATIENCE_S = 30.0  # until a server that reads from a region forgets it
 _PAUSE_S = 0.05
+#: What lies where nothing was written: of every type of numbers another than most right answers.
+_BLANK = b"\xff"
+_AT_ONCE = 1 << 20  # bytes
 _GROUP_BITS = 7  # of a varint
 _LOG = logging.getLogger(__name__)
 
@@ -41,6 +46,24 @@ class Region:
     name: str
     key: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A region as it is open here: ``fd``; the rows are its first ``rows_bytes`` bytes."""
+
+    region: Region
+    rows_bytes: int
+    fd: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return what lies there now."""
+        return os.pread(self.fd, size, offset)
+
+    def blank(self, offset: int, size: int) -> None:
+        """Write there what is no answer."""
+        for at in range(offset, offset + size, _AT_ONCE):
+            os.pwrite(self.fd, _BLANK * min(_AT_ONCE, offset + size - at), at)
 
 
 class Registrar(Protocol):
@@ -71,11 +94,12 @@ class Registrar(Protocol):
 
 
 @contextlib.contextmanager
-def shared(rows: Rows, servers: Sequence[Registrar]) -> Iterator[Region]:
+def shared(rows: Rows, servers: Sequence[Registrar], room: int = 0) -> Iterator[Memory]:
     """Put all rows where each server can read them, until the block ends.
 
-    The name in /dev/shm goes as soon as all have opened it, so that nothing stays behind there
-    even where this process is killed.
+    ``room``: bytes behind them for what the servers write; no answer lies there yet. The name in
+    /dev/shm goes as soon as all have opened it, so that nothing stays behind there even where this
+    process is killed.
 
     Raises :class:`UsageError` where a server cannot see this machine's memory or there is too
     little of it, :class:`ServerError` where it has not the extension or refuses.
@@ -83,27 +107,25 @@ def shared(rows: Rows, servers: Sequence[Registrar]) -> Iterator[Region]:
     for server in servers:
         _check(server)
     with contextlib.ExitStack() as stack:
-        with _filled(rows) as region:
+        with _filled(rows, room, stack) as memory:
             for server in servers:
                 with deferred():
-                    _register(server, region)
-                    stack.callback(_forget, server, region)
-        yield region
+                    _register(server, memory.region)
+                    stack.callback(_forget, server, memory.region)
+        yield memory
 
 
-def offset_field(rows: Rows, batch: int, form: int, width: int) -> Field:
+def offset_field(rows: Rows, batch: int, form: int, region: Region) -> Field:
     """Return where in the region the rows of an inference begin, in bytes."""
+    width = offset_width(region, form)
     return Field(FIELD_ROW, width, step=rows.row_bytes, rows=batch, form=form)
 
 
-def decimal_width(rows: Rows) -> int:
-    """Return the digits of the longest offset."""
-    return len(str(rows.rows * rows.row_bytes))
-
-
-def varint_width(rows: Rows) -> int:
-    """Return the bytes of the longest offset as protobuf writes it."""
-    return -(-(rows.rows * rows.row_bytes).bit_length() // _GROUP_BITS)
+def offset_width(region: Region, form: int) -> int:
+    """Return the bytes of the longest offset: groups of seven bits in protobuf, else digits."""
+    if form == FORM_VARINT:
+        return -(-region.size.bit_length() // _GROUP_BITS)
+    return len(str(region.size))
 
 
 def _check(server: Registrar) -> None:
@@ -130,10 +152,14 @@ def _is_own(host: str) -> bool:
 
 
 @contextlib.contextmanager
-def _filled(rows: Rows) -> Iterator[Region]:
-    """Yield a region with all rows, which has its name until the block ends."""
+def _filled(rows: Rows, room: int, stack: contextlib.ExitStack) -> Iterator[Memory]:
+    """Yield a region with all rows, which has its name until the block ends.
+
+    ``stack``: closes it here.
+    """
     name = f"fastbench-{os.getpid()}-{secrets.token_hex(4)}"
-    region = Region(name, f"/{name}", rows.rows * rows.row_bytes)
+    rows_bytes = rows.rows * rows.row_bytes
+    region = Region(name, f"/{name}", rows_bytes + room)
     path = FOLDER / name
     try:
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -141,26 +167,29 @@ def _filled(rows: Rows) -> Iterator[Region]:
         msg = f"--shm: cannot make {path}: {error.strerror}"
         raise UsageError(msg) from error
     try:
-        _fill(fd, rows, region)
-        yield region
+        stack.callback(os.close, fd)
+        memory = Memory(region, rows_bytes, fd)
+        _fill(memory, rows)
+        yield memory
     finally:
-        os.close(fd)
         path.unlink(missing_ok=True)
 
 
-def _fill(fd: int, rows: Rows, region: Region) -> None:
+def _fill(memory: Memory, rows: Rows) -> None:
+    size, end = memory.region.size, memory.rows_bytes
     try:
-        os.posix_fallocate(fd, 0, region.size)  # else a full /dev/shm would kill who writes
+        os.posix_fallocate(memory.fd, 0, size)  # else a full /dev/shm would kill who writes
         with rows.data_path.open("rb") as source:
             done = 0
-            while done < region.size:
+            while done < end:
                 done += os.sendfile(
-                    fd, source.fileno(), rows.data_offset + done, region.size - done
+                    memory.fd, source.fileno(), rows.data_offset + done, end - done
                 ) or _truncated(rows)
+        memory.blank(end, size - end)
     except OSError as error:
         msg = (
-            f"--shm: cannot put the dataset's {region.size:,} bytes into {FOLDER}: "
-            f"{error.strerror}; leave out --shm, or make {FOLDER} larger"
+            f"--shm: cannot put {end:,} bytes of rows and {size - end:,} for outputs into "
+            f"{FOLDER}: {error.strerror}; leave out --shm, make {FOLDER} larger, or take fewer rows"
         )
         raise UsageError(msg) from error
 

@@ -20,8 +20,8 @@ from fastbench.servers.fit import check_batch, check_inputs
 from fastbench.servers.grpc_messages import message_in
 from fastbench.servers.grpc_server import LONG_REPLY, GrpcServer
 from fastbench.servers.http_replies import NOTHING
-from fastbench.servers.oip_grpc import placed_body
-from fastbench.servers.shared_memory import offset_field, shared, varint_width
+from fastbench.servers.oip_grpc import carried, output_of, placed_body
+from fastbench.servers.shared_memory import offset_field
 from fastbench.servers.tfserving_grpc import TfServingGrpc
 from fastbench.servers.torchserve_grpc import TorchServeGrpc
 from fastbench.servers.triton_control import GrpcControl
@@ -32,7 +32,7 @@ from fastbench.workloads.served import (
     arranged,
     check_answers,
     first_body,
-    placed_details,
+    placing,
     sent_as,
     verifier,
 )
@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fastbench.config import RunConfig
+    from fastbench.measured import Capture
     from fastbench.plan import Message
     from fastbench.servers.dialect import GrpcDialect, Served
     from fastbench.servers.http_messages import Body, Sent
+    from fastbench.servers.shared_outputs import Outputs
     from fastbench.workloads.inference import Material
 
 #: By kind of target: adding a server is a file and a line.
@@ -60,13 +62,17 @@ _REPLY_ROOM = 4096  # a kept reply may be longer than the first by what stands a
 
 @dataclass(frozen=True, slots=True)
 class Calling:
-    """What is called on which servers; ``served``: by each of ``servers``."""
+    """What is called on which servers; ``served``: by each of ``servers``.
+
+    ``outputs``: in shared memory; None = nothing is.
+    """
 
     dialect: GrpcDialect
     servers: Sequence[GrpcServer]
     served: Sequence[Served]
     form: str
     body: Body
+    outputs: Outputs | None = None
 
     @property
     def watched(self) -> tuple[Watched, ...]:
@@ -81,9 +87,16 @@ class Calling:
         """The call of one inference."""
         return self.servers[0].unary(self.dialect.method, self.body.parts, self.body.length)
 
-    def tensor(self, message: bytes | None) -> NDArray[np.float32]:
-        """Return the first output in a reply; empty where there is none."""
-        return NOTHING if message is None else self.dialect.tensor(message, self.served[0])
+    def tensor(self, message: bytes | None, row: int) -> NDArray[np.float32]:
+        """Return the first output in the reply to an inference that begins with a row.
+
+        Empty where there is none.
+        """
+        if message is None:
+            return NOTHING
+        if self.outputs is None:
+            return self.dialect.tensor(message, self.served[0])
+        return output_of(message, self.outputs.first, self.outputs.of_row(row))
 
 
 @contextlib.contextmanager
@@ -100,12 +113,17 @@ def open_calls(config: RunConfig, material: Material) -> Iterator[Job]:
 
 def _job(config: RunConfig, material: Material, calling: Calling) -> Job:
     """Send the first inference, and return what is to be repeated."""
-    servers, method = calling.servers, calling.dialect.method
+    servers = calling.servers
     data = file_data(material.inputs[0])
     first = first_body(calling.body, data, material)
-    answers = [server.call(method, first, config.timeout_s, LONG_REPLY) for server in servers]
-    oracle, found = check_answers(config, material, [calling.tensor(a) for a in answers])
+    asked = [_ask(server, config, calling, first) for server in servers]
+    answers = [answer for answer, _ in asked]
+    oracle, found = check_answers(config, material, [tensor for _, tensor in asked])
     before = identity(material)
+
+    def found_in(capture: Capture) -> NDArray[np.float32]:
+        return calling.tensor(message_in(capture.data), capture.row)
+
     return Job(
         stream=Stream(
             addresses=tuple(server.address for server in servers),
@@ -117,12 +135,24 @@ def _job(config: RunConfig, material: Material, calling: Calling) -> Job:
             protocol=PROTOCOL_GRPC,
             reply_bytes=2 * len(answers[0]) + _REPLY_ROOM,
         ),
-        target=_describe(config, material, calling, len(answers[0]), found),
+        target=_describe(config, calling, len(answers[0]), found),
         dataset=describe(material.about, material.inputs[0]),
         servers=calling.watched,
-        verify=verifier(config, material, oracle, lambda kept: calling.tensor(message_in(kept))),
+        verify=verifier(config, material, oracle, found_in),
         problem=lambda: changed(material, before),
     )
+
+
+def _ask(
+    server: GrpcServer, config: RunConfig, calling: Calling, first: bytes
+) -> tuple[bytes, NDArray[np.float32]]:
+    """Send the first inference, the bytes that the engine sends first; return what it answers."""
+    if calling.outputs:
+        calling.outputs.blank()
+    answer = server.call(calling.dialect.method, first, config.timeout_s, LONG_REPLY)
+    if calling.outputs:
+        calling.outputs.check(server.target.url, carried(answer))
+    return answer, calling.tensor(answer, 0)
 
 
 @contextlib.contextmanager
@@ -135,29 +165,25 @@ def _calling(config: RunConfig, material: Material) -> Iterator[Calling]:
     servers = [GrpcServer(e, config.tls, config.headers) for e in endpoints(target, config.tls)]
     served = [_meet(dialect, server, config, material) for server in servers]
     sent = sent_as(config, material, served[0])
+    controls = [GrpcControl(s, told.extensions) for s, told in zip(servers, served, strict=True)]
     with contextlib.ExitStack() as stack:
+        outputs = None
         if config.shm:
-            body = stack.enter_context(_placed(config, material, sent[0], servers, served))
+            outputs = stack.enter_context(placing(config, material, sent[0], served[0], controls))
+            body = _placed(config, material, sent[0], served[0], outputs)
         else:
             body = dialect.body(form, target, sent, served[0])
-        yield Calling(dialect, servers, served, form, body)
+        yield Calling(dialect, servers, served, form, body, outputs)
 
 
-@contextlib.contextmanager
 def _placed(
-    config: RunConfig,
-    material: Material,
-    sent: Sent,
-    servers: Sequence[GrpcServer],
-    served: Sequence[Served],
-) -> Iterator[Body]:
-    """Put the rows into shared memory; yield the message that names their place."""
-    rows = material.inputs[0]
-    controls = [GrpcControl(s, told.extensions) for s, told in zip(servers, served, strict=True)]
-    with shared(rows, controls) as region:
-        place = offset_field(rows, config.batch, FORM_VARINT, varint_width(rows))
-        outputs = [spec.name for spec in served[0].gives]
-        yield placed_body(*model_of(served[0].key), sent, place, region.name, outputs)
+    config: RunConfig, material: Material, sent: Sent, served: Served, outputs: Outputs
+) -> Body:
+    """Return the message that names the place of rows in shared memory, and those of outputs."""
+    region = outputs.region
+    place = offset_field(material.inputs[0], config.batch, FORM_VARINT, region)
+    model = model_of(served.key)
+    return placed_body(*model, sent, place, region.name, outputs.wanted(FORM_VARINT))
 
 
 def _meet(
@@ -172,7 +198,7 @@ def _meet(
 
 
 def _describe(
-    config: RunConfig, material: Material, calling: Calling, reply_bytes: int, found: float | None
+    config: RunConfig, calling: Calling, reply_bytes: int, found: float | None
 ) -> TargetInfo:
     served = calling.served[0]
     details = {
@@ -180,8 +206,9 @@ def _describe(
         "message_bytes": str(calling.body.length),
         "reply_message_bytes": str(reply_bytes),
         **served.details,
-        **placed_details(config, material),
     }
+    if calling.outputs:
+        details |= calling.outputs.details(verified=bool(config.verify))
     agreed = calling.servers[0].agreed
     details |= {"tls": agreed} if agreed else {}
     if len(calling.servers) > 1:

@@ -21,9 +21,9 @@ from fastbench.servers.fit import check_batch, check_inputs
 from fastbench.servers.http_messages import Sent, fields_of, json_body, post
 from fastbench.servers.http_replies import NOTHING, answer_in
 from fastbench.servers.http_server import HttpServer
-from fastbench.servers.oip_messages import placed_body
+from fastbench.servers.oip_messages import carried, placed_body, tensor_of
 from fastbench.servers.rest import Rest
-from fastbench.servers.shared_memory import decimal_width, offset_field, shared
+from fastbench.servers.shared_memory import offset_field
 from fastbench.servers.tfserving import TfServing
 from fastbench.servers.torchserve import TorchServe
 from fastbench.servers.triton import Triton
@@ -35,7 +35,7 @@ from fastbench.workloads.served import (
     arranged,
     check_answers,
     first_body,
-    placed_details,
+    placing,
     sent_as,
     verifier,
 )
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from fastbench.servers.dialect import Dialect, Served
     from fastbench.servers.http_messages import Body
     from fastbench.servers.http_replies import Answer
+    from fastbench.servers.shared_outputs import Outputs
     from fastbench.workloads.inference import Material
 
 #: By kind of target: adding a server is a file and a line.
@@ -69,7 +70,8 @@ _REPLY_ROOM = 4096  # a kept reply may be longer than the first by its head, and
 class Posting:
     """What is posted to which servers: all that one kind of server, and one workload, decide.
 
-    ``served``: by each of ``servers``. ``data``: what the engine takes rows from.
+    ``served``: by each of ``servers``. ``data``: what the engine takes rows from. ``outputs``: in
+    shared memory; None = nothing is.
     """
 
     dialect: Dialect
@@ -80,6 +82,7 @@ class Posting:
     body: Body
     data: Data
     fields: Mapping[str, str]
+    outputs: Outputs | None = None
 
     @property
     def resource(self) -> str:
@@ -94,9 +97,14 @@ class Posting:
             for s, told in zip(self.servers, self.served, strict=True)
         )
 
-    def tensor(self, answer: Answer) -> NDArray[np.float32]:
-        """Return the first output in an answer; empty where there is none."""
-        return self.dialect.tensor(answer, self.served[0])
+    def tensor(self, answer: Answer, row: int) -> NDArray[np.float32]:
+        """Return the first output in the answer to an inference that begins with a row.
+
+        Empty where there is none.
+        """
+        if self.outputs is None:
+            return self.dialect.tensor(answer, self.served[0])
+        return tensor_of(answer, self.outputs.first, self.outputs.of_row(row))
 
 
 @contextlib.contextmanager
@@ -108,8 +116,9 @@ def open_posting(config: RunConfig, material: Material) -> Iterator[Job]:
     ``material`` is what a chain gets.
     """
     with _posting(config, material) as posting:
-        answers = [_ask(server, config, posting) for server in posting.servers]
-        oracle, found = check_answers(config, material, [posting.tensor(a) for a in answers])
+        asked = [_ask(server, config, posting) for server in posting.servers]
+        answers = [answer for answer, _ in asked]
+        oracle, found = check_answers(config, material, [tensor for _, tensor in asked])
         before = identity(material)
         servers = posting.servers
         yield Job(
@@ -145,14 +154,15 @@ def _posting(config: RunConfig, material: Material) -> Iterator[Posting]:
     controls = [
         HttpControl(s, asking, told.extensions) for s, told in zip(servers, served, strict=True)
     ]
-    bodies = (
-        _placed(config, material, sent[0], served[0], controls)
-        if config.shm
-        else _bodies(form, dialect, material, sent, served[0])
-    )
-    with bodies as (data, body):
+    with contextlib.ExitStack() as stack:
+        outputs = None
+        if config.shm:
+            outputs = stack.enter_context(placing(config, material, sent[0], served[0], controls))
+            data, body = _placed(config, material, sent[0], outputs)
+        else:
+            data, body = stack.enter_context(_bodies(form, dialect, material, sent, served[0]))
         fields = fields_of(servers[0].target, body, config.headers, password())
-        yield Posting(dialect, servers, served, material, form, body, data, fields)
+        yield Posting(dialect, servers, served, material, form, body, data, fields, outputs)
 
 
 def _meet(
@@ -185,39 +195,37 @@ def _bodies(
         yield file_data(rows), dialect.body(form, sent, served)
 
 
-@contextlib.contextmanager
 def _placed(
-    config: RunConfig,
-    material: Material,
-    sent: Sent,
-    served: Served,
-    controls: Sequence[HttpControl],
-) -> Iterator[tuple[Data, Body]]:
-    """Put the rows into shared memory; yield them, and the body that names their place."""
-    rows = material.inputs[0]
-    with shared(rows, controls) as region:
-        place = offset_field(rows, config.batch, FORM_BLANKS, decimal_width(rows))
-        yield (
-            file_data(rows),
-            placed_body(sent, place, region.name, [spec.name for spec in served.gives]),
-        )
+    config: RunConfig, material: Material, sent: Sent, outputs: Outputs
+) -> tuple[Data, Body]:
+    """Return the rows, and the body that names their place and those of outputs."""
+    rows, region = material.inputs[0], outputs.region
+    place = offset_field(rows, config.batch, FORM_BLANKS, region)
+    return file_data(rows), placed_body(sent, place, region.name, outputs.wanted(FORM_BLANKS))
 
 
-def _ask(server: HttpServer, config: RunConfig, posting: Posting) -> Answer:
-    """Send the first inference, the bytes that the engine sends first."""
+def _ask(
+    server: HttpServer, config: RunConfig, posting: Posting
+) -> tuple[Answer, NDArray[np.float32]]:
+    """Send the first inference, the bytes that the engine sends first; return what it answers."""
     body = first_body(posting.body, posting.data, posting.material)
-    return server.infer(posting.resource, posting.fields, body, config.timeout_s)
+    if posting.outputs:
+        posting.outputs.blank()
+    answer = server.infer(posting.resource, posting.fields, body, config.timeout_s)
+    if posting.outputs:
+        posting.outputs.check(server.target.url, carried(answer))
+    return answer, posting.tensor(answer, 0)
 
 
 def _verifier(
     config: RunConfig, posting: Posting, oracle: Oracle | None
 ) -> Callable[[list[Capture]], Verification] | None:
-    def tensor_of(data: bytes) -> NDArray[np.float32]:
-        answer = answer_in(data)
-        return NOTHING if answer is None else posting.tensor(answer)
+    def found_in(capture: Capture) -> NDArray[np.float32]:
+        answer = answer_in(capture.data)
+        return NOTHING if answer is None else posting.tensor(answer, capture.row)
 
     each = config.batch if is_json(posting.form) else 1  # there a row of data is a whole body
-    return verifier(config, posting.material, oracle, tensor_of, each)
+    return verifier(config, posting.material, oracle, found_in, each)
 
 
 def _describe(
@@ -230,8 +238,9 @@ def _describe(
         "reply_type": answer.content_type,
         "reply_body_bytes": str(len(answer.body)),
         **served.details,
-        **placed_details(config, posting.material),
     }
+    if posting.outputs:
+        details |= posting.outputs.details(verified=bool(config.verify))
     details |= {"tls": servers[0].agreed} if servers[0].agreed else {}
     if len(servers) > 1:
         details["endpoints"] = "; ".join(server.target.url for server in servers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ from fastbench.plan import FORM_BLANKS, FORM_VARINT, Fetched, Field, Payload, Te
 from fastbench.servers.fit import check_fit
 from fastbench.servers.http_messages import Sent
 from fastbench.servers.protobuf import varint
+from fastbench.servers.shared_memory import shared
+from fastbench.servers.shared_outputs import Outputs, layout_of
 from fastbench.workloads.inference import oracle_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from fastbench.results import Verification
     from fastbench.servers.dialect import Served
     from fastbench.servers.http_messages import Body
+    from fastbench.servers.shared_memory import Registrar
     from fastbench.workloads.inference import Material
 
 
@@ -78,12 +82,19 @@ def first_body(body: Body, data: Data, material: Material) -> bytes:
         os.close(fd)
 
 
-def placed_details(config: RunConfig, material: Material) -> dict[str, str]:
-    """Say for the result that rows lie in shared memory, where they do."""
+@contextlib.contextmanager
+def placing(
+    config: RunConfig,
+    material: Material,
+    sent: Sent,
+    served: Served,
+    controls: Sequence[Registrar],
+) -> Iterator[Outputs]:
+    """Put the rows into shared memory, where there are places for outputs too."""
     rows = material.inputs[0]
-    size = rows.rows * rows.row_bytes
-    words = f"{size:,} bytes of rows, which do not cross the connection; answers do"
-    return {"shared_memory": words} if config.shm else {}
+    layout = layout_of(served, rows, config.batch)
+    with shared(rows, controls, layout.room) as memory:
+        yield Outputs(sent.name, layout, memory)
 
 
 def _of_row_0(field: Field) -> bytes:
@@ -117,13 +128,13 @@ def verifier(
     config: RunConfig,
     material: Material,
     oracle: Oracle | None,
-    tensor_of: Callable[[bytes], NDArray[np.float32]],
+    tensor_of: Callable[[Capture], NDArray[np.float32]],
     each: int = 1,
 ) -> Callable[[list[Capture]], Verification] | None:
     """Return what compares kept replies with the oracle's answers; None without an oracle.
 
-    ``tensor_of``: finds the answer in a reply. ``each``: rows of the dataset in one of the data
-    that are sent.
+    ``tensor_of``: finds the answer in a kept reply. ``each``: rows of the dataset in one of the
+    data that are sent.
     """
     if oracle is None:
         return None
