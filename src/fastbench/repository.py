@@ -13,7 +13,7 @@ from fastbench.servers.grpc_server import GrpcServer
 from fastbench.servers.http_messages import fields_of
 from fastbench.servers.http_server import HttpServer
 from fastbench.servers.torchserve_control import Management
-from fastbench.servers.triton_control import GrpcControl, HttpControl
+from fastbench.servers.triton_control import READY, GrpcControl, HttpControl
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     Control = HttpControl | GrpcControl
 
-READY = "READY"
 _UNKNOWN = "?"  # in place of a version
 _TORCHSERVE = ("torchserve://", "torchserve+grpc://")
 _OF_ARCHIVES = {"model", "batch", "min_batch_timeout_ms"}  # options that TorchServe understands
@@ -128,7 +127,7 @@ def _states(control: Control, model: str) -> dict[str, str]:
     except ServerError as error:
         return {_UNKNOWN: f"its state is not told: {error}"}
     return {
-        found.version: " ".join(word for word in (found.state, found.reason) if word)
+        found.version: " ".join(f"{found.state} {found.reason}".split())
         for found in index
         if found.name == unquote(model)
     }

@@ -115,13 +115,15 @@ def test_model_control(triton: Urls, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", PROTOCOLS)
 def test_wrong_model(triton: Urls, sample: Path, scheme: str) -> None:
-    """A model that the server does not hold ends the run in one line: it says it is not ready."""
-    url = triton[f"{scheme} {MODEL}"].replace(MODEL, "other")
+    """A model or version that the server does not hold ends the run in one line: what it holds."""
+    url = triton[f"{scheme} {MODEL}"]
 
-    done = run(url, "--dataset", sample)
+    model = run(url.replace(MODEL, "other"), "--dataset", sample)
+    version = run(f"{url}/7", "--dataset", sample)
 
-    assert done.code == 1
-    assert "model other is not ready" in done.line
+    assert (model.code, version.code) == (1, 1)
+    assert f"no model other; it has fraud, fraud_noreference, {MODEL}" in model.line
+    assert f"no version 7 of model {MODEL}; it has 1" in version.line
 
 
 @pytest.mark.parametrize("scheme", PROTOCOLS)

@@ -91,6 +91,10 @@ class Grpc:
     def __call__(self, path: str, request: bytes, context: grpc.ServicerContext) -> bytes:
         """Answer one call."""
         method = path.rpartition("/")[2]
+        if method in {"ServerReady", "ModelReady"}:
+            return oip("Ready", ready=method == "ServerReady").SerializeToString()
+        if method == "ModelMetadata":
+            context.abort(grpc.StatusCode.NOT_FOUND, "Request for unknown model")
         if method == "RepositoryIndex":
             return oip("IndexResponse", models=self.repository.index()).SerializeToString()
         if method == "ServerMetadata":
@@ -194,6 +198,31 @@ def test_servers_that_tell_less(tiny_model: Path, said: str, *, silent: bool) ->
 
     assert done.code == 0, done.err
     assert said in done.out
+
+
+def test_state_in_the_words_of_mlserver(tiny_model: Path) -> None:
+    """Over gRPC its index names a state ``State.READY``: the model is ready."""
+    with standing_in("grpc", Repository(loaded="State.READY"), tiny_model) as url:
+        done = fastbench("model", "load", f"{url}/m")
+
+    assert done.code == 0, done.err
+    assert done.out.endswith("loaded m: version 1 READY\n")
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc"])
+def test_run_with_a_model_that_is_not_there(kind: str, tiny_model: Path) -> None:
+    """The run ends in one line that names what there is, or says that the model is not loaded."""
+    repository = Repository()
+    brief = ("--repetitions", 1, "--requests", 1)
+    with standing_in(kind, repository, tiny_model) as url:
+        absent = fastbench("run", f"{url}/nix", *brief)
+        fastbench("model", "load", f"{url}/nix")
+        fastbench("model", "unload", f"{url}/nix")
+        unloaded = fastbench("run", f"{url}/nix", *brief)
+
+    assert (absent.code, unloaded.code) == (1, 1)
+    assert "the server has no model nix; it has other" in absent.line
+    assert "model nix does not run there: version 1 is UNAVAILABLE (unloaded)" in unloaded.line
 
 
 def test_configuration_is_shown_and_obeyed(sample: Path, tiny_model: Path) -> None:

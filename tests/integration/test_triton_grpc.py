@@ -58,14 +58,14 @@ class Standin:
             "ServerMetadataResponse", name="stand-in", version="1.2", extensions=["statistics"]
         )
 
-    def ModelReady(self, request: bytes, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Tell that the model is ready, as Triton does where it is not known."""
+    def ModelReady(self, request: bytes, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Tell whether the model is ready; one that is not known is not, as Triton has it."""
+        return oip("Ready", ready=parsed("ModelRequest", request).name == "m")
+
+    def ModelMetadata(self, request: bytes, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Tell what it takes and gives."""
         if parsed("ModelRequest", request).name != "m":
             context.abort(grpc.StatusCode.NOT_FOUND, "Request for unknown model")
-        return oip("Ready", ready=True)
-
-    def ModelMetadata(self, _request: bytes, _context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Tell what it takes and gives."""
         kinds = [
             [{"name": n, "datatype": "FP32", "shape": s} for n, s in tensors.items()]
             for tensors in (self.session.inputs, self.session.outputs)
@@ -179,7 +179,11 @@ def test_errors_during_the_run(sample: Path, tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "behaviour", "said"),
     [
-        (lambda u: u[:-1] + "other", {}, "ModelReady: GRPC 5 NOT_FOUND: Request for unknown model"),
+        (
+            lambda u: u[:-1] + "other",
+            {},
+            "ModelMetadata: GRPC 5 NOT_FOUND: Request for unknown model",
+        ),
         (lambda u: u, {"ready": False}, "the server is not ready"),
         (lambda u: u, {"fail_after": 0}, "ModelInfer: GRPC 13 INTERNAL: out of memory"),
     ],

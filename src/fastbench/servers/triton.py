@@ -15,8 +15,10 @@ from fastbench.models.base import TensorSpec
 from fastbench.servers.dialect import Served, model_path
 from fastbench.servers.http_server import is_ok, refusal
 from fastbench.servers.oip_messages import NUMPY_TYPES, binary_body, json_form, tensor_of
+from fastbench.servers.readiness import why_model_not_ready, why_server_not_ready
 from fastbench.servers.triton_config import EXTENSION as CONFIGURATION
 from fastbench.servers.triton_config import from_json, in_words
+from fastbench.servers.triton_control import HttpControl
 from fastbench.servers.triton_metrics import TritonMetrics
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from fastbench.targets import Target
 
 BINARY, STATISTICS = "binary_tensor_data", "statistics"
+HEALTH = "/v2/health/ready"
 
 
 class _About(msgspec.Struct):
@@ -70,9 +73,9 @@ class Triton:
     def meet(self, server: HttpServer, fields: Mapping[str, str]) -> Served:
         """Ask whether server and model are ready, and what they are."""
         path = _path(server.target)
-        _check_ready(server, "/v2/health/ready", fields, "the server")
+        _check_server(server, fields)
         about = server.told("/v2", fields, _About)
-        _check_ready(server, f"{path}/ready", fields, f"model {server.target.model}")
+        _check_model(server, path, fields)
         model = server.told(path, fields, _Model)
         told = about.extensions or []
         config = _config(server, path, fields) if CONFIGURATION in told else None
@@ -119,14 +122,23 @@ def _path(target: Target) -> str:
     return f"/v2/models/{model_path(target, '/versions/')}"
 
 
-def _check_ready(server: HttpServer, path: str, fields: Mapping[str, str], what: str) -> None:
-    answer = server.get(path, fields)
-    if not is_ok(answer):
-        msg = (
-            f"{server.target.url}: {what} is not ready: GET {path} was answered "
-            f"{refusal(answer)}; wait for it, or look into the server's log"
-        )
-        raise ServerError(msg)
+def _check_server(server: HttpServer, fields: Mapping[str, str]) -> None:
+    ready = server.get(HEALTH, fields)
+    if not is_ok(ready):
+        said = f"GET {HEALTH} was answered {refusal(ready)}"
+        listed = HttpControl(server, fields).listed()
+        raise ServerError(why_server_not_ready(server.target, said, listed))
+
+
+def _check_model(server: HttpServer, path: str, fields: Mapping[str, str]) -> None:
+    ready = server.get(f"{path}/ready", fields)
+    if is_ok(ready):
+        return
+    about = server.get(path, fields)
+    said = f"GET {path}/ready was answered {refusal(ready)}"
+    refused = "" if is_ok(about) else f"GET {path} was answered {refusal(about)}"
+    listed = HttpControl(server, fields).listed()
+    raise ServerError(why_model_not_ready(server.target, said, refused, listed))
 
 
 def _specs(tensors: list[_Tensor] | None) -> tuple[TensorSpec, ...]:

@@ -7,12 +7,13 @@ grpc_service.proto.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import msgspec
 
-from fastbench.errors import ServerError
+from fastbench.errors import FastbenchError, ServerError
 from fastbench.servers.grpc_server import LONG_REPLY
 from fastbench.servers.http_messages import JSON
 from fastbench.servers.http_server import CONNECT_TIMEOUT_S, is_ok, refusal
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 
 LOADING_S = 600.0  # until a model is loaded, large ones from far away
+READY, LOADING = "READY", "LOADING"
+UNLOADED = "unloaded"  # why one that was unloaded is UNAVAILABLE
+UNTOLD = "?"  # the state of a model of which a server tells no more than the name
 
 
 class Indexed(msgspec.Struct, frozen=True):
@@ -38,6 +42,12 @@ class Indexed(msgspec.Struct, frozen=True):
     version: str = ""
     state: str = ""
     reason: str = ""
+
+
+class _Names(msgspec.Struct):
+    """The reply to ``GET /v2/models``, as KServe gives it."""
+
+    models: list[str]
 
 
 class HttpControl:
@@ -71,6 +81,15 @@ class HttpControl:
         """Return what is in its repository. Raises :class:`FastbenchError` without answer."""
         path = "/v2/repository/index"
         return self._server.read(path, self._post(path, {}), list[Indexed])
+
+    def listed(self) -> list[Indexed] | None:
+        """Return what is in its repository, else their names; None where it tells neither."""
+        with contextlib.suppress(FastbenchError):
+            return self.index()
+        with contextlib.suppress(FastbenchError):
+            names = self._server.told("/v2/models", self._fields, _Names).models
+            return [Indexed(name, state=UNTOLD) for name in names]
+        return None
 
     def _post(
         self, path: str, about: Mapping[str, object], timeout_s: float = CONNECT_TIMEOUT_S
@@ -109,6 +128,16 @@ class GrpcControl:
     def index(self) -> list[Indexed]:
         """Return what is in its repository. Raises :class:`FastbenchError` without answer."""
         reply = self._server.call(f"{SERVICE}RepositoryIndex", b"", room=LONG_REPLY)
-        models = by_field(reply).get(1, [])
-        found = [by_field(content(model)) for model in models]
-        return [Indexed(*(text_in(each, field) for field in (1, 2, 3, 4))) for each in found]
+        return [_indexed(content(model)) for model in by_field(reply).get(1, [])]
+
+    def listed(self) -> list[Indexed] | None:
+        """Return what is in its repository; None where it does not tell."""
+        with contextlib.suppress(FastbenchError):
+            return self.index()
+        return None
+
+
+def _indexed(message: bytes) -> Indexed:
+    """Read a RepositoryIndexResponse.ModelIndex; MLServer's state is ``State.READY``."""
+    name, version, state, reason = (text_in(by_field(message), field) for field in (1, 2, 3, 4))
+    return Indexed(name, version, state.removeprefix("State."), reason)

@@ -19,8 +19,10 @@ from fastbench.servers.oip_grpc import (
     server_about,
     typed_body,
 )
+from fastbench.servers.readiness import why_model_not_ready, why_server_not_ready
 from fastbench.servers.triton_config import EXTENSION as CONFIGURATION
 from fastbench.servers.triton_config import from_protobuf, in_words
+from fastbench.servers.triton_control import GrpcControl
 from fastbench.servers.triton_metrics import summed
 
 if TYPE_CHECKING:
@@ -52,9 +54,9 @@ class TritonGrpc:
         """
         key = model_path(server.target, "/")
         request = model_request(*model_of(key))
-        _check_ready(server, "ServerReady", b"", "the server")
+        _check_server(server)
         about = server_about(server.call(f"{SERVICE}ServerMetadata", b""))
-        _check_ready(server, "ModelReady", request, f"model {server.target.model}")
+        _check_model(server, request)
         model = model_about(server.call(f"{SERVICE}ModelMetadata", request))
         config = _config(server, request) if CONFIGURATION in about.extensions else None
         lists = {"extensions": about.extensions, "model_versions": model.versions}
@@ -122,10 +124,28 @@ def _config(server: GrpcServer, request: bytes) -> ModelConfig | None:
         return None
 
 
-def _check_ready(server: GrpcServer, method: str, request: bytes, what: str) -> None:
-    if not is_ready(server.call(f"{SERVICE}{method}", request)):
-        msg = (
-            f"{server.target.url}: {what} is not ready, says {method}; wait for it, or look into "
-            "the server's log"
-        )
-        raise ServerError(msg)
+def _check_server(server: GrpcServer) -> None:
+    if not is_ready(server.call(f"{SERVICE}ServerReady", b"")):
+        listed = GrpcControl(server).listed()
+        raise ServerError(why_server_not_ready(server.target, "ServerReady says so", listed))
+
+
+def _check_model(server: GrpcServer, request: bytes) -> None:
+    said = "ModelReady says so"
+    try:
+        if is_ready(server.call(f"{SERVICE}ModelReady", request)):
+            return
+    except ServerError as error:
+        said = _words(error, server)
+    refused = ""
+    try:
+        server.call(f"{SERVICE}ModelMetadata", request)
+    except ServerError as error:
+        refused = _words(error, server)
+    listed = GrpcControl(server).listed()
+    raise ServerError(why_model_not_ready(server.target, said, refused, listed))
+
+
+def _words(error: ServerError, server: GrpcServer) -> str:
+    """Return what the server said, without its URL."""
+    return str(error).removeprefix(f"{server.target.url}: ")
