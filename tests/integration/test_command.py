@@ -173,6 +173,22 @@ def test_field_that_the_dataset_lacks(fraud: FraudDataset) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("--", "SET", "{key}", "{row:image}"), "vision"),
+        (("--", "SET", "{key}", "{row:reference}"), "fraud"),
+        (("--fetch", "redis://127.0.0.1:1 ECHO {row:transaction}", "--", "PING"), "fraud"),
+    ],
+)
+def test_dataset_that_is_not_there(tmp_path: Path, words: tuple[str, ...], kind: str) -> None:
+    """The line names the command that makes the dataset which the placeholders are of."""
+    done = _call("redis://127.0.0.1:1", "--dataset", str(tmp_path / "none"), *words)
+
+    assert done.returncode == 1
+    assert f"make one with: fastbench data {kind})" in " ".join(done.stderr.split())
+
+
 def test_ratios(server: redis.Redis) -> None:
     """Commands are sent in exactly the ratio asked for."""
     commands = ("--command", "SET {key} {data:5}", "--ratio", "1")

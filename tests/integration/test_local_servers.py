@@ -20,7 +20,7 @@ from fastbench.local_servers.listing import lines_of
 from fastbench.local_servers.state import Folder, Running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 #: Answers by HTTP and has a child that ignores SIGTERM.
@@ -129,6 +129,53 @@ def test_crash_that_left_a_child(
     assert between is None
     assert left == [child]
     assert processes.members(first) == []
+
+
+@pytest.mark.parametrize("act", [control.start, control.stop])
+def test_what_does_not_end(
+    act: Callable[..., object], state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a process of the former server stays, one line says which; nothing is started."""
+    first = control.start(Small(), state, said.append)
+    [child] = set(processes.members(first)) - {first.pid}
+    _kill(first)
+    said.clear()
+    with monkeypatch.context() as deaf:
+        deaf.setattr(processes, "_signal", lambda *_: None)
+        deaf.setattr(processes, "GENTLE_S", 0.1)
+        deaf.setattr(processes, "HARSH_S", 0.1)
+        with pytest.raises(
+            LocalServerError, match=rf"^small: .* do not end, pid {child}: end them"
+        ):
+            act(Small(), state, said.append)
+        kept = Folder(state, "small").running
+    monkeypatch.setattr(processes, "GENTLE_S", 0.2)
+    control.stop(Small(), state, said.append)
+
+    assert kept is not None
+    assert kept.pid == first.pid
+    assert said == ["small: stopped"]
+    assert processes.members(first) == []
+
+
+def test_failed_start_that_does_not_end(
+    state: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that fails and leaves a process is not tried again; a stop ends what it left."""
+    leaving = PROGRAM.replace("class Handler", "raise SystemExit('no such model')\nclass Handler")
+    with monkeypatch.context() as deaf:
+        deaf.setattr(processes, "_signal", lambda *_: None)
+        deaf.setattr(processes, "GENTLE_S", 0.1)
+        deaf.setattr(processes, "HARSH_S", 0.1)
+        with pytest.raises(LocalServerError, match=r"small: .* do not end, pid "):
+            control.start(Small(leaving), state, said.append)
+    left = Folder(state, "small").running
+    monkeypatch.setattr(processes, "GENTLE_S", 0.2)
+    control.stop(Small(), state, said.append)
+
+    assert said.count("    no such model") == 1
+    assert left is not None
+    assert processes.members(left) == []
 
 
 def _kill(running: Running) -> None:

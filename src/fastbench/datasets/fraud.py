@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
+FIELDS = ("transaction", "reference")
 MAX_ROWS = 100_000_000
 MAX_SEED = 2**32 - 1
 
@@ -51,7 +52,7 @@ class FraudDataset:
     @property
     def fields(self) -> dict[str, Rows]:
         """What a command can send of it, by name."""
-        return {"transaction": self.transactions, "reference": self.references}
+        return dict(zip(FIELDS, (self.transactions, self.references), strict=True))
 
     @property
     def rows(self) -> int:

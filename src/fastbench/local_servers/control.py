@@ -53,7 +53,8 @@ def start(server: LocalServer, state: Path, say: Say) -> Running:
     """Start a server, installed first where it is not, and wait until its models answer.
 
     One that runs already is left as it is. Raises :class:`LocalServerError`; nothing of it runs
-    then, and ``say`` got the last lines of its log.
+    then, and ``say`` got the last lines of its log. What is left of an earlier start is ended
+    first; where it does not end nothing is started.
     """
     folder = Folder(state, server.name)
     with _held(folder):
@@ -76,9 +77,8 @@ def stop(server: LocalServer, state: Path, say: Say) -> None:
     with _held(folder):
         running = folder.running
         runs = running is not None and bool(processes.members(running))
-        if running is not None and not end(server, running):  # after a crash it cleans up only
-            msg = f"{server.name}: processes of session {running.pid} do not end: kill them by hand"
-            raise LocalServerError(msg)
+        if running is not None:
+            end(server, running)  # after a crash it cleans up only
         say(f"{server.name}: {'stopped' if runs else 'does not run'}")
         folder.running = None
 

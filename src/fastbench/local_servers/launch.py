@@ -40,8 +40,8 @@ class EndedError(LocalServerError):
 def launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> Running:
     """Start a server on free ports and wait until its models answer; where it ends, try again.
 
-    Raises :class:`LocalServerError` where that fails: nothing of it runs then, and ``say`` got the
-    last lines of its log.
+    Raises :class:`LocalServerError` where that fails: nothing of it runs then, or the line says
+    what does not end, and ``say`` got the last lines of its log.
     """
     for _ in range(ATTEMPTS - 1):
         with contextlib.suppress(EndedError):
@@ -63,7 +63,7 @@ def _launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> 
         folder.running = running
     except BaseException:
         if running is not None:
-            end(server, running)
+            end(server, running)  # the record stays where it does not end
         folder.running = None
         raise
     finally:
@@ -72,11 +72,14 @@ def _launch(server: LocalServer, folder: Folder, say: Callable[[str], None]) -> 
     return running
 
 
-def end(server: LocalServer, running: Running) -> bool:
-    """End a server; tell whether all its processes are gone."""
+def end(server: LocalServer, running: Running) -> None:
+    """End a server. Raises :class:`LocalServerError` where some of its processes remain."""
     gone = processes.end(running)
     server.clean_up(running.ports)
-    return gone
+    if not gone:
+        pids = ", ".join(map(str, processes.members(running)))
+        msg = f"{server.name}: processes of it do not end, pid {pids}: end them by hand, then again"
+        raise LocalServerError(msg)
 
 
 def _place(server: LocalServer, folder: Folder) -> Place:

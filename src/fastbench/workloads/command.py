@@ -12,7 +12,7 @@ import numpy as np
 
 from fastbench.config import CommandConfig
 from fastbench.datasets.base import open_dataset
-from fastbench.datasets.fraud import open_fraud
+from fastbench.datasets.fraud import FIELDS, open_fraud
 from fastbench.datasets.manifest import kind_of
 from fastbench.errors import UsageError
 from fastbench.job import Job
@@ -48,7 +48,7 @@ def open_job(config: RunConfig) -> Iterator[Job]:
     wanted = config.command or CommandConfig()
     wanted_target = parse_target(config.target)
     check_connections(wanted_target, config.total_connections)
-    dataset = _open(config.dataset) if config.dataset else None
+    dataset = _open(config.dataset, wanted) if config.dataset else None
     sent = _sent(dataset.fields, wanted) if dataset else {}
     fields = sent | dataset.fields if dataset else {}
     words = Vocabulary(
@@ -98,8 +98,17 @@ def open_job(config: RunConfig) -> Iterator[Job]:
         )
 
 
-def _open(folder: Path) -> Dataset | FraudDataset:
-    return open_fraud(folder) if kind_of(folder) == "fraud" else open_dataset(folder)
+def _open(folder: Path, wanted: CommandConfig) -> Dataset | FraudDataset:
+    """Open a dataset of either kind; where there is none the commands tell which was meant."""
+    absent = not folder.exists()
+    fraud = bool({*FIELDS} & {*_fields(wanted)}) if absent else kind_of(folder) == "fraud"
+    return open_fraud(folder) if fraud else open_dataset(folder)
+
+
+def _fields(wanted: CommandConfig) -> list[str]:
+    """Return the fields of a dataset that commands name, of any kind of dataset."""
+    fetches = [arguments for _, *arguments in wanted.fetches]
+    return fields_named((*fetches, *wanted.commands))
 
 
 def _sent(fields: Mapping[str, Rows], wanted: CommandConfig) -> dict[str, Rows]:
@@ -107,8 +116,7 @@ def _sent(fields: Mapping[str, Rows], wanted: CommandConfig) -> dict[str, Rows]:
 
     Where none is named it is the dataset's first.
     """
-    fetches = [arguments for _, *arguments in wanted.fetches]
-    named = [name for name in fields_named((*fetches, *wanted.commands)) if name in fields]
+    named = [name for name in _fields(wanted) if name in fields]
     return {name: fields[name] for name in named or [*fields][:1]}
 
 
