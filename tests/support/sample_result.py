@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from fastbench import latency
@@ -187,3 +188,19 @@ def result(*repetitions: Repetition, status: str = "complete") -> Result:
         repetitions=reps,
         summary=summarize(reps),
     )
+
+
+def run_with(values: list[float], **fields: object) -> Result:
+    """Return a run whose repetitions have these p99 in ms and rates, and nothing else to vary."""
+    base = repetition(1)
+    reps = [
+        msgspec.structs.replace(
+            base,
+            index=n + 1,
+            timeseries=[],
+            inferences_per_s=value,
+            response_ms=msgspec.structs.replace(base.response_ms, p99=value, **fields),
+        )
+        for n, value in enumerate(values)
+    ]
+    return result(*reps)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pytest
-from support.sample_result import interval, latency_of, repetition, result, samples_ns
+from support.sample_result import interval, latency_of, repetition, result, run_with, samples_ns
 from support.simulated import SlowAndFast, autocorrelated, steady, with_series
 from support.streams_result import stream_of
 from typer.testing import CliRunner
@@ -44,22 +44,6 @@ def pair(base: Result, other: Result, *limits: str) -> Candidate:
 def of(candidate: Candidate, metric: str) -> Change:
     """Return the change of one metric."""
     return next(change for change in candidate.changes if change.metric == metric)
-
-
-def run_with(values: list[float], **fields: object) -> Result:
-    """Return a run whose repetitions have these p99 in ms and rates, and nothing else to vary."""
-    base = repetition(1)
-    reps = [
-        changed(
-            base,
-            index=n + 1,
-            timeseries=[],
-            inferences_per_s=value,
-            response_ms=changed(base.response_ms, p99=value, **fields),
-        )
-        for n, value in enumerate(values)
-    ]
-    return result(*reps)
 
 
 @pytest.fixture
@@ -211,6 +195,35 @@ def test_few_repetitions_and_few_samples_cannot_tell() -> None:
     assert "one repetition" in of(pair(one, three), "rate").reason
     assert any("one repetition" in note for note in pair(one, three).notes)
     assert of(pair(three, three), "p99.9").reason == "fewer than 10 samples above it"
+
+
+def test_two_repetitions_are_said_to_be_few() -> None:
+    """One line names the runs that have two; where one has a single one, that is said instead."""
+    one, two, three = (run_with([10.0, 10.1, 9.9][:n]) for n in (1, 2, 3))
+
+    def said(base: Result, other: Result) -> list[str]:
+        return [note for note in pair(base, other).notes if "two repetitions" in note]
+
+    assert said(three, three) == said(one, two) == []
+    assert [note.partition(",")[0] for note in said(two, two)] == ["a and b have two repetitions"]
+    assert [note.partition(",")[0] for note in said(three, two)] == ["b has two repetitions"]
+    assert "--repetitions 6" in said(two, two)[0]
+
+
+def test_more_repetitions_help_as_much_as_is_said() -> None:
+    """For one spread three repetitions make an interval about half as wide, six below a third."""
+
+    def width(repetitions: int) -> float:
+        deviations = np.arange(repetitions) - (repetitions - 1) / 2
+        values = list(10.0 * np.exp(0.01 * deviations / deviations.std(ddof=1)))
+        rate = of(pair(run_with(values), run_with(values)), "rate")
+        assert rate.low is not None
+        assert rate.high is not None
+        return math.log1p(rate.high) - math.log1p(rate.low)
+
+    assert width(2) == pytest.approx(2 * 4.303 * 0.01, rel=1e-3)  # Student's t table: 2 degrees
+    assert 0.45 < width(3) / width(2) < 0.55
+    assert 0.25 < width(6) / width(2) < 1 / 3
 
 
 def test_errors_are_a_difference_of_shares() -> None:
@@ -379,6 +392,16 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare([("a", result())])
     with pytest.raises(UsageError, match="empty: holds no repetition"):
         compare([("a", result()), ("empty", changed(result(), repetitions=[]))])
+
+
+def test_manifold_changes_have_no_tenths() -> None:
+    """Digits that say nothing are left out of ends that are thousands of percent away."""
+    comparison = compare([("a", run_with([10.0, 20.0])), ("b", run_with([10.0, 40.0]))])
+    end = of(comparison.candidates[0], "rate").high
+
+    assert end is not None
+    assert end > 10
+    assert f".. +{100 * end:,.0f} %  " in render_console(comparison).decode()
 
 
 def test_console_and_markdown_show_the_same_cells() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from support.page import Page
-from support.sample_result import repetition, result
+from support.sample_result import repetition, result, run_with
 
 from fastbench.compare.build import compare
 from fastbench.report import comparing
 from fastbench.report.comparison_formats import FORMATS
+from fastbench.report.html.compare_page import WIDE
 
 if TYPE_CHECKING:
     from fastbench.results import Result
@@ -50,6 +52,19 @@ def test_each_candidate_and_the_overlay_are_drawn() -> None:
     assert all(abs(x) < 1e-9 for trace in marks for x in trace["x"])
     shown = [t["name"] for t in plots[2]["traces"] if t.get("visible", True) is True]
     assert len(shown) >= len(results())
+
+
+@pytest.mark.parametrize(("values", "cut"), [([10.0, 40.0], True), ([10.0, 10.1], False)])
+def test_very_wide_intervals_do_not_hide_the_others(values: list[float], *, cut: bool) -> None:
+    """The axis ends at changes that can be told apart; intervals that fit are shown whole."""
+    runs = [run_with([10.0, 10.2]), run_with(values)]
+    comparison = compare([("a", runs[0]), ("b", runs[1])])
+    made = Page(FORMATS["html"](comparison, runs).decode())
+    plots = json.loads(next(s for s in made.scripts if s.startswith("[{")))
+
+    limits = plots[0]["layout"]["xaxis"].get("range")
+    assert (limits is not None) == cut
+    assert limits is None or limits[1] >= 2 * WIDE
 
 
 def test_hostile_names_stay_text() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 HEADER = ("", "base", "other", "change", "95 % interval", "")
 MOST_DIFFERENCES = 40
 PLAIN_WIDTH = 100
+MANYFOLD = 10.0  # of a change, from which tenths of a percent say nothing
 LEGEND = (
     "base and other: geometric means over repetitions, latencies in ms; each line is judged for "
     "itself: with no real difference about one line in twenty shows one"
@@ -98,7 +99,9 @@ def _bound(change: Change) -> str:
 def _percent(change: Change, value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{100 * value:+,.3f} pp" if change.unit == "share" else f"{100 * value:+,.1f} %"
+    if change.unit == "share":
+        return f"{100 * value:+,.3f} pp"
+    return f"{100 * value:+,.{1 if value < MANYFOLD else 0}f} %"
 
 
 def _interval(change: Change) -> str:

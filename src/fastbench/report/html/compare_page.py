@@ -14,10 +14,11 @@ from fastbench.report.html.spectrum import plot_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastbench.comparison import Candidate, Comparison
+    from fastbench.comparison import Candidate, Change, Comparison
     from fastbench.report.html.elements import Html
     from fastbench.results import Result
 
+WIDE = 100.0  # percent: twice as much, or nothing
 #: One look per verdict would be too many: what is shown, and what is not.
 SHOWN: Final = ("slower", "faster", "more", "fewer")
 
@@ -84,12 +85,13 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
         name=f"changes-{number}",
         title=f"Changes, {candidate.side.name}",
         reading="Each metric's change against the base with its 95 % interval; one that does not "
-        "reach across 0 is more than chance. For latencies left is faster, for the rate right.",
+        "reach across 0 is more than chance. For latencies left is faster, for the rate right. "
+        "Very wide intervals end outside the picture: the table has their ends.",
         doubt="a mark without bars: its interval is not known. Where inferences had no answer, the "
         "table marks what is only a bound.",
         traces=traces,
         layout={
-            "xaxis": axis("change, %"),
+            "xaxis": axis("change, %", **_range(known)),
             "yaxis": axis("", autorange="reversed", categoryarray=names),
             "shapes": [_zero()],
             "hovermode": "closest",
@@ -97,6 +99,13 @@ def _changes(number: int, candidate: Candidate) -> Plot | None:
         columns=("metric", *comparing.HEADER[3:5], "verdict"),
         rows=[(comparing.label(c), *comparing.row(c)[3:]) for c in known],
     )
+
+
+def _range(changes: Sequence[Change]) -> Json:
+    """Return the range of the axis where intervals are so wide that nothing else would be seen."""
+    farthest = 2 * max(WIDE, *(100 * (c.change or 0.0) for c in changes))
+    ends = [100 * c.high for c in changes if c.high is not None]
+    return {"range": [-WIDE, farthest]} if max(ends, default=0.0) > farthest else {}
 
 
 def _length(percent: float, end: float | None) -> float:
