@@ -459,7 +459,7 @@ class Verdict(_Data, frozen=True, kw_only=True):
     evidence: list[Evidence]
 
 
-class Warning(_Data, frozen=True, kw_only=True):  # noqa: A001 - the field's word
+class Warning(_Data, frozen=True, kw_only=True):
     """A doubt about the result: a stable code, what was seen, and what to do about it."""
 
     code: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastbench.results import QUANTILES, Result, Warning  # noqa: A004 - the field's word
+from fastbench.results import QUANTILES, Result, Warning
 from fastbench.steadiness import examine
 from fastbench.summary import streams_of
 

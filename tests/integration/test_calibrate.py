@@ -93,7 +93,7 @@ def test_it_is_kept_per_plan(cache: Path) -> None:
 
 def dataclasses_replaced(calibration: object) -> object:
     """Return the calibration as it is when it comes from the cache."""
-    return msgspec.structs.replace(calibration, cached=True)  # type: ignore[type-var]
+    return msgspec.structs.replace(calibration, cached=True)
 
 
 def test_a_damaged_cache_is_measured_again(cache: Path) -> None:
@@ -283,7 +283,7 @@ def config_for(server: FakeServer, **fields: object) -> RunConfig:
         requests=50,
         warmup_s=0.0,
         repetitions=1,
-        **fields,  # type: ignore[arg-type]
+        **fields,
     )
 
 

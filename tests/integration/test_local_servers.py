@@ -56,7 +56,7 @@ class Small(LocalServer):
 
     program: str = PROGRAM
     cleaned: list[int] = field(default_factory=list)
-    installs: tuple[tuple[str, ...], ...] = ()  # type: ignore[misc]  # there it is a ClassVar
+    installs: tuple[tuple[str, ...], ...] = ()
 
     def prepare(self, place: Place) -> list[str]:
         """Return the command."""

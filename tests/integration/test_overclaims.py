@@ -24,7 +24,7 @@ def _config(server: FakeServer, command: str, **more: object) -> RunConfig:
         command=CommandConfig(commands=(tuple(command.split()),)),
         repetitions=1,
         warmup_s=0.0,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 

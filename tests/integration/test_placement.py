@@ -54,7 +54,7 @@ def vision(sample: Path, tiny_model: Path, **load: object) -> Result:
             target="embedded:unix",
             dataset=sample,
             model=tiny_model,
-            **{**fixed, **load},  # type: ignore[arg-type]
+            **{**fixed, **load},
         )
     )
 

@@ -54,7 +54,7 @@ def redisai_client() -> type[Any]:
     pytest.importorskip("deprecated", reason="what the redisai client needs is not installed")
     # It asks pkg_resources, which setuptools no longer has, for its own version.
     stub = types.ModuleType("pkg_resources")
-    stub.get_distribution = lambda _: types.SimpleNamespace(version="1.3.0")  # type: ignore[attr-defined]
+    stub.get_distribution = lambda _: types.SimpleNamespace(version="1.3.0")
     sys.modules.setdefault("pkg_resources", stub)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

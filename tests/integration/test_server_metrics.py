@@ -74,7 +74,7 @@ def metrics_of(result: Result) -> ServerMetrics:
 @pytest.mark.parametrize("where", [tcp, unix])
 def test_commands_that_the_server_counted(server: redis.Redis, where: object) -> None:
     """Its counter rose by what was sent and by the few questions; the process is the server's."""
-    result = pings(where(server))  # type: ignore[operator]
+    result = pings(where(server))
     metrics = metrics_of(result)
 
     assert metrics.unavailable == ""

@@ -1,5 +1,7 @@
 """``triton+grpc://``: the whole run against a stand-in on grpcio and protobuf's own library."""
 
+# ruff: noqa: N802 - the methods of a gRPC service have its names
+
 from __future__ import annotations
 
 import contextlib
@@ -48,21 +50,21 @@ class Standin:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no method {path}")
         return answer(request, context).SerializeToString()
 
-    def ServerReady(self, _request: bytes, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ServerReady(self, _request: bytes, _context: grpc.ServicerContext) -> Any:
         """Tell that the server is ready."""
         return oip("Ready", ready=self.behaviour.get("ready", True))
 
-    def ServerMetadata(self, _request: bytes, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ServerMetadata(self, _request: bytes, _context: grpc.ServicerContext) -> Any:
         """Tell what it is."""
         return oip(
             "ServerMetadataResponse", name="stand-in", version="1.2", extensions=["statistics"]
         )
 
-    def ModelReady(self, request: bytes, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ModelReady(self, request: bytes, _context: grpc.ServicerContext) -> Any:
         """Tell whether the model is ready; one that is not known is not, as Triton has it."""
         return oip("Ready", ready=parsed("ModelRequest", request).name == "m")
 
-    def ModelMetadata(self, request: bytes, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ModelMetadata(self, request: bytes, context: grpc.ServicerContext) -> Any:
         """Tell what it takes and gives."""
         if parsed("ModelRequest", request).name != "m":
             context.abort(grpc.StatusCode.NOT_FOUND, "Request for unknown model")
@@ -79,7 +81,7 @@ class Standin:
             outputs=kinds[1],
         )
 
-    def ModelStatistics(self, _request: bytes, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ModelStatistics(self, _request: bytes, _context: grpc.ServicerContext) -> Any:
         """Tell how often it inferred, 2 ms in the queue each time."""
         n = self._inferred
         return oip(
@@ -93,7 +95,7 @@ class Standin:
             ],
         )
 
-    def ModelInfer(self, request: bytes, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def ModelInfer(self, request: bytes, context: grpc.ServicerContext) -> Any:
         """Decode the tensors, run the model and answer with its outputs."""
         asked = parsed("ModelInferRequest", request)
         with self._lock:
@@ -204,7 +206,7 @@ def test_rows_that_the_model_does_not_take(sample: Path, tiny_model: Path) -> No
     """The shapes are compared before anything is sent."""
 
     class Other(Standin):
-        def ModelMetadata(self, _request: bytes, _context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def ModelMetadata(self, _request: bytes, _context: grpc.ServicerContext) -> Any:
             """Tell of another shape."""
             inputs = [{"name": "i", "datatype": "FP32", "shape": [-1, 3, 7, 7]}]
             return oip("ModelMetadataResponse", name="m", inputs=inputs)

@@ -80,7 +80,7 @@ class Running:
 
     def __init__(self, *arguments: object) -> None:
         # Files, not pipes: nobody has to read them for the command to go on.
-        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - read when it has ended
         self.process = subprocess.Popen(
             command(*arguments),
             stdin=subprocess.DEVNULL,

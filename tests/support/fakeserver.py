@@ -184,7 +184,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, server: FakeServer) -> None:
         self._server = server
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._transport: asyncio.Transport = None
         self._buffer = bytearray()
         self._queue: asyncio.Queue[tuple[Reply, Seen]] = asyncio.Queue()
         self._number = 0

@@ -20,7 +20,7 @@ from fastbench.results import (
     TargetInfo,
     ThreadUsage,
     Verdict,
-    Warning,  # noqa: A004 - the field's word
+    Warning,
 )
 
 #: Runs where a page takes it for markup: in a text, an attribute or a script.

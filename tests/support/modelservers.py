@@ -325,7 +325,7 @@ def _handler(owner: ModelServer) -> type[http.server.BaseHTTPRequestHandler]:
             with owner.lock:
                 owner.asked.append((self.command, self.path))
             self.answered += 1
-            reply = owner.answer(self.command, self.path, self.headers, body)  # type: ignore[arg-type]
+            reply = owner.answer(self.command, self.path, self.headers, body)
             self.send_response(reply.status)
             for name, value in reply.fields.items():
                 self.send_header(name, value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from _posixshmem import shm_open  # type: ignore[import-not-found]
+from _posixshmem import shm_open
 
 
 class Regions:

@@ -24,7 +24,7 @@ def test_rows_are_those_of_the_array(tmp_path: Path, shape: tuple[int, ...], ord
     """Whatever lay in the file, also NaN, is a row of the same bytes, each with its hash."""
     values = np.random.default_rng(1).random(shape, np.float32)
     values.flat[0] = np.nan
-    array = np.asarray(values, order=order)  # type: ignore[call-overload]
+    array = np.asarray(values, order=order)
     np.save(tmp_path / "in.npy", array)
 
     dataset = import_npy(tmp_path / "in.npy", tmp_path / "out")

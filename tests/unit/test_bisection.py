@@ -187,7 +187,7 @@ def test_noise_alone_does_not_go_on_for_ever() -> None:
     """A coin in place of a server ends with some finding within the trials allowed."""
     for seed in range(50):
         coin = random.Random(seed)
-        found, trials = explore(lambda _rate, _n, coin=coin: coin.choice([HELD, FAILED]), 100)  # type: ignore[misc]
+        found, trials = explore(lambda _rate, _n, coin=coin: coin.choice([HELD, FAILED]), 100)
         assert len(trials) <= MAX_TRIALS
         assert found.finding in {"found", "none-holds", "undecided", "no-limit"}
 

@@ -24,7 +24,7 @@ from fastbench.results import (
     Result,
     StepResult,
     TargetInfo,
-    Warning,  # noqa: A004
+    Warning,
     from_json,
 )
 

@@ -143,7 +143,7 @@ class TestCsv:
 def test_wrong_usage(tmp_path: Path, options: dict[str, object], words: str) -> None:
     """Contradictions and values out of range are named before anything is done."""
     with pytest.raises(UsageError, match=words):
-        FraudConfig(out=tmp_path / "set", **options)  # type: ignore[arg-type]
+        FraudConfig(out=tmp_path / "set", **options)
 
 
 def test_interrupted(tmp_path: Path) -> None:

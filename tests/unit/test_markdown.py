@@ -9,7 +9,7 @@ from support.sample_result import result
 from support.streams_result import with_streams
 
 from fastbench.report import markdown, rows
-from fastbench.results import Evidence, Result, Verdict, Warning  # noqa: A004
+from fastbench.results import Evidence, Result, Verdict, Warning
 
 VERDICT = Verdict(
     verdict="suspect",

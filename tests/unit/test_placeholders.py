@@ -28,7 +28,7 @@ from fastbench.workloads.placeholders import Vocabulary, compile_command, fields
 
 
 def _parts(*arguments: str, **vocabulary: object) -> tuple[tuple[object, ...], Vocabulary]:
-    words = Vocabulary(**vocabulary)  # type: ignore[arg-type]
+    words = Vocabulary(**vocabulary)
     return compile_command(arguments, words).parts, words
 
 

@@ -63,7 +63,7 @@ def test_captures_have_room_for_a_reply() -> None:
 def test_plan_is_frozen() -> None:
     """What the engine was given cannot be changed afterwards."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        planned().threads = 2  # type: ignore[misc]
+        planned().threads = 2
 
 
 def test_length_is_not_checked_by_default() -> None:

@@ -11,7 +11,7 @@ from support.sample_result import result
 from support.streams_result import with_streams
 
 from fastbench.report import prometheus
-from fastbench.results import QUANTILES, Result, Warning  # noqa: A004
+from fastbench.results import QUANTILES, Result, Warning
 
 
 def samples(data: Result) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -59,7 +59,7 @@ class Client:
 
 def source(client: Client, *model_keys: str) -> RedisMetrics:
     """Return a source over the stand-in."""
-    return RedisMetrics(client, model_keys)  # type: ignore[arg-type]
+    return RedisMetrics(client, model_keys)
 
 
 def test_lines_are_split_where_the_name_ends() -> None:

@@ -111,4 +111,4 @@ def test_only_one_schedule_and_one_end() -> None:
         {"arrivals_file": Path("x"), "requests": 1},
     ):
         with pytest.raises(UsageError):
-            RunConfig(**wrong)  # type: ignore[arg-type]
+            RunConfig(**wrong)

@@ -86,7 +86,7 @@ def answer(client: Wire) -> list[tuple[float, float]]:
     assert [client.line() for _ in range(3)] == [b"*3", b"+OK", b"+OK"]
     size = int(client.line().removeprefix(b"$"))
     data = client.receive(size + 2)[:-2]
-    return list(struct.iter_unpack("<2f", data))  # type: ignore[arg-type]
+    return list(struct.iter_unpack("<2f", data))
 
 
 def test_without_batching_each_request_is_a_run(wire: Wire, clients: list[Wire]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,12 +14,15 @@ from support.simulated import autocorrelated, steady, with_series
 from fastbench.steadiness import examine, series_of
 from fastbench.warnings import assess
 
+if TYPE_CHECKING:
+    from fastbench.results import Result
+
 changed = msgspec.structs.replace
 
 RUNS = 150
 
 
-def run_of(rates: np.ndarray, p50: np.ndarray, p99: np.ndarray):  # noqa: ANN201 - a Result
+def run_of(rates: np.ndarray, p50: np.ndarray, p99: np.ndarray) -> Result:
     """Return a run whose repetitions have these series, shape (repetitions, intervals) each."""
     reps = [
         with_series(repetition(1), *series, length_s=0.25)

@@ -153,6 +153,10 @@ def part_of(dotted: str) -> str:
 
 
 PYTHON_FILES = sorted(PACKAGE.rglob("*.py"))
+TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
+HINT = re.compile(
+    r"#(?: ruff:)? (?:noqa(?:: [A-Z]+\d+(?:, ?[A-Z]+\d+)*)?|type: ignore(?:\[[^]]*\])?)"
+)
 C_FILES = sorted(CSRC.glob("*.[ch]"))
 
 
@@ -271,6 +275,16 @@ def test_ignored_lint_rules_have_reasons() -> None:
 
     assert len(rules) > 5
     assert [line for line in rules if not re.search(r"# \w.{5,}", line)] == []
+
+
+@pytest.mark.parametrize("path", [*PYTHON_FILES, *TEST_FILES], ids=relative)
+def test_hints_to_checkers_have_reasons(path: Path) -> None:
+    """A comment that quiets a checker on its line says there why that is right."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for hint in HINT.finditer(line):
+            assert re.search(r"\w{2}.*\w", line[hint.end() :]), (
+                f"{relative(path)}:{number}: {hint[0]} without a reason: say why, or do without it"
+            )
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=relative)

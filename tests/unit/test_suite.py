@@ -82,7 +82,7 @@ def test_format_is_checked() -> None:
 def test_limits(name: str, value: float, words: str) -> None:
     """Values out of range are refused, naming the option."""
     with pytest.raises(UsageError, match=re.escape(words)):
-        SuiteConfig(**{name: value})  # type: ignore[arg-type]
+        SuiteConfig(**{name: value})
 
 
 def test_models() -> None:

@@ -12,7 +12,7 @@ from fastbench.results import (
     Result,
     Verdict,
     Verification,
-    Warning,  # noqa: A004 - the field's word
+    Warning,
 )
 from fastbench.slo import parse_objectives
 from fastbench.summary import summarize

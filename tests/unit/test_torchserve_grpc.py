@@ -20,7 +20,7 @@ BYTES = {Payload(1): b"r" * 120, Fetched(0): b"f" * 1024}
 def request(url: str, form: str, *sent: Sent) -> bytes:
     """Return the bytes of a request as the engine makes them."""
     body = TorchServeGrpc().body(form, parse_target(url), sent, Served())
-    data = b"".join(p.data if isinstance(p, Text) else BYTES[p] for p in body.parts)  # type: ignore[index]
+    data = b"".join(p.data if isinstance(p, Text) else BYTES[p] for p in body.parts)
     assert len(data) == body.length
     return data
 

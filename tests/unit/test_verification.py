@@ -198,7 +198,7 @@ def test_expected_answers_are_computed_once() -> None:
         def array(self) -> NDArray[Any]:
             return np.repeat(np.arange(4.0), size).reshape(4, size)
 
-    expected = verification.Expected(Doubling(), [Counted()], 1)  # type: ignore[arg-type,list-item]
+    expected = verification.Expected(Doubling(), [Counted()], 1)
 
     answers = [float(expected(row)[0][0]) for row in (1, 2, 3, 1, 2, 3)]
 

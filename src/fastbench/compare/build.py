@@ -147,8 +147,8 @@ def _about_two(*sides: Side) -> list[str]:
     have = "have" if len(two) > 1 else "has"
     note = (
         f"{' and '.join(two)} {have} two repetitions, which say little of how runs vary: hence "
-        "wide intervals; for the same spread 3 would make them about half as wide, 6 less than a third "
-        "(--repetitions 6)"
+        "wide intervals; for the same spread 3 would make them about half as wide, 6 less than a "
+        "third (--repetitions 6)"
     )
     return [note]
 

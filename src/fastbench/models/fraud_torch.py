@@ -31,7 +31,7 @@ def build_torchscript(*, reference: bool) -> bytes:
 def _network(*, reference: bool) -> Any:
     import torch
 
-    class Network(torch.nn.Module):  # type: ignore[misc]  # PyTorch may be absent
+    class Network(torch.nn.Module):
         """Each column divided by its size, then the layers over all inputs side by side."""
 
         def __init__(self) -> None:

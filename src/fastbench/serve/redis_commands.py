@@ -74,7 +74,7 @@ def _modules() -> list[Reply]:
 
 
 def module(_state: State, _session: Session, request: Request) -> Reply:
-    """``MODULE LIST``."""  # noqa: D401
+    """Answer ``MODULE LIST``."""
     if upper(request[1]) != "LIST":
         raise _unknown_subcommand(request)
     return _modules()

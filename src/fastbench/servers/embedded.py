@@ -48,7 +48,7 @@ class EmbeddedServer:
     ) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None  # of the unix socket
-        self._stderr = tempfile.TemporaryFile()  # without a name: nothing to clean up  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the server
         self._unix = unix
         self._cpus = cpus
         self._options = options

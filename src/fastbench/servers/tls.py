@@ -108,12 +108,12 @@ class _Connection(redis.Connection):
 
     def __init__(self, *, context: ssl.SSLContext, server_name: str, **options: Any) -> None:
         """Keep what :meth:`_connect` needs."""
-        super().__init__(**options)  # type: ignore[no-untyped-call]
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # redis-py's
         self._context = context
         self._server_name = server_name
 
     def _connect(self) -> socket.socket:
-        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        plain: socket.socket = super()._connect()  # type: ignore[no-untyped-call]  # redis-py's
         return self._context.wrap_socket(plain, server_hostname=self._server_name)
 
 

@@ -19,7 +19,7 @@ from onnx_model import OnnxModel
 HOST = "127.0.0.1"
 
 
-class Served(Model):  # type: ignore[misc]  # nothing is known of KServe's classes
+class Served(Model):
     """A file, by version 1 and 2 of the protocol."""
 
     def __init__(self, name: str, path: str) -> None:
@@ -67,7 +67,7 @@ def _described(shapes: dict[str, tuple[int, ...]]) -> list[dict[str, Any]]:
 def stay_on_loopback() -> None:
     """Bind to loopback what KServe binds to every address, without a way to say otherwise."""
 
-    class Config(uvicorn.Config):  # type: ignore[misc]  # nothing is known of it
+    class Config(uvicorn.Config):
         def __init__(self, *words: Any, **options: Any) -> None:
             super().__init__(*words, **{**options, "host": HOST})
 

@@ -12,7 +12,7 @@ from mlserver.types import InferenceResponse
 from onnx_model import OnnxModel
 
 
-class Served(MLModel):  # type: ignore[misc]  # nothing is known of MLServer's classes
+class Served(MLModel):
     """What ``implementation`` in ``model-settings.json`` names."""
 
     async def load(self) -> bool:

@@ -88,8 +88,7 @@ class Models:
         return found
 
 
-# Nothing is known of the stubs' classes.
-class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
+class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict and GetModelMetadata."""
 
     def __init__(self, models: Models) -> None:
@@ -111,20 +110,19 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):  # type
                 reply.outputs[name].CopyFrom(tensor_of(found[name]))
             return reply
 
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 - the same
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 - the official name
         """Describe the signature."""
         with refusing(context):
             return self._models.metadata(request.model_spec.name, request.model_spec.version.value)
 
 
-# The same.
-class Status(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore[misc]
+class Status(model_service_pb2_grpc.ModelServiceServicer):
     """GetModelStatus."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - the same
+    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - the official name
         """Say that it is available."""
         with refusing(context):
             return self._models.status(request.model_spec.name, request.model_spec.version.value)
