@@ -253,7 +253,7 @@ def test_wrong_outputs_in_shared_memory(kind: str, sample: Path, tiny_model: Pat
 def test_server_that_does_not_put_outputs(puts: bool, sample: Path, tiny_model: Path) -> None:
     """What comes over the connection, or nowhere at all, ends the run in one line."""
     with Http(tiny_model, config=True, puts=puts) as server:
-        server.regions.write = lambda *_: None  # type: ignore[method-assign]
+        server.regions.write = lambda *_: None
         options = ("--model", tiny_model, "--shm", "--verify", "all")
         done = run(f"triton+http://{server.place}/m", "--dataset", sample, *options)
 
