@@ -8,6 +8,7 @@
  * Source: RFC 9113 (HTTP/2); "gRPC over HTTP2", https://grpc.github.io. */
 #include "grpc_reply.h"
 #include "protocol.h"
+#include "text.h"
 
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
@@ -186,9 +187,7 @@ static void said_goaway(grpc *g, const nghttp2_goaway *frame)
     const int len = frame->opaque_data_len < room ? (int)frame->opaque_data_len : (int)room;
     (void)snprintf(text, room, "GOAWAY %s%s%.*s", nghttp2_http2_strerror(frame->error_code),
                    len > 0 ? ": " : "", len, (const char *)frame->opaque_data);
-    for (; *text; text++) {
-        *text = (unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text;
-    }
+    (void)fb_text_copy(text, room, text, strlen(text));
     g->calls.leaves = true;
     g->calls.room = 0;
 }

@@ -1,5 +1,7 @@
 #include "grpc_reply.h"
 
+#include "text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -49,23 +51,15 @@ static uint32_t number_of(const char *text, size_t len)
     return len > 0 && len < 9 ? number : UINT32_MAX;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* grpc-message: bytes beyond plain ASCII are written as %XX; to us it is one line. */
 static void keep_text(fb_grpc_reply *r, const char *text, size_t len)
 {
     size_t n = 0;
     for (size_t i = 0; i < len && n + 1 < sizeof r->error_text; i++, n++) {
         char c = text[i];
-        if (c == '%' && i + 2 < len && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0) {
-            c = (char)(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
+        if (c == '%' && i + 2 < len && fb_hex_digit(text[i + 1]) >= 0 &&
+            fb_hex_digit(text[i + 2]) >= 0) {
+            c = (char)(fb_hex_digit(text[i + 1]) * 16 + fb_hex_digit(text[i + 2]));
             i += 2;
         }
         r->error_text[n] = (unsigned char)c < 0x20 || c == 0x7f ? ' ' : c;

@@ -1,5 +1,7 @@
 #include "http.h"
 
+#include "text.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -76,17 +78,6 @@ void fb_http_init(fb_http_reader *r)
 
 /* ---- failures and findings --------------------------------------------------------------- */
 
-/* Copies for a reader's eyes: no control characters, cut to fit. Returns the bytes copied. */
-static size_t copy_text(char *to, size_t room, const char *from, size_t len)
-{
-    size_t n = 0;
-    for (; n < len && n + 1 < room; n++) {
-        to[n] = (unsigned char)from[n] < 0x20 || from[n] == 0x7f ? ' ' : from[n];
-    }
-    to[n] = '\0';
-    return n;
-}
-
 __attribute__((format(printf, 3, 4), cold)) static int fail(fb_http_reader *r, uint64_t offset,
                                                             const char *format, ...)
 {
@@ -95,7 +86,7 @@ __attribute__((format(printf, 3, 4), cold)) static int fail(fb_http_reader *r, u
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    (void)copy_text(r->error_text, sizeof r->error_text, text, strlen(text));
+    (void)fb_text_copy(r->error_text, sizeof r->error_text, text, strlen(text));
     r->offset = offset;
     r->state = STATE_BROKEN;
     return FB_E_PROTOCOL;
@@ -104,7 +95,7 @@ __attribute__((format(printf, 3, 4), cold)) static int fail(fb_http_reader *r, u
 __attribute__((cold)) static int fail_line(fb_http_reader *r, const char *what, const line *l)
 {
     char text[64];
-    (void)copy_text(text, sizeof text, l->text, l->len);
+    (void)fb_text_copy(text, sizeof text, l->text, l->len);
     return fail(r, r->line_at, "%s: %s", what, text);
 }
 
@@ -112,7 +103,7 @@ __attribute__((cold)) static int fail_line(fb_http_reader *r, const char *what, 
 __attribute__((cold)) static void found_error(fb_http_reader *r, const char *text, size_t len)
 {
     (void)snprintf(r->error_class, sizeof r->error_class, "HTTP %u", r->status);
-    r->error_len = (uint8_t)copy_text(r->error_text, sizeof r->error_text, text, len);
+    r->error_len = (uint8_t)fb_text_copy(r->error_text, sizeof r->error_text, text, len);
     const size_t room = sizeof r->error_text - 1 - r->error_len;
     r->kept_for = room > 2 ? (uint8_t)(room - 2) : 0; /* for the body, after ": " */
 }
@@ -151,11 +142,6 @@ static int complete(fb_http_reader *r, fb_reply *reply)
 
 /* ---- words ------------------------------------------------------------------------------- */
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -164,7 +150,7 @@ static bool is_blank(char c)
 /* tchar of RFC 9110 5.6.2: what a field's name is made of. */
 static bool is_token(char c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+    return fb_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
@@ -207,7 +193,7 @@ static int content_length(fb_http_reader *r, const line *l, const char *value, s
     uint64_t length = 0;
     bool good = len > 0 && len <= 19;
     for (size_t i = 0; i < len && good; i++) {
-        good = is_digit(value[i]);
+        good = fb_is_digit(value[i]);
         length = length * 10 + (uint64_t)(value[i] - '0');
     }
     if (!good) {
@@ -311,9 +297,9 @@ static int field(fb_http_reader *r, const line *l, bool in_head)
 static int status_line(fb_http_reader *r, const line *l)
 {
     const char *t = l->text;
-    const bool good = l->len >= 12 && memcmp(t, "HTTP/1.", 7) == 0 && is_digit(t[7]) &&
-                      t[8] == ' ' && is_digit(t[9]) && is_digit(t[10]) && is_digit(t[11]) &&
-                      (l->len == 12 || t[12] == ' ');
+    const bool good = l->len >= 12 && memcmp(t, "HTTP/1.", 7) == 0 && fb_is_digit(t[7]) &&
+                      t[8] == ' ' && fb_is_digit(t[9]) && fb_is_digit(t[10]) &&
+                      fb_is_digit(t[11]) && (l->len == 12 || t[12] == ' ');
     if (!good) {
         return fail_line(r, "not a status line of HTTP/1", l);
     }
@@ -348,7 +334,7 @@ static int request_line(fb_http_reader *r, const line *l)
     if (good && l->whole) {
         const char *const end = t + l->len - sizeof version;
         good = memchr(t + method + 1, ' ', l->len - method - 1) == end &&
-               memcmp(end, version, sizeof version - 1) == 0 && is_digit(t[l->len - 1]);
+               memcmp(end, version, sizeof version - 1) == 0 && fb_is_digit(t[l->len - 1]);
         keep_path(r, t + method + 1, (size_t)(end - (t + method + 1)));
     }
     if (!good) {
@@ -400,22 +386,13 @@ static int head_end(fb_http_reader *r, fb_http_method method, uint64_t next, fb_
     return GO_ON;
 }
 
-static int hex_digit(char c)
-{
-    if (is_digit(c)) {
-        return c - '0';
-    }
-    const char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Hexadecimal digits, then perhaps blanks and extensions, which say nothing to us. */
 static int size_line(fb_http_reader *r, const line *l, uint64_t next)
 {
     uint64_t size = 0;
     size_t n = 0;
-    for (; n < l->len && hex_digit(l->text[n]) >= 0 && size <= (uint64_t)FB_HTTP_MAX_BODY; n++) {
-        size = size * 16 + (uint64_t)hex_digit(l->text[n]);
+    for (; n < l->len && fb_hex_digit(l->text[n]) >= 0 && size <= (uint64_t)FB_HTTP_MAX_BODY; n++) {
+        size = size * 16 + (uint64_t)fb_hex_digit(l->text[n]);
     }
     size_t after = n;
     while (after < l->len && is_blank(l->text[after])) {

@@ -1,5 +1,8 @@
 #include "resp.h"
 
+#include "resp_value.h"
+#include "text.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,16 +17,10 @@ enum state {
     STATE_BROKEN, /* after a protocol error */
 };
 
-/* What was found in the inference so far, in rising order of weight. */
-enum finding { FOUND_NOTHING, FOUND_UNEXPECTED, FOUND_TIMEDOUT, FOUND_ERROR };
-
 /* What a reading step returns besides FB_E_PROTOCOL. */
 enum progress { GO_ON, COMPLETE };
 
 #define OK_BYTES 5 /* of "+OK" with its line end */
-
-/* Length of an element that has none on the wire. */
-#define NO_LENGTH INT64_MIN
 
 typedef struct cursor {
     const uint8_t *at;
@@ -41,95 +38,27 @@ void fb_resp_init(fb_resp_reader *r)
     r->fresh = true;
 }
 
-/* ---- failures and findings --------------------------------------------------------------- */
-
-/* Copies a line for a reader's eyes: one line, no control characters, cut to fit. */
-static void copy_text(char *to, size_t room, const char *from, size_t len)
-{
-    size_t n = 0;
-    for (; n < len && n + 1 < room && from[n] != '\r' && from[n] != '\n'; n++)
-        to[n] = (unsigned char)from[n] < 0x20 || from[n] == 0x7f ? ' ' : from[n];
-    to[n] = '\0';
-}
+/* ---- failures ---------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4), cold)) static int fail(fb_resp_reader *r, uint64_t offset,
                                                             const char *format, ...)
 {
-    char text[sizeof r->error_text];
+    char text[sizeof r->found.error_text];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    copy_text(r->error_text, sizeof r->error_text, text, strlen(text));
+    (void)fb_text_copy(r->found.error_text, sizeof r->found.error_text, text, strlen(text));
     r->offset = offset;
     r->state = STATE_BROKEN;
     return FB_E_PROTOCOL;
 }
 
+/* What is inside a push message or an attribute is no error of the reply. */
 __attribute__((cold)) static void found_error(fb_resp_reader *r, const char *text, size_t len)
 {
-    if (r->skipped != 0 || r->finding >= FOUND_TIMEDOUT)
-        return;
-    r->finding = FOUND_ERROR;
-    copy_text(r->error_text, sizeof r->error_text, text, len);
-    const size_t word = strcspn(r->error_text, " ");
-    copy_text(r->error_class, sizeof r->error_class, r->error_text, word);
-    if (word == 0) /* every error has a class to be counted by */
-        copy_text(r->error_class, sizeof r->error_class, "ERR", 3);
-}
-
-__attribute__((cold)) static void found_timeout(fb_resp_reader *r)
-{
-    if (r->finding >= FOUND_TIMEDOUT)
-        return;
-    r->finding = FOUND_TIMEDOUT;
-    r->error_class[0] = '\0';
-    r->error_text[0] = '\0';
-}
-
-/* An element's first line as on the wire, e.g. "$4004", "$" for any length or "+". */
-static void describe(char *to, size_t room, char type, int64_t length, int64_t unknown)
-{
-    if (length == unknown)
-        (void)snprintf(to, room, "%c", type);
-    else
-        (void)snprintf(to, room, "%c%lld", type, (long long)length);
-}
-
-__attribute__((cold)) static void found_unexpected(fb_resp_reader *r, const fb_resp_spec *spec,
-                                                   uint64_t index, char type, int64_t length)
-{
-    if (r->finding != FOUND_NOTHING)
-        return;
-    r->finding = FOUND_UNEXPECTED;
-    (void)snprintf(r->error_class, sizeof r->error_class, "UNEXPECTED");
-    char got[32];
-    describe(got, sizeof got, type, length, NO_LENGTH);
-    if (index >= spec->expects) {
-        (void)snprintf(r->error_text, sizeof r->error_text,
-                       "UNEXPECTED element %llu of the reply: expected only %u, got %s",
-                       (unsigned long long)index + 1, spec->expects, got);
-        return;
-    }
-    const fb_resp_expect *const due = &spec->expect[index];
-    char wanted[32];
-    const bool sized = strchr("$=!*~%", due->type) != NULL;
-    describe(wanted, sizeof wanted, due->type, sized ? due->length : FB_RESP_ANY_LENGTH,
-             FB_RESP_ANY_LENGTH);
-    (void)snprintf(r->error_text, sizeof r->error_text,
-                   "UNEXPECTED element %llu of the reply: expected %s, got %s",
-                   (unsigned long long)index + 1, wanted, got);
-}
-
-__attribute__((cold)) static void found_too_few(fb_resp_reader *r, const fb_resp_spec *spec)
-{
-    if (r->finding != FOUND_NOTHING)
-        return;
-    r->finding = FOUND_UNEXPECTED;
-    (void)snprintf(r->error_class, sizeof r->error_class, "UNEXPECTED");
-    (void)snprintf(r->error_text, sizeof r->error_text,
-                   "UNEXPECTED end of the reply: expected %u elements, got %llu", spec->expects,
-                   (unsigned long long)r->elements_seen);
+    if (r->skipped == 0)
+        fb_resp_found_error(&r->found, text, len);
 }
 
 /* ---- elements ---------------------------------------------------------------------------- */
@@ -145,11 +74,11 @@ static inline void begin_element(fb_resp_reader *r, const fb_resp_spec *spec, ch
         return;
     if (index < spec->expects) {
         const fb_resp_expect *const due = &spec->expect[index];
-        if (due->type == type &&
-            (due->length == length || due->length == FB_RESP_ANY_LENGTH || length == NO_LENGTH))
+        if (due->type == type && (due->length == length || due->length == FB_RESP_ANY_LENGTH ||
+                                  length == FB_RESP_NO_LENGTH))
             return;
     }
-    found_unexpected(r, spec, index, type, length);
+    fb_resp_found_unexpected(&r->found, spec, index, type, length);
 }
 
 /* An element has ended: so may have the aggregates that it is the last of, and the inference. */
@@ -170,22 +99,17 @@ static inline int end_element(fb_resp_reader *r, const fb_resp_spec *spec)
 
 static inline int scalar(fb_resp_reader *r, const fb_resp_spec *spec, char type)
 {
-    begin_element(r, spec, type, NO_LENGTH);
+    begin_element(r, spec, type, FB_RESP_NO_LENGTH);
     return end_element(r, spec);
-}
-
-static bool is_word(const char *word, const char *line, size_t len)
-{
-    return strlen(word) == len && memcmp(word, line, len) == 0;
 }
 
 static int simple_string(fb_resp_reader *r, const fb_resp_spec *spec, const char *line, size_t len)
 {
-    begin_element(r, spec, '+', NO_LENGTH);
+    begin_element(r, spec, '+', FB_RESP_NO_LENGTH);
     if (spec->redisai && r->skipped == 0) {
-        if (r->depth == 0 && is_word("TIMEDOUT", line, len))
-            found_timeout(r);
-        else if (r->depth > 0 && is_word("NA", line, len))
+        if (r->depth == 0 && fb_text_is("TIMEDOUT", line, len))
+            fb_resp_found_timeout(&r->found);
+        else if (r->depth > 0 && fb_text_is("NA", line, len))
             found_error(r, line, len);
     }
     return end_element(r, spec);
@@ -233,76 +157,10 @@ static int aggregate(fb_resp_reader *r, const fb_resp_spec *spec, int64_t length
 
 /* ---- lines ------------------------------------------------------------------------------- */
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static size_t count_digits(const char *text, size_t len)
-{
-    size_t n = 0;
-    while (n < len && is_digit(text[n]))
-        n++;
-    return n;
-}
-
-static size_t count_sign(const char *text, size_t len, const char *signs)
-{
-    return len > 0 && text[0] != '\0' && strchr(signs, text[0]) != NULL ? 1 : 0;
-}
-
-/* -?(0|[1-9][0-9]*) within 64 bits, the one spelling that servers use. */
-static bool parse_integer(const char *text, size_t len, int64_t *value)
-{
-    const bool negative = count_sign(text, len, "-") == 1;
-    const char *const digits = text + negative;
-    const size_t n = len - negative;
-    if (n == 0 || n > 19 || count_digits(digits, n) != n || (digits[0] == '0' && len > 1))
-        return false;
-    uint64_t magnitude = 0; /* 19 digits fit */
-    for (size_t i = 0; i < n; i++)
-        magnitude = magnitude * 10 + (uint64_t)(digits[i] - '0');
-    if (magnitude > (uint64_t)INT64_MAX + negative)
-        return false;
-    *value = (int64_t)(negative ? 0 - magnitude : magnitude);
-    return true;
-}
-
-/* inf, nan, or a decimal number with at least one digit and perhaps an exponent. */
-static bool is_double(const char *text, size_t len)
-{
-    size_t at = count_sign(text, len, "+-");
-    if (is_word("inf", text + at, len - at) || is_word("nan", text + at, len - at))
-        return text[0] != '+';
-    const size_t whole = count_digits(text + at, len - at);
-    at += whole;
-    size_t fraction = 0;
-    if (at < len && text[at] == '.') {
-        fraction = count_digits(text + at + 1, len - at - 1);
-        at += 1 + fraction;
-    }
-    if (whole + fraction == 0)
-        return false;
-    if (at == len)
-        return true;
-    if (text[at] != 'e' && text[at] != 'E')
-        return false;
-    at++;
-    at += count_sign(text + at, len - at, "+-");
-    return at < len && count_digits(text + at, len - at) == len - at;
-}
-
-/* A piece of a big number, which may be long, that begins at this place of its line. */
-static bool is_big_number_piece(const char *text, size_t len, uint32_t place)
-{
-    const size_t sign = place == 0 ? count_sign(text, len, "+-") : 0;
-    return count_digits(text + sign, len - sign) == len - sign;
-}
-
 static int bad_line(fb_resp_reader *r, const char *what, const char *line, size_t len)
 {
     char text[48];
-    copy_text(text, sizeof text, line, len);
+    (void)fb_text_copy(text, sizeof text, line, len);
     return fail(r, r->element_at, "%s: %c%s", what, r->type, text);
 }
 
@@ -318,7 +176,7 @@ static int length_line(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c, c
                        size_t len)
 {
     int64_t length = 0;
-    if (!parse_integer(line, len, &length))
+    if (!fb_resp_integer(line, len, &length))
         return bad_length(r, line, len);
     const bool is_bulk = r->type == '$' || r->type == '=' || r->type == '!';
     if (length == -1 && (r->type == '$' || r->type == '*')) {
@@ -359,20 +217,20 @@ static int end_line(fb_resp_reader *r, const fb_resp_spec *spec, cursor *c, cons
     case '+':
         return simple_string(r, spec, line, len);
     case '-':
-        begin_element(r, spec, '-', NO_LENGTH);
+        begin_element(r, spec, '-', FB_RESP_NO_LENGTH);
         found_error(r, line, len);
         check_step(r, spec, line, len);
         return end_element(r, spec);
     case ':':
-        return scalar_line(r, spec, line, len, parse_integer(line, len, &ignored));
+        return scalar_line(r, spec, line, len, fb_resp_integer(line, len, &ignored));
     case ',':
-        return scalar_line(r, spec, line, len, is_double(line, len));
+        return scalar_line(r, spec, line, len, fb_resp_is_double(line, len));
     case '#':
         return scalar_line(r, spec, line, len, len == 1 && (*line == 't' || *line == 'f'));
     case '_':
         return scalar_line(r, spec, line, len, len == 0);
     case '(': /* its digits were checked as they came */
-        return scalar_line(r, spec, line, len, len > count_sign(line, len, "+-"));
+        return scalar_line(r, spec, line, len, len > fb_resp_sign(line, len, "+-"));
     default:
         return length_line(r, spec, c, line, len);
     }
@@ -388,7 +246,7 @@ static int check_piece(fb_resp_reader *r, const char *piece, size_t len)
     const size_t room = limit - r->line_len;
     const size_t n = len < room ? len : room;
     if (r->type == '(') {
-        if (!is_big_number_piece(piece, n, r->line_len))
+        if (!fb_resp_is_big_number_piece(piece, n, r->line_len))
             return fail(r, r->element_at, "not a big number");
     } else if (n > 0 && (piece[0] == '\r' || memchr(piece, '\n', n) != NULL)) {
         return fail(r, r->element_at, "line of type '%c' has a CR or LF inside", r->type);
@@ -546,23 +404,19 @@ static inline void begin_inference(fb_resp_reader *r)
     r->fresh = false;
     r->replies_seen = 0;
     r->elements_seen = 0;
-    r->finding = FOUND_NOTHING;
     r->out_of_step = false;
-    r->error_class[0] = '\0';
-    r->error_text[0] = '\0';
+    fb_resp_found_nothing(&r->found);
 }
 
 static inline void end_inference(fb_resp_reader *r, const fb_resp_spec *spec, fb_reply *reply)
 {
     if (FB_UNLIKELY(r->elements_seen < spec->expects))
-        found_too_few(r, spec);
+        fb_resp_found_too_few(&r->found, spec, r->elements_seen);
     r->fresh = true;
     reply->done = true;
-    reply->outcome = r->finding == FOUND_NOTHING    ? FB_OUTCOME_OK
-                     : r->finding == FOUND_TIMEDOUT ? FB_OUTCOME_TIMEDOUT
-                                                    : FB_OUTCOME_ERROR;
-    reply->error_class = r->error_class;
-    reply->error_text = r->error_text;
+    reply->outcome = fb_resp_outcome(&r->found);
+    reply->error_class = r->found.error_class;
+    reply->error_text = r->found.error_text;
     reply->out_of_step = r->out_of_step;
     reply->last = false;
 }
@@ -618,11 +472,11 @@ long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *by
     const cursor c = {.at = bytes, .end = bytes + len, .begin = bytes};
     if (!is_all_ok(r, spec, &c))
         return read_on(r, spec, bytes, len, reply);
-    r->error_class[0] = r->error_text[0] = '\0';
+    fb_resp_found_nothing(&r->found);
     *reply = (fb_reply){.done = true,
                         .outcome = FB_OUTCOME_OK,
-                        .error_class = r->error_class,
-                        .error_text = r->error_text};
+                        .error_class = r->found.error_class,
+                        .error_text = r->found.error_text};
     r->offset += OK_BYTES;
     return OK_BYTES;
 }

@@ -7,29 +7,13 @@
 #ifndef FB_RESP_H
 #define FB_RESP_H
 
-#include "reply.h"
+#include "resp_finding.h"
 
 #define FB_RESP_MAX_DEPTH 16
 #define FB_RESP_MAX_LINE (1 << 20)           /* bytes of a simple string, error or big number */
 #define FB_RESP_MAX_SHORT 328                /* bytes of any other line: a length, a double, … */
 #define FB_RESP_MAX_BULK (INT64_C(1) << 40)  /* bytes of one bulk string */
 #define FB_RESP_MAX_ITEMS (INT64_C(1) << 32) /* elements of one aggregate; pairs count twice */
-#define FB_RESP_ANY_LENGTH (-1)
-
-/* One element of an expected reply, nested ones in the order they arrive. */
-typedef struct fb_resp_expect {
-    char type;      /* '+', '$', '*', … the byte on the wire */
-    int64_t length; /* as on the wire, of a bulk string or an aggregate (a map's pairs); or
-                     * FB_RESP_ANY_LENGTH, null included; of no account for other types */
-} fb_resp_expect;
-
-/* What one inference (or opening step) must be answered with. Borrowed, read-only. */
-typedef struct fb_resp_spec {
-    uint32_t replies;             /* top-level replies until it is complete, >= 1 */
-    bool redisai;                 /* "+TIMEDOUT" is a time-out, "+NA" inside an array an error */
-    uint32_t expects;             /* 0 = anything that is not an error is a success */
-    const fb_resp_expect *expect; /* flattened; a difference is an error "UNEXPECTED" */
-} fb_resp_spec;
 
 typedef struct fb_resp_reader fb_resp_reader; /* complete below: embedded in a connection */
 
@@ -47,16 +31,16 @@ void fb_resp_init(fb_resp_reader *r);
  * another type.
  * RESP3 push messages between replies and attributes anywhere are skipped, whatever they hold.
  *
- * FB_E_PROTOCOL leaves a text in r->error_text and in r->offset the place since fb_resp_init: of
- * the first byte of the reply element that is wrong, or of the byte that should have ended a bulk
- * string. The reader must then be initialised anew. len must be > 0. */
+ * FB_E_PROTOCOL leaves a text in r->found.error_text and in r->offset the place since fb_resp_init:
+ * of the first byte of the reply element that is wrong, or of the byte that should have ended a
+ * bulk string. The reader must then be initialised anew. len must be > 0. */
 long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *bytes, size_t len,
                   fb_reply *reply);
 
 /* Bytes still to come of a string that is a reply by itself; -1 when none is being read. */
 int64_t fb_resp_body_left(const fb_resp_reader *r);
 
-/* Fields are the reader's own, but offset and error_text may be read after a failure. */
+/* Fields are the reader's own, but offset and found.error_text may be read after a failure. */
 struct fb_resp_reader {
     uint64_t offset;                  /* bytes consumed since init */
     uint64_t element_at;              /* offset of the type byte of the element being read */
@@ -68,13 +52,11 @@ struct fb_resp_reader {
     uint32_t skipped;                 /* bit d: the aggregate at depth d is a push or attribute */
     uint32_t line_len;                /* of the line being read, kept or not */
     uint8_t state;
-    uint8_t type; /* of the element being read */
-    uint8_t finding;
+    uint8_t type;    /* of the element being read */
     bool fresh;      /* the next byte begins an inference */
     bool cr_pending; /* the line's last byte was a carriage return */
     bool out_of_step;
-    char error_class[FB_ERROR_CLASS_MAX];
-    char error_text[FB_ERROR_TEXT_MAX];
+    fb_resp_finding found;        /* in this inference; after a failure: what it was */
     char line[FB_RESP_MAX_SHORT]; /* first bytes of a line that came in pieces, or of an error */
 };
 

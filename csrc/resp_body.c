@@ -23,12 +23,13 @@ static void judge(fb_resp_reader *r, const fb_body *body, fb_reply *reply)
         return;
     }
     const bool nil = r->elements_seen == 1 && (r->type == '$' || r->type == '_');
-    (void)snprintf(r->error_class, sizeof r->error_class, "%s", nil ? "NIL" : "UNEXPECTED");
-    (void)snprintf(r->error_text, sizeof r->error_text, "%s",
+    (void)snprintf(r->found.error_class, sizeof r->found.error_class, "%s",
+                   nil ? "NIL" : "UNEXPECTED");
+    (void)snprintf(r->found.error_text, sizeof r->found.error_text, "%s",
                    nil ? "NIL: there is no such value" : "UNEXPECTED reply: it is not a string");
     reply->outcome = FB_OUTCOME_ERROR;
-    reply->error_class = r->error_class; /* the shortest replies name none */
-    reply->error_text = r->error_text;
+    reply->error_class = r->found.error_class; /* the shortest replies name none */
+    reply->error_text = r->found.error_text;
 }
 
 long fb_resp_body_feed(fb_resp_reader *r, const fb_resp_spec *spec, fb_body *body,

@@ -19,7 +19,7 @@ static void explain(const void *state, fb_error *err)
 {
     const fb_resp_reader *reader = state;
     fb_error_set(err, FB_E_PROTOCOL, 0, "reply is not RESP at byte %" PRIu64 ": %s", reader->offset,
-                 reader->error_text);
+                 reader->found.error_text);
 }
 
 /* ---- keeping what replies hold ------------------------------------------------------------- */

@@ -45,9 +45,12 @@ cdef extern from "resp.h" nogil:
         uint32_t expects
         const fb_resp_expect *expect
 
+    ctypedef struct fb_resp_finding:
+        char error_text[1]  # its real size is C's business
+
     ctypedef struct fb_resp_reader:
         uint64_t offset
-        char error_text[1]  # its real size is C's business
+        fb_resp_finding found
 
     void fb_resp_init(fb_resp_reader *r)
     long fb_resp_feed(fb_resp_reader *r, const fb_resp_spec *spec, const uint8_t *bytes, size_t len,
@@ -110,7 +113,7 @@ cdef class ReplyReader:
                              &reply)
             if n < 0:
                 raise ProtocolError(
-                    f"byte {self.reader.offset}: {text_of(self.reader.error_text)}")
+                    f"byte {self.reader.offset}: {text_of(self.reader.found.error_text)}")
             at += n
             if reply.done:
                 outcomes.append(

@@ -20,7 +20,7 @@ static inline bool resp_trace_piece(reader_trace *t, fb_resp_reader *r, const fb
         fb_reply reply;
         n = fb_resp_feed(r, spec, piece + at, len - at, &reply);
         if (n < 0)
-            reader_trace_add(t, "broken at %" PRIu64 ": %s", r->offset, r->error_text);
+            reader_trace_add(t, "broken at %" PRIu64 ": %s", r->offset, r->found.error_text);
         n = reader_trace_count(t, n, len - at, n > 0 && reply.done);
         if (n > 0 && reply.done) {
             reader_trace_add(t, "%" PRIu64 " %d %s|%s;", r->offset, (int)reply.outcome,
