@@ -3,11 +3,7 @@
 #ifndef FB_TEST_H2_CLIENT_H
 #define FB_TEST_H2_CLIENT_H
 
-#include <nghttp2/nghttp2.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "h2_fields.h"
 
 #define H2_CALLS 2000
 
@@ -36,18 +32,6 @@ static inline h2_answer *h2_answer_of(nghttp2_session *session, int32_t id)
     return nghttp2_session_get_stream_user_data(session, id);
 }
 
-static inline void h2_note(char *to, size_t room, const uint8_t *value, size_t len)
-{
-    const size_t n = len < room - 1 ? len : room - 1;
-    memcpy(to, value, n);
-    to[n] = '\0';
-}
-
-static inline bool h2_is(const char *word, const uint8_t *name, size_t len)
-{
-    return strlen(word) == len && memcmp(word, name, len) == 0;
-}
-
 static inline int h2_on_header(nghttp2_session *session, const nghttp2_frame *frame,
                                const uint8_t *name, size_t name_len, const uint8_t *value,
                                size_t len, uint8_t flags, void *user)
@@ -59,11 +43,11 @@ static inline int h2_on_header(nghttp2_session *session, const nghttp2_frame *fr
         return 0;
     }
     if (h2_is(":status", name, name_len)) {
-        h2_note(a->http_status, sizeof a->http_status, value, len);
+        h2_keep(a->http_status, sizeof a->http_status, value, len);
     } else if (h2_is("content-type", name, name_len)) {
-        h2_note(a->content_type, sizeof a->content_type, value, len);
+        h2_keep(a->content_type, sizeof a->content_type, value, len);
     } else if (h2_is("grpc-status", name, name_len)) {
-        h2_note(a->grpc_status, sizeof a->grpc_status, value, len);
+        h2_keep(a->grpc_status, sizeof a->grpc_status, value, len);
     }
     return 0;
 }
@@ -90,8 +74,7 @@ static inline int h2_on_frame(nghttp2_session *session, const nghttp2_frame *fra
     if (a != NULL && frame->hd.type == NGHTTP2_RST_STREAM) {
         a->reset = frame->rst_stream.error_code;
     }
-    if (a != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
-        (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA)) {
+    if (a != NULL && h2_ends_stream(frame)) {
         a->ended = true;
     }
     if (frame->hd.type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
@@ -163,20 +146,12 @@ static inline bool h2_open(h2_client *c)
     return rc == 0 && nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, NULL, 0) == 0;
 }
 
-static inline nghttp2_nv h2_line(const char *name, const char *value)
-{
-    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
-                        .value = (uint8_t *)(uintptr_t)value,
-                        .namelen = strlen(name),
-                        .valuelen = strlen(value)};
-}
-
 /* A call with a message of c->message_len bytes, or of none. */
 static inline h2_answer *h2_call_path(h2_client *c, const char *path)
 {
-    const nghttp2_nv head[] = {h2_line(":method", "POST"), h2_line(":scheme", "http"),
-                               h2_line(":path", path), h2_line(":authority", "h"),
-                               h2_line("te", "trailers")};
+    const nghttp2_nv head[] = {h2_field(":method", "POST"), h2_field(":scheme", "http"),
+                               h2_field(":path", path), h2_field(":authority", "h"),
+                               h2_field("te", "trailers")};
     h2_answer *a = &c->answers[c->n_calls];
     const nghttp2_data_provider body = {.source.ptr = &c->sent[c->n_calls++],
                                         .read_callback = h2_read};

@@ -3,11 +3,7 @@
 #ifndef FB_TEST_H2_SERVER_H
 #define FB_TEST_H2_SERVER_H
 
-#include <nghttp2/nghttp2.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "h2_fields.h"
 
 #define H2_CALLS 64
 
@@ -33,14 +29,6 @@ typedef struct h2_server {
     size_t longest_frame; /* bytes of DATA */
 } h2_server;
 
-static inline nghttp2_nv h2_field(const char *name, const char *value)
-{
-    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name,
-                        .value = (uint8_t *)(uintptr_t)value,
-                        .namelen = strlen(name),
-                        .valuelen = strlen(value)};
-}
-
 static inline h2_call *h2_find(h2_server *s, int32_t id)
 {
     for (uint32_t i = 0; i < s->n_calls; i++) {
@@ -61,13 +49,6 @@ static inline int h2_on_begin(nghttp2_session *session, const nghttp2_frame *fra
     return 0;
 }
 
-static inline void h2_keep(char *to, size_t room, const uint8_t *value, size_t len)
-{
-    const size_t n = len < room - 1 ? len : room - 1;
-    memcpy(to, value, n);
-    to[n] = '\0';
-}
-
 static inline int h2_on_header(nghttp2_session *session, const nghttp2_frame *frame,
                                const uint8_t *name, size_t name_len, const uint8_t *value,
                                size_t len, uint8_t flags, void *user)
@@ -75,10 +56,10 @@ static inline int h2_on_header(nghttp2_session *session, const nghttp2_frame *fr
     h2_call *c = h2_find(user, frame->hd.stream_id);
     (void)session;
     (void)flags;
-    if (c != NULL && name_len == 5 && memcmp(name, ":path", 5) == 0) {
+    if (c != NULL && h2_is(":path", name, name_len)) {
         h2_keep(c->path, sizeof c->path, value, len);
     }
-    if (c != NULL && name_len == 2 && memcmp(name, "te", 2) == 0) {
+    if (c != NULL && h2_is("te", name, name_len)) {
         h2_keep(c->te, sizeof c->te, value, len);
     }
     return 0;
@@ -112,7 +93,7 @@ static inline int h2_on_frame(nghttp2_session *session, const nghttp2_frame *fra
     if (frame->hd.type == NGHTTP2_DATA && frame->hd.length > s->longest_frame) {
         s->longest_frame = frame->hd.length;
     }
-    if (c != NULL && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+    if (c != NULL && h2_ends_stream(frame)) {
         c->whole = true;
     }
     return 0;
