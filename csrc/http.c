@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum state {
     STATE_STATUS, /* in the lines: status, a field, a chunk's size, its end, a trailer's field */
@@ -54,8 +53,8 @@ static void begin_line(fb_http_reader *r, uint8_t state, uint64_t offset)
 static void begin_head(fb_http_reader *r, uint64_t offset)
 {
     r->body_left = 0;
-    r->has_length = r->chunked = r->coded = r->framing = r->any_field = false;
-    r->old = r->says_close = r->says_keep = r->closes = false;
+    r->said = (fb_http_framing){0};
+    r->framing = r->any_field = r->old = r->closes = false;
     begin_line(r, STATE_STATUS, offset);
 }
 
@@ -140,117 +139,7 @@ static int complete(fb_http_reader *r, fb_reply *reply)
     return COMPLETE;
 }
 
-/* ---- words ------------------------------------------------------------------------------- */
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* tchar of RFC 9110 5.6.2: what a field's name is made of. */
-static bool is_token(char c)
-{
-    return fb_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
-static void trim(const char **text, size_t *len)
-{
-    for (; *len > 0 && is_blank(**text); (*text)++) {
-        (*len)--;
-    }
-    for (; *len > 0 && is_blank((*text)[*len - 1]); (*len)--) {
-    }
-}
-
-static bool is_word(const char *word, const char *text, size_t len)
-{
-    return strlen(word) == len && strncasecmp(word, text, len) == 0;
-}
-
-/* Takes the next element off a comma-separated list; false when none is left. */
-static bool next_element(const char **list, size_t *left, const char **element, size_t *len)
-{
-    while (*left > 0) {
-        const char *comma = memchr(*list, ',', *left);
-        *element = *list;
-        *len = comma ? (size_t)(comma - *list) : *left;
-        const size_t taken = *len + (comma != NULL);
-        *list += taken;
-        *left -= taken;
-        trim(element, len);
-        if (*len > 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- fields ------------------------------------------------------------------------------ */
-
-static int content_length(fb_http_reader *r, const line *l, const char *value, size_t len)
-{
-    uint64_t length = 0;
-    bool good = len > 0 && len <= 19;
-    for (size_t i = 0; i < len && good; i++) {
-        good = fb_is_digit(value[i]);
-        length = length * 10 + (uint64_t)(value[i] - '0');
-    }
-    if (!good) {
-        return fail_line(r, "length is not a number", l);
-    }
-    if (length > (uint64_t)FB_HTTP_MAX_BODY) {
-        return fail_line(r, "body is too long", l);
-    }
-    if (r->has_length && r->body_left != length) {
-        return fail_line(r, "a second length", l);
-    }
-    r->has_length = true;
-    r->body_left = length;
-    return GO_ON;
-}
-
-/* What is coded in other ways too is still framed by its chunks, if these are the last coding. */
-static void transfer_encoding(fb_http_reader *r, const char *value, size_t len)
-{
-    const char *element;
-    size_t n;
-    while (next_element(&value, &len, &element, &n)) {
-        r->chunked = is_word("chunked", element, n);
-        r->coded = true;
-    }
-}
-
-static void connection(fb_http_reader *r, const char *value, size_t len)
-{
-    const char *element;
-    size_t n;
-    while (next_element(&value, &len, &element, &n)) {
-        r->says_close |= is_word("close", element, n);
-        r->says_keep |= is_word("keep-alive", element, n);
-    }
-}
-
-/* Most fields say nothing about the framing; `*frames` tells whether this one does. */
-static int framing_field(fb_http_reader *r, const line *l, size_t name, bool *frames)
-{
-    const char *value = l->text + name + 1;
-    size_t len = l->len - name - 1;
-    trim(&value, &len);
-    *frames = true;
-    if (is_word("content-length", l->text, name)) {
-        return content_length(r, l, value, len);
-    }
-    if (is_word("transfer-encoding", l->text, name)) {
-        transfer_encoding(r, value, len);
-        return GO_ON;
-    }
-    *frames = is_word("connection", l->text, name);
-    if (*frames) {
-        connection(r, value, len);
-    }
-    return GO_ON;
-}
 
 static int folded(fb_http_reader *r, const line *l, bool in_head)
 {
@@ -260,23 +149,13 @@ static int folded(fb_http_reader *r, const line *l, bool in_head)
     return GO_ON;
 }
 
-/* Checks the name of a field and returns where its colon is, 0 when it has none. */
-static size_t colon_of(const line *l)
-{
-    size_t n = 0;
-    while (n < l->len && is_token(l->text[n])) {
-        n++;
-    }
-    return n < l->len && l->text[n] == ':' ? n : 0;
-}
-
 static int field(fb_http_reader *r, const line *l, bool in_head)
 {
-    if (is_blank(l->text[0])) {
+    if (fb_is_blank(l->text[0])) {
         return folded(r, l, in_head);
     }
-    const size_t name = colon_of(l);
-    if (name == 0) {
+    const size_t name = fb_http_token(l->text, l->len);
+    if (name == 0 || name == l->len || l->text[name] != ':') {
         return fail_line(r, "not a field", l);
     }
     r->any_field = true;
@@ -284,11 +163,11 @@ static int field(fb_http_reader *r, const line *l, bool in_head)
     if (!in_head) {
         return GO_ON;
     }
-    const int rc = framing_field(r, l, name, &r->framing);
-    if (rc == GO_ON && r->framing && !l->whole) {
-        return fail_line(r, "field is too long", l);
+    const char *const wrong = fb_http_framing_take(&r->said, l->text, l->len, name, &r->framing);
+    if (wrong != NULL) {
+        return fail_line(r, wrong, l);
     }
-    return rc;
+    return r->framing && !l->whole ? fail_line(r, "field is too long", l) : GO_ON;
 }
 
 /* ---- lines ------------------------------------------------------------------------------- */
@@ -326,10 +205,7 @@ static int request_line(fb_http_reader *r, const line *l)
 {
     static const char version[] = " HTTP/1.";
     const char *const t = l->text;
-    size_t method = 0;
-    while (method < l->len && is_token(t[method])) {
-        method++;
-    }
+    const size_t method = fb_http_token(t, l->len);
     bool good = method > 0 && l->len > method + 1 + sizeof version && t[method] == ' ';
     if (good && l->whole) {
         const char *const end = t + l->len - sizeof version;
@@ -354,9 +230,10 @@ static void begin_body(fb_http_reader *r, uint8_t state, uint64_t length)
 
 static bool has_no_body(const fb_http_reader *r, fb_http_method method)
 {
-    const bool framed = r->has_length || r->coded;
+    const fb_http_framing *said = &r->said;
+    const bool framed = said->has_length || said->coded;
     return method == FB_HTTP_HEAD || r->status == 204 || r->status == 304 ||
-           (r->has_length && r->body_left == 0) || (method == FB_HTTP_REQUEST && !framed);
+           (said->has_length && said->length == 0) || (method == FB_HTTP_REQUEST && !framed);
 }
 
 /* The head is read: RFC 9112 6.3 says how long the body is. */
@@ -366,16 +243,17 @@ static int head_end(fb_http_reader *r, fb_http_method method, uint64_t next, fb_
         begin_head(r, next);
         return GO_ON;
     }
-    r->closes = r->says_close || (r->old && !r->says_keep);
-    if (r->has_length && r->coded) {
+    const fb_http_framing *said = &r->said;
+    r->closes = said->close || (r->old && !said->keep);
+    if (said->has_length && said->coded) {
         return fail(r, r->line_at, "both Content-Length and Transfer-Encoding");
     }
     if (has_no_body(r, method)) {
         return complete(r, reply);
     }
-    if (r->has_length) {
-        r->state = STATE_BODY;
-    } else if (r->chunked) {
+    if (said->has_length) {
+        begin_body(r, STATE_BODY, said->length);
+    } else if (said->chunked) {
         begin_line(r, STATE_SIZE, next);
     } else if (method == FB_HTTP_REQUEST) {
         return fail(r, r->line_at, "a request whose body has no end");
@@ -395,7 +273,7 @@ static int size_line(fb_http_reader *r, const line *l, uint64_t next)
         size = size * 16 + (uint64_t)fb_hex_digit(l->text[n]);
     }
     size_t after = n;
-    while (after < l->len && is_blank(l->text[after])) {
+    while (after < l->len && fb_is_blank(l->text[after])) {
         after++;
     }
     if (size > (uint64_t)FB_HTTP_MAX_BODY) {

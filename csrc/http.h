@@ -12,11 +12,11 @@
 #ifndef FB_HTTP_H
 #define FB_HTTP_H
 
+#include "http_framing.h"
 #include "reply.h"
 
 #define FB_HTTP_MAX_LINE (64 * 1024)  /* bytes of one line, its end apart */
 #define FB_HTTP_MAX_HEAD (256 * 1024) /* bytes of all lines of a reply, interim ones included */
-#define FB_HTTP_MAX_BODY (INT64_C(1) << 40) /* bytes of a body, or of one chunk */
 #define FB_HTTP_KEPT 256 /* bytes of a line that are looked at; a framing field must fit */
 #define FB_HTTP_PATH 96  /* room for what a request is for */
 
@@ -30,26 +30,23 @@ typedef enum fb_http_method {
 /* Fields are the reader's own, but offset and error_text may be read after a failure; asked, old,
  * path and path_len after a request. */
 typedef struct fb_http_reader {
-    uint64_t offset;    /* bytes consumed since init */
-    uint64_t line_at;   /* offset of the first byte of the line being read */
-    uint64_t body_left; /* bytes of a body or a chunk still to skip */
-    uint32_t line_len;  /* of the line being read, kept or not */
-    uint32_t head_len;  /* bytes of all lines of this reply, its chunks' apart */
+    uint64_t offset;      /* bytes consumed since init */
+    uint64_t line_at;     /* offset of the first byte of the line being read */
+    uint64_t body_left;   /* bytes of a body or a chunk still to skip */
+    fb_http_framing said; /* by the head's fields so far */
+    uint32_t line_len;    /* of the line being read, kept or not */
+    uint32_t head_len;    /* bytes of all lines of this reply, its chunks' apart */
     uint16_t status;
     uint8_t state;
-    uint8_t asked;              /* of a request: FB_HTTP_HEAD or FB_HTTP_OTHER */
-    uint8_t kept_for;           /* bytes of an error's body still to keep */
-    uint8_t error_len;          /* of error_text, while an error's body is read */
-    bool cr_pending;            /* the line's last byte was a carriage return */
-    bool has_length;            /* Content-Length was given: body_left */
-    bool chunked;               /* the last transfer coding is chunked */
-    bool coded;                 /* there is a transfer coding */
-    bool fresh;                 /* the next byte begins a reply */
-    bool old;                   /* HTTP/1.0, which closes unless it says otherwise */
-    bool says_close, says_keep; /* the connection's options */
-    bool closes;                /* the peer closes the connection after this reply */
-    bool framing;   /* the last field was one that frames the reply: it may not be folded */
-    bool any_field; /* a field line was read: only then can one be folded */
+    uint8_t asked;     /* of a request: FB_HTTP_HEAD or FB_HTTP_OTHER */
+    uint8_t kept_for;  /* bytes of an error's body still to keep */
+    uint8_t error_len; /* of error_text, while an error's body is read */
+    bool cr_pending;   /* the line's last byte was a carriage return */
+    bool fresh;        /* the next byte begins a reply */
+    bool old;          /* HTTP/1.0, which closes unless it says otherwise */
+    bool closes;       /* the peer closes the connection after this reply */
+    bool framing;      /* the last field was one that frames the reply: it may not be folded */
+    bool any_field;    /* a field line was read: only then can one be folded */
     char error_class[FB_ERROR_CLASS_MAX];
     char error_text[FB_ERROR_TEXT_MAX];
     char line[FB_HTTP_KEPT]; /* first bytes of a line that came in pieces */

@@ -7,8 +7,9 @@
  * "fastbench_null_server:1". Over HTTP every request, whatever its method and path, gets 200 with
  * `reply_bytes` zeros and the field "Server: fastbench-null"; what is no request gets 400, and
  * after that, "Connection: close" or HTTP/1.0 the connection is closed. Over gRPC every unary call
- * gets status 0 and one message of `reply_bytes` zeros; windows and frames may have 4 MiB. For
- * HTTP and gRPC the caller may give other answers, by path. A connection is not read while its
+ * gets status 0 and one message of `reply_bytes` zeros; windows and frames may have 4 MiB; after a
+ * client's GOAWAY its last reply ends the connection. For HTTP and gRPC the caller may give other
+ * answers, by path. A connection is not read while its
  * replies wait to be taken, so a client must read while it writes. No allocation per request, but
  * for what libnghttp2 allocates for each call of gRPC.
  *

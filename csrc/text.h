@@ -13,6 +13,11 @@ static inline bool fb_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+static inline bool fb_is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 /* The value of a hexadecimal digit of either case; -1 when it is none. */
 static inline int fb_hex_digit(char c)
 {

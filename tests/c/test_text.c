@@ -2,14 +2,16 @@
 #include "check.h"
 #include "text.h"
 
-/* Of all bytes, ten are digits and 22 hexadecimal ones, with the values that strtol gives them. */
-static void test_digits(void)
+/* Of all bytes ten are digits, 22 hexadecimal ones with the values that strtol gives them, and two
+ * blanks. */
+static void test_kinds(void)
 {
     for (int byte = 0; byte < 256; byte++) {
         const char *const all = "0123456789abcdefABCDEF";
         const char *at = byte ? strchr(all, byte) : NULL;
         const long place = at ? at - all : -1;
         CHECK_EQ(place >= 0 && place < 10, fb_is_digit((char)byte));
+        CHECK_EQ(byte == 0x20 || byte == 0x09, fb_is_blank((char)byte));
         CHECK_EQ(place < 16 ? place : place - 6, fb_hex_digit((char)byte));
     }
 }
@@ -42,7 +44,7 @@ static void test_copies(void)
 
 int main(void)
 {
-    RUN(test_digits);
+    RUN(test_kinds);
     RUN(test_words);
     RUN(test_copies);
     return check_result();
