@@ -177,11 +177,11 @@ static void init_condition(fb_shared *shared)
 
 int fb_engine_new(const fb_engine_config *config, fb_engine **engine, fb_error *err)
 {
-    fb_engine *e = calloc(1, sizeof *e);
+    fb_engine *e = aligned_alloc(_Alignof(fb_engine), sizeof *e);
     if (!e) {
         return fb_error_set(err, FB_E_NOMEM, 0, "out of memory for the engine");
     }
-    e->config = *config;
+    *e = (fb_engine){.config = *config};
     atomic_init(&e->shared.connecting, config->threads);
     atomic_init(&e->shared.open_threads, config->threads);
     init_condition(&e->shared);

@@ -34,16 +34,17 @@ typedef struct fb_slot {
 } fb_slot;
 _Static_assert(sizeof(fb_slot) == 32, "two slots share a cache line");
 
-/* What all workers of a run share: written at phase changes and on failures only. */
+/* What all workers of a run share: written at phase changes only, but for the failures, which
+ * have a cache line of their own, since every worker reads the others in each turn. */
 typedef struct fb_shared {
     atomic_bool stop;
     _Atomic uint64_t begin_ns;     /* of load; 0 while connecting */
     _Atomic uint32_t connecting;   /* threads that are not ready yet */
     _Atomic uint32_t open_threads; /* threads whose measured inferences have not all ended */
-    _Atomic uint64_t failures;     /* inferences that failed, all phases */
     _Atomic uint32_t running;      /* threads that have not returned */
     pthread_mutex_t lock;          /* for the condition only */
     pthread_cond_t ended;          /* running is 0 */
+    _Alignas(FB_CACHE_LINE) _Atomic uint64_t failures; /* inferences that failed, all phases */
 } fb_shared;
 
 /* Whose a place for a kept reply is: the worker's, which fills it, until it is FULL; then of the

@@ -217,13 +217,18 @@ static int check_config(const fb_nullserver_config *config, fb_error *err)
         return fb_error_set(err, FB_E_INVAL, 0, "a null server's reply has at most %d bytes",
                             FB_NULLSERVER_MAX_REPLY);
     }
+    const int protocol = config->replies.protocol;
+    if (protocol < FB_PROTOCOL_RESP || protocol > FB_PROTOCOL_GRPC) {
+        return fb_error_set(err, FB_E_INVAL, 0, "a null server speaks no protocol number %d",
+                            protocol);
+    }
     for (uint32_t i = 0; i < config->replies.n_answers; i++) {
         const int rc = check_answer(&config->replies.answers[i], err);
         if (rc != FB_OK) {
             return rc;
         }
     }
-    return config->replies.protocol == FB_PROTOCOL_GRPC ? fb_nullgrpc_check(err) : FB_OK;
+    return protocol == FB_PROTOCOL_GRPC ? fb_nullgrpc_check(err) : FB_OK;
 }
 
 static int set_up_failed(fb_error *err)

@@ -3,6 +3,7 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,16 +11,35 @@
 #define POLL_NS (FB_NS_PER_MS / 50)
 #define BACK_OFF_MAX 255
 
+/* Whether that errno says that there is no such call, and not that this one failed. It is ENOSYS
+ * before Linux 5.11; a filter of system calls that does not know it may answer anything. */
+static bool is_refusal(int cause)
+{
+    return cause != EINTR && cause != EBADF && cause != EFAULT && cause != EINVAL;
+}
+
+/* Sleeps until something happens or that time is over, to the nanosecond, in two calls. */
+static int sleep_in_two(const fb_waiter *w, struct epoll_event *events, int room,
+                        const struct timespec *timeout)
+{
+    struct pollfd polled = {.fd = w->epoll_fd, .events = POLLIN};
+    const int n = ppoll(&polled, 1, timeout, NULL);
+    return n > 0 ? epoll_wait(w->epoll_fd, events, room, 0) : n;
+}
+
 /* Sleeps until something happens, at most for wait_ns. */
-static int sleep_for(const fb_waiter *w, struct epoll_event *events, int room, uint64_t wait_ns)
+static int sleep_for(fb_waiter *w, struct epoll_event *events, int room, uint64_t wait_ns)
 {
     const struct timespec timeout = {.tv_sec = (time_t)(wait_ns / FB_NS_PER_S),
                                      .tv_nsec = (long)(wait_ns % FB_NS_PER_S)};
-    const long n = syscall(SYS_epoll_pwait2, w->epoll_fd, events, room, &timeout, NULL, 0);
-    if (n < 0 && errno == ENOSYS) { /* before Linux 5.11: milliseconds have to do */
-        return epoll_wait(w->epoll_fd, events, room, (int)(wait_ns / FB_NS_PER_MS));
+    if (FB_LIKELY(!w->in_two)) {
+        const long n = syscall(SYS_epoll_pwait2, w->epoll_fd, events, room, &timeout, NULL, 0);
+        if (n >= 0 || !is_refusal(errno)) {
+            return (int)n;
+        }
+        w->in_two = true;
     }
-    return (int)n;
+    return sleep_in_two(w, events, room, &timeout);
 }
 
 /* Polls until something happens or that instant has come. */
@@ -60,11 +80,12 @@ int fb_waiter_wait(fb_waiter *w, const fb_wait *wait, struct epoll_event *events
                    uint64_t *now_ns)
 {
     const uint64_t wake_ns = wait->due_ns - wait->spin_ns;
+    const bool spins = wait->spin_ns > 0 && wait->due_ns > *now_ns; /* else look once at least */
     int n = 0;
     if (wait->expects_reply && wake_ns > *now_ns + POLL_NS) {
         n = poll_first(w, events, room, now_ns);
     }
-    if (n == 0 && (wait->spin_ns == 0 || wake_ns > *now_ns)) {
+    if (n == 0 && (!spins || wake_ns > *now_ns)) {
         n = sleep_for(w, events, room, wake_ns > *now_ns ? wake_ns - *now_ns : 0);
     }
     *now_ns = fb_now_ns();

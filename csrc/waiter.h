@@ -18,6 +18,7 @@ typedef struct fb_waiter {
     fb_watch *watch;   /* learns how long was polled in vain */
     uint32_t back_off; /* waits to sit out after the next one that finds nothing */
     uint32_t sit_out;  /* waits left of those */
+    bool in_two;       /* the system refused epoll_pwait2: ppoll sleeps, epoll_wait follows */
 } fb_waiter;
 
 /* Until when, and how. */
@@ -27,8 +28,8 @@ typedef struct fb_wait {
     bool expects_reply; /* else there is nothing to poll for */
 } fb_wait;
 
-/* Waits until something happens, at most until wait->due_ns. *now_ns: the clock, before and after.
- * Number of events, or < 0. */
+/* Waits until something happens, at most until wait->due_ns; what has happened is told even where
+ * that is past. *now_ns: the clock, before and after. Number of events, or < 0. */
 int fb_waiter_wait(fb_waiter *w, const fb_wait *wait, struct epoll_event *events, int room,
                    uint64_t *now_ns);
 

@@ -328,6 +328,13 @@ static void test_bad_configurations(void)
     config.replies.reply_bytes = (uint64_t)FB_NULLSERVER_MAX_REPLY + 1;
     CHECK(fb_nullserver_new(&config, &err) == NULL);
     CHECK_EQ(FB_E_INVAL, err.code);
+    for (int past = 0; past < 2; past++) {
+        config = tcp_config(1);
+        config.replies.protocol = past ? FB_PROTOCOL_GRPC + 1 : 0;
+        CHECK(fb_nullserver_new(&config, &err) == NULL);
+        CHECK_EQ(FB_E_INVAL, err.code);
+        CHECK(strstr(err.text, "no protocol number") != NULL);
+    }
     config = tcp_config(1);
     config.host = "localhost";
     CHECK(fb_nullserver_new(&config, &err) == NULL);

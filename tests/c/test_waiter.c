@@ -3,11 +3,38 @@
 #include "clock.h"
 #include "waiter.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #define MS FB_NS_PER_MS
+#define US (FB_NS_PER_MS / 1000)
+
+/* Of the waiter, which makes no call but epoll_pwait2 in this way. */
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+static int refuse_with; /* errno; 0 = it is let through */
+static int calls;
+
+long __wrap_syscall(long number, ...)
+{
+    calls++;
+    if (refuse_with != 0) {
+        errno = refuse_with;
+        return -1;
+    }
+    va_list given;
+    va_start(given, number);
+    const int epoll_fd = va_arg(given, int);
+    struct epoll_event *events = va_arg(given, struct epoll_event *);
+    const int room = va_arg(given, int);
+    const struct timespec *timeout = va_arg(given, const struct timespec *);
+    va_end(given);
+    return __real_syscall(number, epoll_fd, events, room, timeout, NULL, 0);
+}
 
 typedef struct rig {
     fb_waiter waiter;
@@ -121,6 +148,67 @@ static void test_spins_before_its_instant(void)
     rig_fini(&r);
 }
 
+/* What is due already is due at once, but what has happened is told first, also where it spins:
+ * arrivals that are always late must not keep replies waiting. */
+static void test_looks_where_it_is_late(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r));
+    REQUIRE(eventfd_write(r.event_fd, 1) == 0);
+    for (int spins = 0; spins < 2; spins++) {
+        struct epoll_event event;
+        const fb_wait wait = {r.now_ns - US, spins ? 60 * US : 0, true};
+        CHECK_EQ(1, fb_waiter_wait(&r.waiter, &wait, &event, 1, &r.now_ns));
+    }
+    rig_fini(&r);
+}
+
+/* Where the system has no epoll_pwait2 or forbids it, whatever it says to that, the waits are the
+ * same: to the microsecond and without polling. It is asked once. */
+static void test_without_epoll_pwait2(void)
+{
+    const int refusals[] = {ENOSYS, EPERM, EACCES};
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        rig r;
+        REQUIRE(rig_init(&r));
+        refuse_with = refusals[i];
+        calls = 0;
+        r.watch->on = true;
+        r.expects_reply = false;
+        for (int k = 0; k < 8; k++) {
+            const uint64_t began_ns = fb_now_ns();
+            CHECK_EQ(0, wait_for(&r, 100 * US, 0));
+            CHECK(r.now_ns >= began_ns + 100 * US);
+        }
+        CHECK_EQ(1, calls);
+        CHECK_EQ(0, r.watch->spin_ns);
+        REQUIRE(eventfd_write(r.event_fd, 1) == 0);
+        CHECK_EQ(1, wait_for(&r, 60 * FB_NS_PER_S, 0));
+        CHECK_EQ(1, wait_for(&r, 60 * FB_NS_PER_S, 60 * US));
+        refuse_with = 0;
+        rig_fini(&r);
+    }
+}
+
+/* An interrupted wait, or one that cannot be, is told and says nothing about the next. */
+static void test_failures_are_no_refusals(void)
+{
+    const int failures[] = {EINTR, EBADF, EFAULT, EINVAL};
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.expects_reply = false;
+    for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+        refuse_with = failures[i];
+        CHECK_EQ(-1, wait_for(&r, MS, 0));
+        CHECK_EQ(failures[i], errno);
+    }
+    refuse_with = 0;
+    calls = 0;
+    CHECK_EQ(0, wait_for(&r, MS, 0));
+    CHECK_EQ(1, calls);
+    rig_fini(&r);
+}
+
 int main(void)
 {
     RUN(test_waits_for_events_and_instants);
@@ -128,5 +216,8 @@ int main(void)
     RUN(test_polls_for_replies_only);
     RUN(test_counts_during_measure);
     RUN(test_spins_before_its_instant);
+    RUN(test_looks_where_it_is_late);
+    RUN(test_without_epoll_pwait2);
+    RUN(test_failures_are_no_refusals);
     return check_result();
 }

@@ -71,7 +71,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "irqbalance": ({"irqbalance": True}, "medium", "systemctl"),
     "few-cpus": ({"cpus_allowed": [0, 1]}, "medium", "elsewhere"),
     "swap": ({"swap_used_bytes": 2**30}, "medium", "swapoff"),
-    "kernel": ({"kernel": "5.10.0-28-amd64"}, "medium", "5.11"),
+    "kernel": ({"kernel": "5.10.0-28-amd64"}, "low", "5.11"),
     "nic-irqs": ({"nics": [{**NIC, "irq_cpus": "6-9"}]}, "low", "--cpus 0-5"),
     "boost": ({"cpu_boost": True}, "low", "cpufreq/boost"),
     "mtu": ({"nics": [{**NIC, "mtu_bytes": 1500}]}, "low", "mtu 9000"),
