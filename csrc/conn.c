@@ -252,7 +252,6 @@ int fb_conn_fill(fb_conn *c, fb_io *io, uint64_t intended_ns)
 static void become_ready(fb_conn *c)
 {
     c->state = FB_CONN_READY;
-    c->pause_ns = PAUSE_FIRST_NS;
     c->connect_by_ns = 0;
     c->lane->ready++;
     c->lane->reconnects += c->lane->started;
@@ -371,11 +370,13 @@ static int establish(fb_conn *c, fb_io *io)
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 
-/* The n-th inference was answered. */
+/* The n-th inference was answered. A connection that breaks unanswered proves nothing: the server
+ * stays down and is tried ever more seldom. */
 static inline void answer(fb_conn *c, uint32_t nth, const fb_reply *reply, uint64_t now_ns)
 {
     fb_flight_answered(&c->flight, nth, reply, now_ns);
-    c->lane->down_since_ns = 0; /* a connection that breaks unanswered proves nothing */
+    c->lane->down_since_ns = 0;
+    c->pause_ns = PAUSE_FIRST_NS;
     c->lane->has_room = true;
 }
 
@@ -426,6 +427,7 @@ static int replied(fb_conn *c, fb_io *io, const fb_reply *reply)
         return break_with(c, io, FB_E_PROTOCOL, "RedisAI may have replied twice to one command");
     }
     if (FB_UNLIKELY(reply->last)) {
+        fb_link_end_by_reset(&c->link);
         turn(c, io->now_ns);
     }
     return FB_OK;

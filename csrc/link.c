@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define STAMPED_EVERY 8 /* receives of a stamped connection, one of which is looked at */
@@ -127,6 +128,13 @@ uint64_t fb_link_restart(fb_link *l)
     fb_outq_reset(&l->out);
     l->begun_ns = 0;
     return sent;
+}
+
+/* Where the socket refuses, it is closed like others. */
+void fb_link_end_by_reset(const fb_link *l)
+{
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 void fb_link_drop(fb_link *l)

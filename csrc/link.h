@@ -60,6 +60,11 @@ long fb_link_receive(fb_link *l, fb_io *io);
 /* Positions begin at 0 again, and nothing is queued: returns the bytes that had left. */
 uint64_t fb_link_restart(fb_link *l);
 
+/* Its drop will reset the connection, and its port be free at once. For when the peer has sent its
+ * last and means to close: closed in good order, by the first to do so, the port would be kept for
+ * a minute (TIME_WAIT), and at some hundred inferences a second none be left. */
+void fb_link_end_by_reset(const fb_link *l);
+
 /* Closes the socket, which epoll forgets too. What was queued stays. */
 void fb_link_drop(fb_link *l);
 

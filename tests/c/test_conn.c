@@ -1,6 +1,7 @@
 /* One connection whose replies come in the order of its requests. */
 #include "conn_rig.h"
 
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -337,7 +338,7 @@ static void test_silent_peer_is_dead(void)
     rig_close(&r);
 }
 
-/* Pauses double from 10 ms to one second, and begin anew once a connection stood. */
+/* Pauses double from 10 ms to one second. */
 static void test_backs_off(void)
 {
     rig r;
@@ -364,6 +365,28 @@ static void test_backs_off(void)
     CHECK_EQ(13, r.lane.breaks);
     CHECK_EQ(0, r.lane.reconnects);
     r.listener = epoll_create1(EPOLL_CLOEXEC); /* something for rig_close to close */
+    rig_close(&r);
+}
+
+/* A server that accepts and closes is tried ever more seldom, too; an answer begins anew. */
+static void test_backs_off_until_something_is_answered(void)
+{
+    rig r;
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    const uint64_t expected[] = {10 * MS, 20 * MS, 40 * MS, 10 * MS, 20 * MS};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        if (i == 3) {
+            answer_ok(&r, OK_REPLY, 1);
+        }
+        rig_hang_up(&r);
+        while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {
+        }
+        CHECK_EQ(expected[i], r.conn.deadline_ns - r.io.now_ns);
+        r.io.now_ns = r.conn.deadline_ns;
+        CHECK_EQ(FB_OK, fb_conn_tick(&r.conn, &r.io));
+        REQUIRE(rig_accept(&r));
+        step_to(&r, FB_CONN_READY);
+    }
     rig_close(&r);
 }
 
@@ -499,6 +522,49 @@ static void test_last_reply_opens_again(void)
     CHECK_EQ(0, r.lane.breaks);
     CHECK_EQ(1, r.lane.reconnects);
     CHECK_EQ(0, r.lane.down_since_ns);
+    rig_close(&r);
+}
+
+/* Sockets of this host with that port at their other end, from FIN_WAIT1 to TIME_WAIT. */
+static int ports_kept(uint16_t server_port)
+{
+    enum { FIN_WAIT1 = 4, FIN_WAIT2 = 5, TIME_WAIT = 6 };
+    FILE *file = fopen("/proc/net/tcp", "r");
+    char line[256];
+    int kept = file ? 0 : -1;
+    while (file && fgets(line, sizeof line, file)) {
+        unsigned port = 0;
+        unsigned state = 0;
+        kept += sscanf(line, "%*d: %*[0-9A-F]:%*x %*[0-9A-F]:%x %x", &port, &state) == 2 &&
+                port == server_port && state >= FIN_WAIT1 && state <= TIME_WAIT;
+    }
+    if (file) {
+        (void)fclose(file);
+    }
+    return kept;
+}
+
+/* Where the server closes after each reply, no port of ours is kept: a minute of that would leave
+ * none. */
+static void test_last_replies_free_their_ports(void)
+{
+    enum { REPLIES = 20 };
+    rig r;
+    REQUIRE(rig_http(&r));
+    r.load.config.requests = REPLIES + 1;
+    struct sockaddr_in address;
+    socklen_t len = sizeof address;
+    REQUIRE(getsockname(r.listener, (struct sockaddr *)&address, &len) == 0);
+    REQUIRE(rig_run(&r));
+    for (int i = 1; i <= REPLIES; i++) {
+        answer_ok(&r, HTTP_LAST, (uint64_t)i);
+        REQUIRE(rig_accept(&r)); /* which closes the one before, after the client did */
+        step_to(&r, FB_CONN_READY);
+        receive(&r, PING_BYTES);
+    }
+    CHECK_EQ(0, ports_kept(ntohs(address.sin_port)));
+    CHECK_EQ(REPLIES, r.lane.reconnects);
+    CHECK_EQ(0, r.lane.counts.lost);
     rig_close(&r);
 }
 
@@ -685,11 +751,13 @@ int main(void)
     RUN(test_time_out_keeps_step);
     RUN(test_silent_peer_is_dead);
     RUN(test_backs_off);
+    RUN(test_backs_off_until_something_is_answered);
     RUN(test_down_until_something_is_answered);
     RUN(test_full_backlog);
     RUN(test_keeps_reply_bytes);
     RUN(test_close_accounts_for_all);
     RUN(test_last_reply_opens_again);
+    RUN(test_last_replies_free_their_ports);
     RUN(test_sent_before_is_unfinished);
     RUN(test_last_reply_after_a_time_out);
     RUN(test_reply_to_the_end_of_the_connection);
