@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastbench.littles_law import littles_law, slots_of
 from fastbench.results import Spread
-from fastbench.summary import median_of, summarize
+from fastbench.summary import counted, median_of, summarize
 from fastbench.sweeps import Figures
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def figures(result: Result) -> Figures | None:
     summary = result.summary or summarize(result.repetitions)
     if summary is None:
         return None
-    repetitions = result.repetitions
+    repetitions = counted(result.repetitions)
     return Figures(
         inferences_per_s=summary.inferences_per_s,
         inferences_per_s_spread=Spread(

@@ -184,6 +184,7 @@ class _Watch:
     def show(self, now: Snapshot, books: Books) -> None:
         if self._first is None or now.phase != self._first.phase:
             self._first = now
+            self._recent.clear()  # the rate of a phase is its own
         self._recent.append(now)
         newest = books.intervals[-1] if books.intervals else None
         self._display.update(
@@ -204,11 +205,11 @@ class _Watch:
             )
         )
 
-    def _rate(self) -> float:
-        """Return what came back per second lately; a stall shows within that time."""
+    def _rate(self) -> float | None:
+        """Return what came back per second lately; None at the beginning of a phase."""
         first, last = self._recent[0], self._recent[-1]
         elapsed_s = (last.now_ns - first.now_ns) / _NS_PER_S
-        return (last.completed - first.completed) / elapsed_s if elapsed_s else 0.0
+        return (last.completed - first.completed) / elapsed_s if elapsed_s else None
 
 
 def _client(engine: Engine, totals: Totals, usage: Usage) -> ClientUsage:

@@ -353,8 +353,10 @@ class Repetition(_Data, frozen=True, kw_only=True):
 
 
 class Spread(_Data, frozen=True, kw_only=True):
-    """Smallest and largest value over the repetitions.
+    """Smallest and largest value over the repetitions; ``..._beyond``: it is a lower bound.
 
+    Something that is only known to exceed a value may be anything above it: among lower bounds the
+    largest value is one too, and so is the smallest where a bound is the lowest of all.
     ``low`` to ``high``: encloses the median with 95 % confidence, whatever the distribution; None
     below 6 repetitions. ``high`` is None too where there is no upper limit, among lower bounds.
     """
@@ -363,14 +365,16 @@ class Spread(_Data, frozen=True, kw_only=True):
     max: float | None
     low: float | None = None
     high: float | None = None
+    min_beyond: bool = False
+    max_beyond: bool = False
 
 
 class LatencySummary(_Data, frozen=True, kw_only=True):
     """Each field: the median over repetitions of that repetition's value, in milliseconds.
 
-    Lower bounds rank above values; a median that is one is named in ``beyond``. A quantile with
-    too few samples in any repetition is named in ``few_samples``. ``spread`` has min and max by
-    field.
+    What a lower bound stands for may lie anywhere above it: a median that this leaves open is the
+    highest value that it is known to exceed, and named in ``beyond``. A quantile with too few
+    samples in any repetition is named in ``few_samples``. ``spread`` has min and max by field.
     """
 
     min: float | None = None
@@ -404,9 +408,12 @@ class StreamSummary(_Data, frozen=True, kw_only=True):
 
 
 class Summary(_Data, frozen=True, kw_only=True):
-    """Medians over repetitions with minimum and maximum beside them; counts are totals."""
+    """Medians over repetitions with minimum and maximum beside them.
 
-    repetitions: int
+    Of the complete repetitions; of all where none is complete. ``counts``: the totals of all.
+    """
+
+    repetitions: int  # that the medians are of
     inferences_per_s: float
     inferences_per_s_spread: Spread
     samples_per_s: float

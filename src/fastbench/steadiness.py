@@ -62,20 +62,24 @@ class Steadiness:
 
 
 def examine(result: Result) -> Steadiness:
-    """Test the repetitions of ``result``; a metric that drifts is not also said to warm up."""
+    """Test the repetitions of ``result``; a metric that drifts is not also said to warm up.
+
+    One that an error ended is left out: it was not steady, and why is known.
+    """
     configs = (result.config, *result.config.get("streams", []))
     if any(config.get("profile") or config.get("arrivals_file") for config in configs):
         return Steadiness(untested="the schedule itself changes with time")
+    repetitions = [r for r in result.repetitions if r.status != "partial"]
     warming, drifting, short = [], [], []
     for field, metric in METRICS.items():
-        every = [series_of(repetition, field) for repetition in result.repetitions]
+        every = [series_of(repetition, field) for repetition in repetitions]
         series = [one for one in every if one.size >= FEWEST_INTERVALS]
         if not series:
             short.append(max((one.size for one in every), default=0))
         elif found := _change(metric, series, drift):
             drifting.append(found)
         elif found := _change(metric, series, warm_up):
-            settled_s = _settled_s(result.repetitions, series)
+            settled_s = _settled_s(repetitions, series)
             warming.append(Finding(metric, found.size, settled_s))
     few = f"{min(short)} intervals, {FEWEST_INTERVALS} are needed" if short else ""
     return Steadiness(tuple(warming), tuple(drifting), few)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING
 
@@ -17,29 +18,41 @@ from fastbench.results import (
     StreamSummary,
     Summary,
 )
+from fastbench.statistics.bounds import at_rank, median, upper_limit
 from fastbench.statistics.intervals import median_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from fastbench.statistics.bounds import Bounded
+
 STATISTICS = ("min", "mean", "stddev", "max", *QUANTILES)
 
 
+def counted(repetitions: Sequence[Repetition]) -> list[Repetition]:
+    """Return the repetitions that medians are of: the complete ones; all where none is."""
+    return [r for r in repetitions if r.status == "complete"] or list(repetitions)
+
+
 def summarize(repetitions: Sequence[Repetition]) -> Summary | None:
-    """Return medians with minimum and maximum beside them; None where nothing succeeded."""
-    if not any(r.counts.ok for r in repetitions):
+    """Return medians with minimum and maximum beside them; None where nothing succeeded.
+
+    They are of the repetitions that count; the totals are of all.
+    """
+    whole = counted(repetitions)
+    if not any(r.counts.ok for r in whole):
         return None
-    rates = [r.inferences_per_s for r in repetitions]
+    rates = [r.inferences_per_s for r in whole]
     return Summary(
-        repetitions=len(repetitions),
+        repetitions=len(whole),
         inferences_per_s=statistics.median(rates),
         inferences_per_s_spread=spread_of([(False, rate) for rate in rates]),
-        samples_per_s=statistics.median(r.samples_per_s for r in repetitions),
-        cpu_us_per_inference=median_of(r.client.cpu_us_per_inference for r in repetitions),
-        response_ms=summarize_latency([r.response_ms for r in repetitions]),
-        service_ms=summarize_latency([r.service_ms for r in repetitions]),
+        samples_per_s=statistics.median(r.samples_per_s for r in whole),
+        cpu_us_per_inference=median_of(r.client.cpu_us_per_inference for r in whole),
+        response_ms=summarize_latency([r.response_ms for r in whole]),
+        service_ms=summarize_latency([r.service_ms for r in whole]),
         counts=total_counts([r.counts for r in repetitions]),
-        streams=[_summarize_stream(s) for s in streams_of(repetitions)],
+        streams=_summarize_streams(whole, repetitions),
     )
 
 
@@ -52,42 +65,53 @@ def streams_of(repetitions: Sequence[Repetition]) -> list[list[StreamResult]]:
     return list(found.values())
 
 
-def _summarize_stream(repetitions: Sequence[StreamResult]) -> StreamSummary:
-    rates = [r.inferences_per_s for r in repetitions]
+def _summarize_streams(
+    whole: Sequence[Repetition], repetitions: Sequence[Repetition]
+) -> list[StreamSummary]:
+    everywhere = {each[0].name: each for each in streams_of(repetitions)}
+    return [_summarize_stream(each, everywhere[each[0].name]) for each in streams_of(whole)]
+
+
+def _summarize_stream(
+    whole: Sequence[StreamResult], everywhere: Sequence[StreamResult]
+) -> StreamSummary:
+    rates = [r.inferences_per_s for r in whole]
     return StreamSummary(
-        name=repetitions[0].name,
+        name=whole[0].name,
         inferences_per_s=statistics.median(rates),
         inferences_per_s_spread=Spread(min=min(rates), max=max(rates)),
-        samples_per_s=statistics.median(r.samples_per_s for r in repetitions),
-        response_ms=summarize_latency([r.response_ms for r in repetitions]),
-        service_ms=summarize_latency([r.service_ms for r in repetitions]),
-        counts=total_counts([r.counts for r in repetitions]),
+        samples_per_s=statistics.median(r.samples_per_s for r in whole),
+        response_ms=summarize_latency([r.response_ms for r in whole]),
+        service_ms=summarize_latency([r.service_ms for r in whole]),
+        counts=total_counts([r.counts for r in everywhere]),
     )
 
 
 def summarize_latency(latencies: Sequence[Latency]) -> LatencySummary:
     """Return the median of each statistic over the repetitions that have it, and its spread."""
-    ranked = {name: _ranked(latencies, name) for name in STATISTICS}
-    ranked = {name: values for name, values in ranked.items() if values}
-    medians = {name: _middle(values) for name, values in ranked.items()}
+    numbers = {name: _numbers(latencies, name) for name in STATISTICS}
+    numbers = {name: each for name, each in numbers.items() if each}
+    medians = {name: median(each) for name, each in numbers.items()}
     return LatencySummary(
         beyond=[name for name, (bound, _) in medians.items() if bound],
         few_samples=[n for n in QUANTILES if any(n in lat.few_samples for lat in latencies)],
-        spread={name: spread_of(values) for name, values in ranked.items()},
+        spread={name: spread_of(each) for name, each in numbers.items()},
         **{name: value for name, (_, value) in medians.items()},
     )
 
 
-def spread_of(values: Iterable[tuple[bool, float]]) -> Spread:
+def spread_of(numbers: Sequence[Bounded]) -> Spread:
     """Return both ends of (is a lower bound, value), one or more, and the median's interval."""
-    ranked = sorted(values)
-    ranks = median_ranks(len(ranked))
-    low, high = (ranked[ranks[0]], ranked[ranks[1]]) if ranks else (None, None)
+    least, most = at_rank(numbers, 0), at_rank(numbers, len(numbers) - 1)
+    ranks = median_ranks(len(numbers))
+    high = upper_limit(numbers, ranks[1]) if ranks else math.inf
     return Spread(
-        min=ranked[0][1],
-        max=ranked[-1][1],
-        low=low[1] if low else None,
-        high=high[1] if high and not high[0] else None,
+        min=least[1],
+        max=most[1],
+        min_beyond=least[0],
+        max_beyond=most[0],
+        low=at_rank(numbers, ranks[0])[1] if ranks else None,
+        high=high if math.isfinite(high) else None,
     )
 
 
@@ -104,16 +128,10 @@ def median_of(values: Iterable[float | None]) -> float | None:
     return statistics.median(present) if present else None
 
 
-def _ranked(latencies: Sequence[Latency], name: str) -> list[tuple[bool, float]]:
-    """Return (is a lower bound, value) of each latency that has the statistic, in order."""
+def _numbers(latencies: Sequence[Latency], name: str) -> list[Bounded]:
+    """Return (is a lower bound, value) of each latency that has the statistic."""
     pairs = ((name in lat.beyond, getattr(lat, name)) for lat in latencies)
-    return sorted(pair for pair in pairs if pair[1] is not None)
-
-
-def _middle(ranked: list[tuple[bool, float]]) -> tuple[bool, float]:
-    """Return the median; the mean of the two in the middle is a bound if one of them is."""
-    low, high = ranked[(len(ranked) - 1) // 2], ranked[len(ranked) // 2]
-    return high[0], (low[1] + high[1]) / 2
+    return [pair for pair in pairs if pair[1] is not None]
 
 
 def _present(values: Iterable[float | None]) -> list[float]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from fastbench.bisection import CLIENT_LIMITED, FAILED, HELD
 from fastbench.report.limits import shown
+from fastbench.results import Spread
 from fastbench.searches import Limit
-from fastbench.summary import median_of
+from fastbench.summary import median_of, spread_of
 from fastbench.warnings import WRONG_ANSWERS, answers_are_right
 
 if TYPE_CHECKING:
@@ -70,17 +71,17 @@ def _limit(result: Result, objective: Objective) -> Limit:
         return Limit(objective=objective.text, holds=False, value=None, low=None, high=None)
     reading = objective.metric.read(result.summary)
     each = [objective.metric.read(r) for r in result.repetitions]
-    known = sorted((r.beyond, r.value) for r in each if r.value is not None)
-    low, high = (known[0], known[-1]) if known else ((False, None), (False, None))
+    known = [(r.beyond, r.value) for r in each if r.value is not None]
+    spread = spread_of(known) if known else Spread(min=None, max=None)
     return Limit(
         objective=objective.text,
         holds=objective.holds(result.summary),
         value=reading.value,
-        low=low[1],
-        high=high[1],
+        low=spread.min,
+        high=spread.max,
         beyond=reading.beyond,
-        low_beyond=low[0],
-        high_beyond=high[0],
+        low_beyond=spread.min_beyond,
+        high_beyond=spread.max_beyond,
         few_samples=reading.few,
     )
 

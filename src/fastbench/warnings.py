@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 from fastbench.results import QUANTILES, Result, Warning
 from fastbench.steadiness import examine
-from fastbench.summary import streams_of
+from fastbench.summary import counted, median_of, streams_of, total_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
-    from fastbench.results import DatasetInfo, Repetition, StreamInfo, StreamResult, ThreadUsage
+    from fastbench.results import (
+        Counts,
+        DatasetInfo,
+        Repetition,
+        StreamInfo,
+        StreamResult,
+        ThreadUsage,
+    )
 
     Part = Repetition | StreamResult
     from fastbench.steadiness import Finding
@@ -36,11 +43,12 @@ def assess(result: Result) -> list[Warning]:
 
 def _partial(result: Result) -> Iterator[Warning]:
     if result.status != "complete":
+        whole = sum(r.status == "complete" for r in result.repetitions)
         wanted = result.config.get("repetitions", "?")
         yield Warning(
             code="partial",
-            message=f"the run is {result.status}: {len(result.repetitions)} of {wanted} "
-            f"repetitions were begun{': ' if result.error else ''}{result.error}",
+            message=f"the run is {result.status} (complete repetitions: {whole} of {wanted})"
+            f"{': ' if result.error else ''}{result.error}",
             advice="do not compare it with complete runs",
         )
 
@@ -108,15 +116,27 @@ def _lost(result: Result) -> Iterator[Warning]:
 
 
 def _unfinished(result: Result) -> Iterator[Warning]:
-    """Name those that the server did not get to; a run cut short says nothing of the server."""
-    whole = [r.counts for r in result.repetitions if r.status != "interrupted"]
-    total = sum(counts.unfinished + counts.never_sent for counts in whole)
-    if total:
-        yield Warning(
-            code="unfinished",
-            message=f"{_share(total, result)} had no answer when the drain ended",
-            advice="the server cannot follow this load: lower it, or raise --timeout",
+    """Name those that had no outcome: at the end of a drain the server could not follow.
+
+    A repetition that the user cut short says nothing of the server; one that an error ended says
+    why itself.
+    """
+    for statuses, when, advice in (
+        (
+            {"complete"},
+            "when the drain ended",
+            "the server cannot follow this load: lower it, or raise --timeout",
+        ),
+        ({"partial"}, "when an error ended the repetition", "the error says why"),
+    ):
+        counts = total_counts([r.counts for r in result.repetitions if r.status in statuses])
+        found = (
+            (counts.unfinished, "sent but not answered"),
+            (counts.never_sent, "due but not yet sent"),
         )
+        texts = [f"{_share_of(n, counts)} were {what}" for n, what in found if n]
+        if texts:
+            yield Warning(code="unfinished", message=f"{' and '.join(texts)} {when}", advice=advice)
 
 
 def _unsteady(result: Result) -> Iterator[Warning]:
@@ -270,7 +290,8 @@ def _random_weights(result: Result) -> Iterator[Warning]:
 
 
 def _few_samples(result: Result) -> Iterator[Warning]:
-    marked = {name for r in result.repetitions for name in r.response_ms.few_samples}
+    each = counted(result.repetitions)
+    marked = {name for r in each for name in r.response_ms.few_samples}
     central = [name for name, q in QUANTILES.items() if name in marked and q <= QUANTILES["p99"]]
     if central:
         yield Warning(
@@ -281,7 +302,7 @@ def _few_samples(result: Result) -> Iterator[Warning]:
 
 
 def _short_run(result: Result) -> Iterator[Warning]:
-    shortest = min((r.measured_s for r in result.repetitions), default=SHORT_RUN_S)
+    shortest = min((r.measured_s for r in counted(result.repetitions)), default=SHORT_RUN_S)
     if shortest < SHORT_RUN_S:
         yield Warning(
             code="short-run",
@@ -292,16 +313,15 @@ def _short_run(result: Result) -> Iterator[Warning]:
 
 
 def _unstable(result: Result) -> Iterator[Warning]:
-    summary = result.summary
-    if len(result.repetitions) == 1:
+    rates = [r.inferences_per_s for r in counted(result.repetitions) if r.status != "partial"]
+    if len(counted(result.repetitions)) == 1:
         yield Warning(
             code="single-repetition",
             message="one repetition says nothing about how far results vary",
             advice="use --repetitions 3 or more",
         )
-    elif summary is not None and summary.inferences_per_s:
-        low, high = summary.inferences_per_s_spread.min, summary.inferences_per_s_spread.max
-        spread = ((high or 0.0) - (low or 0.0)) / summary.inferences_per_s
+    elif median := median_of(rates):
+        spread = (max(rates) - min(rates)) / median
         if spread > UNSTABLE:
             yield Warning(
                 code="unstable",
@@ -346,10 +366,14 @@ def _datasets(result: Result) -> list[DatasetInfo]:
 
 
 def _parts(result: Result) -> Iterator[tuple[str, dict[str, Any], list[Part]]]:
-    """Yield name, configuration and repetitions of each stream; of a single one without a name."""
-    each = streams_of(result.repetitions)
-    if not each and result.repetitions:
-        yield "", result.config, [*result.repetitions]
+    """Yield name, configuration and repetitions of each stream; of a single one without a name.
+
+    A repetition that an error ended is left out: that error, not the load, made its figures.
+    """
+    repetitions = [r for r in result.repetitions if r.status != "partial"]
+    each = streams_of(repetitions)
+    if not each and repetitions:
+        yield "", result.config, [*repetitions]
     configs = {config.get("name"): config for config in result.config.get("streams", [])}
     for parts in each:
         yield parts[0].name, configs.get(parts[0].name, {}), [*parts]
@@ -373,8 +397,12 @@ def _sum(result: Result, field: str) -> int:
 
 
 def _share(count: int, result: Result) -> str:
-    intended = _sum(result, "intended")
-    return f"{count:,} of {intended:,} inferences ({count / max(intended, 1):.2%})"
+    return _share_of(count, total_counts([r.counts for r in result.repetitions]))
+
+
+def _share_of(count: int, counts: Counts) -> str:
+    share = count / max(counts.intended, 1)
+    return f"{count:,} of {counts.intended:,} inferences ({share:.2%})"
 
 
 def _threads(result: Result) -> list[ThreadUsage]:

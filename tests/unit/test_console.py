@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 import typer
-from support.sample_result import repetition, result
+from support.sample_result import latency_of, repetition, result, samples_ns
 from typer.testing import CliRunner
 
 from fastbench.cli.report import report
@@ -18,6 +18,7 @@ from fastbench.report.console import print_report, render
 from fastbench.report.folder import ResultFolder
 from fastbench.results import (
     ClientUsage,
+    Counts,
     DatasetInfo,
     Latency,
     NodeCounts,
@@ -285,3 +286,59 @@ def test_steps_of_a_chain_have_a_line_each() -> None:
     assert "request at redis://a:1  no success" in text
     assert "| fetch at redis://a:1 | p50 2.000 ms" in markdown.render(data).decode()
     assert "steps of an inference" not in render(result())
+
+
+def cut_short(status: str, *, whole: int = 1, **counts: int) -> Result:
+    """Return a run whose last repetition ended early, at 7 inferences/s."""
+    last = msgspec.structs.replace(
+        repetition(whole + 1),
+        status=status,
+        inferences_per_s=7.0,
+        counts=Counts(**{"intended": 5, "sent": 5, "ok": 5, **counts}),
+    )
+    each = [*(repetition(n + 1) for n in range(whole)), last]
+    return result(*each, status=status)
+
+
+def test_headline_and_medians_are_of_complete_repetitions() -> None:
+    """The one that broke has its own marked column, and no part in medians and ends."""
+    text = render(cut_short("partial"))
+
+    assert "1,001 inferences/s" in text
+    assert "(of 1 complete repetition)" in text
+    assert "1 repetition of 4 s, 1 incomplete repetition of 4 s" in text
+    assert re.search(r"rep 1 +rep 2\* +median", text)
+    assert row(text, "inferences/s") == ["1,001", "7.00", "1,001", "1,001 .. 1,001"]
+    assert re.search(r"\n  \* +not complete; the median and both ends are of 1 complete", text)
+
+
+def test_headline_without_a_complete_repetition_says_so() -> None:
+    """It then is what was measured until the end."""
+    text = " ".join(render(cut_short("partial", whole=0)).split())
+
+    assert "7.00 inferences/s" in text
+    assert "(of incomplete repetitions)" in text
+
+
+def test_in_flight_at_an_interrupt_is_not_failed() -> None:
+    """Ctrl-C ends what was in flight: it is called unfinished; after an error it failed."""
+    pending = {"intended": 6, "sent": 6, "unfinished": 1}
+
+    assert "  0 failed, 1 unfinished" in render(cut_short("interrupted", **pending))
+    assert "1 failed   (" in render(cut_short("partial", **pending))
+
+
+def test_no_end_is_below_the_other() -> None:
+    """A bound below a value is shown as the smallest there may be, and both ends as bounds."""
+    bound = latency_of(samples_ns(1, size=90), censored=10, beyond_ns=2_000_000)
+    value = latency_of(samples_ns(2, size=100, median_ms=9.0))
+    reps = [
+        msgspec.structs.replace(repetition(n), response_ms=each)
+        for n, each in enumerate((bound, value), 1)
+    ]
+    text = render(result(*reps))
+
+    cells = row(text, "p99")
+    least, most = cells[-1].split(" .. ")
+    assert least == cells[2].rstrip("~") == cells[0].rstrip("~")
+    assert most == f"> {cells[1].rstrip('~')}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from support.sample_result import result
+from support.sample_result import repetition, result
 from support.streams_result import with_streams
 
 from fastbench.report import csvfile
@@ -39,11 +39,11 @@ def test_cells_are_exact() -> None:
     data = with_streams()
     rows = read(data)
 
-    for repetition, row in zip(data.repetitions, rows, strict=False):
-        assert float(row["inferences_per_s"]) == repetition.inferences_per_s
-        assert int(row["timeouts"]) == repetition.counts.timeouts
+    for each, row in zip(data.repetitions, rows, strict=False):
+        assert float(row["inferences_per_s"]) == each.inferences_per_s
+        assert int(row["timeouts"]) == each.counts.timeouts
         for kind in ("response", "service"):
-            latency = getattr(repetition, f"{kind}_ms")
+            latency = getattr(each, f"{kind}_ms")
             for name in csvfile.STATISTICS:
                 assert float(row[f"{kind}_{name}_ms"]) == getattr(latency, name)
             assert row[f"{kind}_lower_bounds"].split() == latency.beyond
@@ -88,3 +88,18 @@ def test_the_header_is_stable(repetitions: int) -> None:
     assert text.splitlines()[0] == ",".join(csvfile.HEADER)
     assert len(text.splitlines()) == 1 + repetitions + bool(repetitions)
     assert len(set(csvfile.HEADER)) == len(csvfile.HEADER)
+
+
+def test_a_smallest_value_that_is_a_bound_is_named() -> None:
+    """Where a bound lies below a value both ends are bounds, and the smaller one comes first."""
+    data = result(repetition(1), repetition(2))
+    low = msgspec.structs.replace(
+        data.repetitions[1].response_ms, p99=0.5, beyond=["p99", "p999", "max"]
+    )
+    reps = [data.repetitions[0], msgspec.structs.replace(data.repetitions[1], response_ms=low)]
+    rows = {row["row"]: row for row in read(result(*reps))}
+
+    assert float(rows["min"]["response_p99_ms"]) == 0.5
+    assert float(rows["max"]["response_p99_ms"]) == reps[0].response_ms.p99
+    for end in ("min", "max"):
+        assert "p99" in rows[end]["response_lower_bounds"].split()

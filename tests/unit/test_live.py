@@ -86,6 +86,17 @@ def test_plain_lines_are_a_table_with_one_header(clock: Clock) -> None:
     assert len(header) <= 100
 
 
+def test_a_phase_that_has_just_begun_has_no_rate(clock: Clock) -> None:
+    """No figure of the phase before stands beside its zero seconds."""
+    del clock
+    file = io.StringIO()
+    with Live(file=file) as display:
+        display.begin("rep 1/3")
+        display.update(dataclasses.replace(NOW, elapsed_s=0.0, done=0, rate_per_s=None))
+
+    assert re.split(r"\s{2,}", file.getvalue().splitlines()[1])[1:4] == ["0.0/10 s", "-", "0"]
+
+
 def test_silent_when_quiet() -> None:
     """--quiet writes nothing at all."""
     file = io.StringIO()

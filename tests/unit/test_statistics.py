@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.simulated import autocorrelated
 
 from fastbench.statistics.blocks import autocovariance, block_length, block_weights
+from fastbench.statistics.bounds import at_rank, median, upper_limit
 from fastbench.statistics.intervals import median_ranks, student_t
 from fastbench.statistics.stationarity import beyond_chance, drift, truncation, warm_up
 
@@ -182,3 +183,34 @@ def test_false_alarms_of_one_test_are_rare() -> None:
     for test in (drift, warm_up):
         alarms = np.mean([beyond_chance([test(x)], 0.05) for x in series])
         assert alarms < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1000)
+
+
+NUMBERS = st.lists(st.tuples(st.booleans(), st.integers(1, 9)), min_size=1, max_size=6)
+
+
+@given(numbers=NUMBERS, data=st.data())
+def test_what_bounds_leave_open_is_never_said(
+    numbers: list[tuple[bool, float]], data: st.DataObject
+) -> None:
+    """Whatever hides behind the bounds, every rank and the median are as they are said to be."""
+    truth = sorted(
+        value + data.draw(st.integers(0, 20)) if is_bound else value for is_bound, value in numbers
+    )
+
+    for rank, true in enumerate(truth):
+        is_bound, value = at_rank(numbers, rank)
+        assert true >= value if is_bound else true == value
+        assert true <= upper_limit(numbers, rank)
+    is_bound, value = median(numbers)
+    middle = float(np.median(truth))
+    assert middle >= value if is_bound else middle == value
+
+
+@given(numbers=NUMBERS)
+def test_bounds_are_not_wider_than_need_be(numbers: list[tuple[bool, float]]) -> None:
+    """Each rank's bound is reached where all that is hidden lies at its own bound, and else not."""
+    at_bounds = sorted(value for _, value in numbers)
+    far_above = sorted(1000 if is_bound else value for is_bound, value in numbers)
+
+    for rank, (low, high) in enumerate(zip(at_bounds, far_above, strict=True)):
+        assert at_rank(numbers, rank) == (low != high, low)

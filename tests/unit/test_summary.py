@@ -6,8 +6,10 @@ import msgspec
 import pytest
 from support.sample_result import latency_of, repetition, samples_ns
 
-from fastbench.results import Counts, ErrorClass
+from fastbench.results import Counts, ErrorClass, Latency
 from fastbench.summary import median_of, spread_of, summarize, summarize_latency, total_counts
+
+changed = msgspec.structs.replace
 
 
 def test_median_with_minimum_and_maximum() -> None:
@@ -30,9 +32,7 @@ def test_median_with_minimum_and_maximum() -> None:
 
 def test_no_success_no_summary() -> None:
     """A run in which nothing succeeded has no summary rather than one of zeros."""
-    failed = msgspec.structs.replace(
-        repetition(1), counts=Counts(intended=3, sent=3, ok=0, errors=3)
-    )
+    failed = changed(repetition(1), counts=Counts(intended=3, sent=3, ok=0, errors=3))
 
     assert summarize([failed]) is None
     assert summarize([]) is None
@@ -50,6 +50,41 @@ def test_median_is_a_bound_only_where_it_stands_among_bounds() -> None:
     two = summarize_latency([bad, good, bad])
     assert two.p99 == 30_000
     assert "p99" in two.beyond
+
+
+def test_a_bound_below_a_value_turns_no_end_round() -> None:
+    """Of 24.0 and > 15.5 the smallest is > 15.5, the largest > 24.0, and they have no mean."""
+    both = summarize_latency(
+        [Latency(count=1, p999=24.0), Latency(count=1, censored=4, p999=15.5, beyond=["p999"])]
+    )
+    spread = both.spread["p999"]
+
+    assert (spread.min, spread.min_beyond) == (15.5, True)
+    assert (spread.max, spread.max_beyond) == (24.0, True)
+    assert (both.p999, both.beyond) == (15.5, ["p999"])
+
+
+@pytest.mark.parametrize("status", ["partial", "interrupted", "killed"])
+def test_medians_are_of_complete_repetitions(status: str) -> None:
+    """One that ended early is in the totals and not in medians and spreads."""
+    whole, cut = repetition(1), changed(repetition(2), status=status, inferences_per_s=7.0)
+    summary = summarize([whole, cut])
+
+    assert summary is not None
+    assert summary.repetitions == 1
+    assert summary.inferences_per_s == whole.inferences_per_s
+    assert summary.inferences_per_s_spread.min == whole.inferences_per_s
+    assert summary.response_ms.p50 == whole.response_ms.p50
+    assert summary.counts.ok == whole.counts.ok + cut.counts.ok
+
+
+def test_without_a_complete_repetition_all_count() -> None:
+    """What was measured until a run ended is shown rather than nothing."""
+    cut = changed(repetition(1), status="interrupted")
+    summary = summarize([cut])
+
+    assert summary is not None
+    assert (summary.repetitions, summary.inferences_per_s) == (1, cut.inferences_per_s)
 
 
 def test_marks_of_few_samples_stay() -> None:
@@ -128,4 +163,5 @@ def test_interval_has_no_upper_end_among_lower_bounds() -> None:
     """Where the upper value is only a lower bound, so is the interval's end: there is none."""
     spread = spread_of([(False, 1.0), *[(False, float(n)) for n in range(2, 6)], (True, 3.0)])
 
-    assert (spread.low, spread.high, spread.max) == (1.0, None, 3.0)
+    assert (spread.low, spread.high, spread.max) == (1.0, None, 5.0)
+    assert (spread.min_beyond, spread.max_beyond) == (False, True)

@@ -276,3 +276,38 @@ def test_unfinished_by_an_interrupt() -> None:
     cut = changed(run, repetitions=[changed(r, status="interrupted") for r in run.repetitions])
     assert "unfinished" in codes(run)
     assert "unfinished" not in codes(cut)
+
+
+def broken(status: str) -> Result:
+    """Return a run whose second repetition ended early: a slow one, with inferences unsent."""
+    last = changed(
+        long(2),
+        status=status,
+        inferences_per_s=7.0,
+        counts=Counts(intended=100, sent=96, ok=96, never_sent=4),
+    )
+    run = result(long(1), last, status=status)
+    return changed(run, config=run.config | {"repetitions": 3})
+
+
+def test_unsent_when_the_server_was_gone() -> None:
+    """The share is of that repetition, named as what it is, and no lower load is advised."""
+    (found,) = (w for w in assess(broken("partial")) if w.code == "unfinished")
+
+    assert found.message == (
+        "4 of 100 inferences (4.00%) were due but not yet sent when an error ended the repetition"
+    )
+    assert "lower" not in found.advice
+
+
+def test_a_repetition_that_an_error_ended_is_not_unstable() -> None:
+    """Why it was slower is known: nobody need look for other work on the machines."""
+    assert "unstable" in codes(with_rates(1000, 7))
+    assert codes(broken("partial")) == ["partial", "unfinished", "single-repetition"]
+
+
+def test_how_many_repetitions_are_complete() -> None:
+    """The one that broke is not among them."""
+    (found,) = (w for w in assess(broken("interrupted")) if w.code == "partial")
+
+    assert found.message == "the run is interrupted (complete repetitions: 1 of 3)"

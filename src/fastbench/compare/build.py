@@ -14,7 +14,7 @@ from fastbench.comparison import Candidate, Comparison, Limit, Side
 from fastbench.errors import UsageError
 from fastbench.slo import Metric
 from fastbench.statistics.intervals import CONFIDENCE
-from fastbench.summary import streams_of
+from fastbench.summary import counted, streams_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,8 +36,7 @@ class _Run:
 
     def __init__(self, name: str, result: Result) -> None:
         self.result = result
-        whole = [r for r in result.repetitions if r.status == "complete"]
-        repetitions: list[Repetition] = whole or list(result.repetitions)
+        repetitions: list[Repetition] = counted(result.repetitions)
         if not repetitions:
             msg = f"{name}: holds no repetition: nothing to compare"
             raise UsageError(msg)

@@ -118,10 +118,11 @@ def early(result: Result) -> str:
 
 def headline(result: Result, counts: Counts) -> str:
     """Return the result in a line: rate, median and p99 of the response time, failures."""
-    failed = f"{counts.intended - counts.ok:,} failed"
-    summary = result.summary
+    failed = _failures(result, counts)
+    summary, of = result.summary, basis(result)
     if summary is None:
-        return f"no inference succeeded, {failed}"
+        where = " in a complete repetition" if counts.ok else ""
+        return f"no inference succeeded{where}, {failed}"
     latency = summary.response_ms
     decimals = numbers.milliseconds_decimals(latency.p50)
     p50, p99 = (
@@ -134,7 +135,30 @@ def headline(result: Result, counts: Counts) -> str:
         for name in ("p50", "p99")
     )
     rate = numbers.rate(summary.inferences_per_s)
-    return f"{rate} inferences/s   response p50 {p50} ms, p99 {p99} ms   {failed}"
+    note = f"   ({of})" if of else ""
+    return f"{rate} inferences/s   response p50 {p50} ms, p99 {p99} ms   {failed}{note}"
+
+
+def basis(result: Result) -> str:
+    """Return which repetitions the medians are of, where not all are complete; else nothing."""
+    whole = sum(r.status == "complete" for r in result.repetitions)
+    if whole == len(result.repetitions):
+        return ""
+    if not whole:
+        return "of incomplete repetitions"
+    return f"of {whole:,} complete repetition{'s' * (whole > 1)}"
+
+
+def in_flight(result: Result) -> int:
+    """Return how many inferences had no outcome yet when the user interrupted the run."""
+    cut = [r.counts for r in result.repetitions if r.status == "interrupted"]
+    return sum(counts.unfinished + counts.never_sent for counts in cut)
+
+
+def _failures(result: Result, counts: Counts) -> str:
+    pending = in_flight(result)
+    failed = f"{counts.intended - counts.ok - pending:,} failed"
+    return f"{failed}, {pending:,} unfinished" if pending else failed
 
 
 def legend(result: Result) -> list[tuple[str, str]]:
@@ -156,6 +180,9 @@ def legend(result: Result) -> list[tuple[str, str]]:
                 ),
             )
         )
+    of = basis(result)
+    if of:
+        marks.append(("*", f"not complete; the median and both ends are {of}"))
     return marks
 
 

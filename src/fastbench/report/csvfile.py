@@ -131,31 +131,19 @@ def _summaries(
             **_latency("response", summary.response_ms),
             **_latency("service", summary.service_ms),
         }
-        yield _end("min", summary, parts)
-        yield _end("max", summary, parts)
+        yield _end("min", summary)
+        yield _end("max", summary)
     if parts:
         yield {"row": "total", **_counts(total_counts([p.counts for p in parts]))}
 
 
-def _end(
-    end: str, summary: Summary | StreamSummary, parts: Sequence[Repetition | StreamResult]
-) -> dict[str, Any]:
+def _end(end: str, summary: Summary | StreamSummary) -> dict[str, Any]:
     """Return the smallest or largest values, as the summary's spreads have them."""
     row: dict[str, Any] = {"row": end}
     row["inferences_per_s"] = getattr(summary.inferences_per_s_spread, end)
     for kind in ("response", "service"):
-        latencies: list[Latency] = [getattr(part, f"{kind}_ms") for part in parts]
         spread: dict[str, Spread] = getattr(summary, f"{kind}_ms").spread
         row |= {f"{kind}_{name}_ms": getattr(both, end) for name, both in spread.items()}
-        row[f"{kind}_lower_bounds"] = " ".join(_bounds(end, latencies, list(spread)))
+        bounds = [name for name, both in spread.items() if getattr(both, f"{end}_beyond")]
+        row[f"{kind}_lower_bounds"] = " ".join(bounds)
     return row
-
-
-def _bounds(end: str, latencies: list[Latency], names: list[str]) -> list[str]:
-    """Return the names whose smallest (largest) value is a lower bound: bounds rank last."""
-    every_or_any = all if end == "min" else any
-    return [
-        name
-        for name in names
-        if every_or_any(name in lat.beyond for lat in latencies if getattr(lat, name) is not None)
-    ]

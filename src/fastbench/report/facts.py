@@ -178,13 +178,19 @@ def _commands(result: Result) -> str:
 def _measured(result: Result) -> str:
     if not result.repetitions:
         return ""
-    lengths = [r.measured_s for r in result.repetitions]
-    low, high = numbers.seconds(min(lengths)), numbers.seconds(max(lengths))
+    whole = [r.measured_s for r in result.repetitions if r.status == "complete"]
+    others = [r.measured_s for r in result.repetitions if r.status != "complete"]
     return _join(
-        f"{_plural(len(lengths), 'repetition')} of {low if low == high else f'{low} to {high}'}",
+        f"{_plural(len(whole), 'repetition')} of {_lengths(whole)}" if whole else "",
+        f"{_plural(len(others), 'incomplete repetition')} of {_lengths(others)}" if others else "",
         f"warm-up {numbers.seconds(float(result.config.get('warmup_s', 0)))}",
         f"time-out {numbers.seconds(float(result.config.get('timeout_s', 0)))}",
     )
+
+
+def _lengths(each_s: list[float]) -> str:
+    low, high = numbers.seconds(min(each_s)), numbers.seconds(max(each_s))
+    return low if low == high else f"{low} to {high}"
 
 
 def _platform(result: Result) -> str:

@@ -111,11 +111,11 @@ class Rates:
         self.last: deque[float] = deque(maxlen=HISTORY_S)
         self._next_s: float | None = None
 
-    def add(self, now_s: float, rate_per_s: float) -> None:
+    def add(self, now_s: float, rate_per_s: float | None) -> None:
         """Look at the mean rate of the last second; kept is one per second."""
         if self._next_s is None:
             self._next_s = now_s + 1
-        if now_s >= self._next_s:
+        if now_s >= self._next_s and rate_per_s is not None:
             self.last.append(rate_per_s)
             self._next_s = now_s + 1
 

@@ -101,7 +101,7 @@ def _tables(result: Result) -> Iterator[str]:
 def _sections(made: Rows) -> Iterator[list[str]]:
     """Return a table for each section, for Markdown has no heads within one."""
     several = len(made.repetitions) > 1
-    header = [f"rep {index}" for index in made.repetitions] + [made.summary] * several
+    header = [escape(name) for name in made.repetitions] + [made.summary] * several
     header += ["min .. max"] * (several and made.spread)
     title, body = made.title, list[list[str]]()
     for row in (*made.rows, None):

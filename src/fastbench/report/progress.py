@@ -20,7 +20,7 @@ class Progress:
     elapsed_s: float  # since the phase began
     total_s: float | None  # None = it ends by a count or an event, not by time
     done: int  # replies of any outcome in this phase
-    rate_per_s: float  # of such replies
+    rate_per_s: float | None  # of such replies; None when the phase has only just begun
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None

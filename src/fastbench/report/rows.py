@@ -1,24 +1,34 @@
 """The rows of a report's tables as text, whatever they are drawn with afterwards.
 
-One cell per repetition, then the median (or total) and both ends. A cell that ends in ``~`` has
-few samples behind it, one that begins with ``>`` is a lower bound.
+One cell per repetition, then the median (or total) and both ends: of the complete repetitions, or
+of all where none is complete; totals are of all. A cell that ends in ``~`` has few samples behind
+it, one that begins with ``>`` is a lower bound; a repetition that ended early has a ``*``.
 """
 
 from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fastbench.report import numbers, selfreport
 from fastbench.results import QUANTILE_LABELS, QUANTILES, Latency
-from fastbench.summary import median_of, spread_of, streams_of, summarize_latency, total_counts
+from fastbench.summary import (
+    counted,
+    median_of,
+    spread_of,
+    streams_of,
+    summarize_latency,
+    total_counts,
+)
 from fastbench.verdict import blocked, window_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fastbench.results import LatencySummary, ProcessUsage, Result, Spread
+    from fastbench.results import LatencySummary, ProcessUsage, Repetition, Result, Spread
+
+T = TypeVar("T")
 
 RESPONSE_ROWS = ("min", "mean", *QUANTILES, "max", "stddev")
 SERVICE_ROWS = ("p50", "p99")
@@ -45,7 +55,8 @@ class Rows:
     title: str
     summary: str
     spread: bool  # whether there is a column for both ends
-    repetitions: tuple[int, ...]
+    repetitions: tuple[str, ...]  # the heads of their columns
+    counted: tuple[bool, ...]  # which of them the summary is of
     rows: list[Row] = field(default_factory=list)
 
     def head(self, title: str) -> None:
@@ -56,25 +67,32 @@ class Rows:
         self, label: str, values: Sequence[float | None], form: Callable[[float | None], str]
     ) -> None:
         """Add a row of plain numbers; nothing where no repetition has one."""
-        known = [value for value in values if value is not None]
-        if known:
-            cells = tuple(form(v) for v in values)
-            ends = f"{form(min(known))} .. {form(max(known))}"
-            inside = _interval(spread_of([(False, value) for value in known]), form)
-            self.rows.append(Row(label, cells, form(statistics.median(known)), ends, inside))
+        if all(value is None for value in values):
+            return
+        cells = tuple(form(v) for v in values)
+        known = [value for value in self._counted(values) if value is not None]
+        if not known:
+            self.rows.append(Row(label, cells, form(None)))
+            return
+        ends = f"{form(min(known))} .. {form(max(known))}"
+        inside = _interval(spread_of([(False, value) for value in known]), form)
+        self.rows.append(Row(label, cells, form(statistics.median(known)), ends, inside))
 
     def add_latencies(self, latencies: Sequence[Latency], names: Sequence[str]) -> None:
         """Add a row for each statistic in ``names``."""
-        summary = summarize_latency(latencies)
+        summary = summarize_latency(self._counted(latencies))
         decimals = numbers.milliseconds_decimals(summary.p50)
         form = _latency_format(decimals)
         for name in names:
-            ends = " .. ".join(form(each, name).rstrip("~") for each in _ends(latencies, name))
             cells = tuple(form(latency, name) for latency in latencies)
             label = QUANTILE_LABELS.get(name, name)
             spread = summary.spread.get(name)
             inside = _interval(spread, lambda v: numbers.milliseconds(v, decimals))
+            ends = _ends(spread, decimals)
             self.rows.append(Row(label, cells, form(summary, name), ends, inside))
+
+    def _counted(self, values: Sequence[T]) -> list[T]:
+        return [v for v, counts in zip(values, self.counted, strict=True) if counts]
 
 
 def measurements(result: Result) -> Rows:
@@ -139,8 +157,28 @@ def _interval(spread: Spread | None, form: Callable[[float | None], str]) -> str
     )
 
 
+def name_of(repetition: Repetition) -> str:
+    """Return what a repetition is called, ``*`` after one that ended early."""
+    return f"rep {repetition.index}{'' if repetition.status == 'complete' else '*'}"
+
+
+def _ends(spread: Spread | None, decimals: int) -> str:
+    """Return ``smallest .. largest``, each marked where it is a lower bound."""
+    if spread is None:
+        return ""
+    least = numbers.milliseconds(spread.min, decimals, beyond=spread.min_beyond)
+    return f"{least} .. {numbers.milliseconds(spread.max, decimals, beyond=spread.max_beyond)}"
+
+
 def _rows(result: Result, title: str, summary: str, *, spread: bool) -> Rows:
-    return Rows(title, summary, spread, tuple(r.index for r in result.repetitions))
+    whole = {r.index for r in counted(result.repetitions)}
+    return Rows(
+        title,
+        summary,
+        spread,
+        repetitions=tuple(name_of(r) for r in result.repetitions),
+        counted=tuple(r.index in whole for r in result.repetitions),
+    )
 
 
 def _add_costs(rows: Rows, result: Result) -> None:
@@ -216,16 +254,6 @@ def _add_process(rows: Rows, name: str, usages: Sequence[ProcessUsage | None]) -
     rss = [usage.rss_max_bytes / 2**20 if usage else None for usage in usages]
     rows.add(f"{name} CPU, %", cpu, numbers.tenths)
     rows.add(f"{name} RSS, MiB", rss, numbers.tenths)
-
-
-def _ends(latencies: Sequence[Latency], name: str) -> list[Latency]:
-    """Return the latencies with the smallest and the largest value; a bound is above a value."""
-    ranked = [
-        (name in latency.beyond, value, i)
-        for i, latency in enumerate(latencies)
-        if (value := getattr(latency, name)) is not None
-    ]
-    return [latencies[rank[2]] for rank in (min(ranked), max(ranked))] if ranked else []
 
 
 def _latency_format(decimals: int) -> Callable[[Latency | LatencySummary, str], str]:

@@ -47,7 +47,7 @@ class Screen:
         yield _phase(self._title, self._now, width)
         lines = [
             *_figures(self._now, width),
-            *_throughput([*self._rates, self._now.rate_per_s], width, ascii_only),
+            *_throughput([*self._rates, self._now.rate_per_s or 0.0], width, ascii_only),
         ]
         lines += _streams(self._now)
         lines += _threads(self._now, width, ascii_only)

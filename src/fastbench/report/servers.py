@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastbench.report import numbers, selfreport
 from fastbench.results import ServerUsage
-from fastbench.summary import median_of
+from fastbench.summary import counted, median_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ def by_url(repetitions: Sequence[Repetition]) -> dict[str, list[ServerUsage | No
 
 def medians(result: Result) -> list[tuple[str, list[float | None]]]:
     """Return URL and FIGURES of each of several servers; nothing where there is only one."""
-    several = by_url([r for r in result.repetitions if r.servers])
+    several = by_url([r for r in counted(result.repetitions) if r.servers])
     return [
         (url, [median_of(figure.of(s) for s in each if s) for figure in FIGURES])
         for url, each in several.items()

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from fastbench.report import numbers
-from fastbench.summary import median_of
+from fastbench.summary import counted, median_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,9 +22,9 @@ def step_lines(result: Result) -> list[tuple[str, str]]:
 
 
 def by_step(result: Result) -> dict[str, list[StepResult]]:
-    """Return each step, in order, with what it took in the repetitions that have it."""
+    """Return each step, in order, with what it took in the repetitions that count and have it."""
     found: dict[str, list[StepResult]] = {}
-    for repetition in result.repetitions:
+    for repetition in counted(result.repetitions):
         for step in repetition.steps:
             found.setdefault(_label(step.stream, step.name, step.target), []).append(step)
     return found

@@ -48,7 +48,7 @@ def table(rows: Rows, layout: Layout) -> Table:
     """Return ``rows`` cut to the columns of ``layout``."""
     made = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False, header_style="bold")
     made.add_column(rows.title, min_width=LABEL_WIDTH - 1, no_wrap=True)
-    names = [f"rep {index}" for index in rows.repetitions] if layout.repetitions else []
+    names = [*rows.repetitions] if layout.repetitions else []
     names += [rows.summary] if layout.summary else []
     for name in names:
         made.add_column(_padded(name), min_width=CELL_WIDTH, justify="right", no_wrap=True)

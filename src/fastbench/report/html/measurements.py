@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastbench.report import numbers, rows
-from fastbench.report.console import legend
+from fastbench.report.console import basis, in_flight, legend
 from fastbench.report.html.elements import Html, element, escape, figure_of, join
 from fastbench.report.html.plots import Section
 from fastbench.results import QUANTILE_LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from fastbench.report.rows import Row, Rows
-    from fastbench.results import Latency, LatencySummary, Result, Spread, Summary
+    from fastbench.results import Counts, LatencySummary, Result, Spread, Summary
 
     Form = Callable[[float | None], str]
 
@@ -26,7 +26,10 @@ SERVICE_CARDS: Final = ("p99",)
 
 def headline_section(result: Result) -> Section:
     """Return the few numbers that are read first, each with its spread."""
-    return Section("headline", "Headline", element("ul", *_cards(result), class_="cards"))
+    cards = element("ul", *_cards(result), class_="cards")
+    of = basis(result)
+    note = element("p", element("strong", f"Figures are {of}.")) if of else ""
+    return Section("headline", "Headline", join((note, cards)))
 
 
 def numbers_section(result: Result) -> Section:
@@ -48,14 +51,12 @@ def _cards(result: Result) -> Iterator[Html]:
         samples = summary.samples_per_s
         text = figure_of("summary.samples_per_s", samples, numbers.rate(samples))
         yield _card("samples/s", text, "")
-    response = [r.response_ms for r in result.repetitions]
-    service = [r.service_ms for r in result.repetitions]
-    yield from (_quantile("response", summary.response_ms, response, n) for n in RESPONSE_CARDS)
-    yield from (_quantile("service", summary.service_ms, service, n) for n in SERVICE_CARDS)
+    yield from (_quantile("response", summary.response_ms, n) for n in RESPONSE_CARDS)
+    yield from (_quantile("service", summary.service_ms, n) for n in SERVICE_CARDS)
     cost = summary.cpu_us_per_inference
     text = figure_of("summary.cpu_us_per_inference", cost, numbers.cost_format(cost)(cost))
     yield _card("client CPU, us per inference", text, "user + system, worker threads")
-    yield _failed(summary)
+    yield _failed(result, summary.counts)
 
 
 def _rate(summary: Summary) -> Html:
@@ -64,18 +65,21 @@ def _rate(summary: Summary) -> Html:
     return _card("inferences/s", figure_of(path, rate, numbers.rate(rate)), ends)
 
 
-def _quantile(kind: str, summary: LatencySummary, each: Sequence[Latency], name: str) -> Html:
-    """Return a quantile; a lower bound ranks above every value, and so it does in the spread."""
+def _quantile(kind: str, summary: LatencySummary, name: str) -> Html:
+    """Return a quantile with its spread, lower bounds marked in both."""
     decimals, value = numbers.milliseconds_decimals(summary.p50), getattr(summary, name)
     text = numbers.milliseconds(
         value, decimals, beyond=name in summary.beyond, few=name in summary.few_samples
     )
-    bounds = [name in latency.beyond for latency in each if getattr(latency, name) is not None]
-    low, high = _bounded(decimals, beyond=all(bounds)), _bounded(decimals, beyond=any(bounds))
     path, spread = f"summary.{kind}_ms", summary.spread.get(name)
-    ends = _ends(f"{path}.spread.{name}", spread, low, high) if spread else Html()
+    ends = _latency_ends(f"{path}.spread.{name}", spread, decimals) if spread else Html()
     title = f"{kind} {QUANTILE_LABELS[name]}, ms"
     return _card(title, figure_of(f"{path}.{name}", value, text), ends)
+
+
+def _latency_ends(path: str, spread: Spread, decimals: int) -> Html:
+    low = _bounded(decimals, beyond=spread.min_beyond)
+    return _ends(path, spread, low, _bounded(decimals, beyond=spread.max_beyond))
 
 
 def _bounded(decimals: int, *, beyond: bool) -> Form:
@@ -83,7 +87,7 @@ def _bounded(decimals: int, *, beyond: bool) -> Form:
 
 
 def _ends(path: str, spread: Spread, low: Form, high: Form) -> Html:
-    if spread.min == spread.max:
+    if spread.min == spread.max and not spread.max_beyond:
         return escape("no spread")
     least = figure_of(f"{path}.min", spread.min, low(spread.min))
     ends = join((least, " to ", figure_of(f"{path}.max", spread.max, high(spread.max))))
@@ -102,10 +106,11 @@ def _interval(path: str, spread: Spread, form: Form) -> Html:
     return element("small", "median, 95 %: ", least, " to ", most)
 
 
-def _failed(summary: Summary) -> Html:
-    counts = summary.counts
-    failed = counts.intended - counts.ok
-    share = f"{failed / max(counts.intended, 1):.2%} of "
+def _failed(result: Result, counts: Counts) -> Html:
+    pending = in_flight(result)
+    failed = counts.intended - counts.ok - pending
+    unfinished = f"{pending:,} more unfinished, " if pending else ""
+    share = f"{unfinished}{failed / max(counts.intended, 1):.2%} of "
     total = figure_of("summary.counts.intended", counts.intended, numbers.count(counts.intended))
     return _card("failed inferences", numbers.count(failed), join((share, total)))
 
@@ -117,7 +122,7 @@ def _card(title: str, value: str, below: str) -> Html:
 
 def _table(made: Rows) -> Html:
     shown = made.repetitions[:MAX_REPETITIONS]
-    names = [made.title, *(f"rep {index}" for index in shown), made.summary]
+    names = [made.title, *shown, made.summary]
     names += ["min .. max"] if made.spread else []
     head = element("tr", *(element("th", name, scope="col") for name in names))
     body = (_row(row, spread=made.spread) for row in made.rows)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from fastbench.report.html.plots import FAINT, Json, Plot, axis, dots
-from fastbench.summary import median_of
+from fastbench.report.rows import name_of
+from fastbench.summary import counted, median_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +32,12 @@ def repetitions_plot(repetitions: Sequence[Repetition]) -> Plot | None:
     values = {label: known for label, known in values.items() if any(known)}
     if len(repetitions) < 2 or not values:  # noqa: PLR2004 - nothing to compare with
         return None
-    medians = {label: median_of(known) or 0.0 for label, known in values.items()}
+    whole = counted(repetitions)
+    medians = {label: median_of(at(r, COMPARED[label]) for r in whole) or 0.0 for label in values}
     return Plot(
         name="repetitions",
         title="Repetitions side by side",
-        reading="Each repetition as a percentage of the median of all (the line at 100 %): what "
+        reading="Each repetition as a percentage of the median (the line at 100 %): what "
         "lies apart differs from run to run.",
         doubt="the dots of a number lie more than 10 % apart: then a difference between two runs "
         "of that size means nothing. A time that is only a lower bound is drawn at that bound.",
@@ -47,7 +49,7 @@ def repetitions_plot(repetitions: Sequence[Repetition]) -> Plot | None:
             "hovermode": "closest",
         },
         height_px=320,
-        columns=("number", *(f"rep {r.index}" for r in repetitions), "median"),
+        columns=("number", *(name_of(r) for r in repetitions), "median"),
         rows=[_row(label, values[label], medians[label]) for label in values],
     )
 
@@ -68,7 +70,7 @@ def _traces(
     few = len(repetitions) <= MAX_NAMES
     return [
         dots(
-            f"rep {r.index}",
+            name_of(r),
             [_percent(values[label][i], medians[label]) for label in labels],
             labels,
             i if few else 0,
