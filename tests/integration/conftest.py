@@ -13,8 +13,10 @@ from fastbench.models.builtin import build_file
 from fastbench.servers.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from support.realservers import Urls
 
 SAMPLE_ROWS = 8
 
@@ -53,3 +55,17 @@ def reference() -> Iterator[str]:
     """Start a real Valkey for reference data; return its URL."""
     with stopping("valkey"):
         yield from start("valkey").values()
+
+
+@pytest.fixture(scope="module")
+def starting(request: pytest.FixtureRequest) -> Iterator[Callable[[], Urls]]:
+    """Return what starts the ``SERVER`` of a module where it does not run; stopped at last."""
+    name = request.module.SERVER
+    with stopping(name):
+        yield lambda: start(name)
+
+
+@pytest.fixture
+def urls(starting: Callable[[], Urls]) -> Urls:
+    """Return the targets of the ``SERVER`` of a module, which runs."""
+    return starting()

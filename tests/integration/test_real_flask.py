@@ -5,59 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.realservers import MARKS, MODEL, add_up, run, start, stopped_midway, stopping, verified
+from support.realservers import MARKS, MODEL, add_up, run, stopped_midway, verified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from support.realservers import Urls
+
 pytestmark = MARKS
-
-Urls = dict[str, str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stopped_in_the_end() -> Iterator[None]:
-    """Leave nothing running."""
-    with stopping("flask"):
-        yield
-
-
-@pytest.fixture
-def flask() -> Urls:
-    """Return the targets of gunicorn, which runs."""
-    return start("flask")
+SERVER = "flask"
 
 
 @pytest.mark.parametrize(("body", "batch"), [("raw", 1), ("multipart", 2), ("json", 1)])
-def test_images(flask: Urls, sample: Path, body: str, batch: int) -> None:
+def test_images(urls: Urls, sample: Path, body: str, batch: int) -> None:
     """Each form of body is classified as onnxruntime does."""
     options = ("--dataset", sample, "--body", body, "--batch", batch, "--connections", 2)
-    result = verified(flask[f"rest {MODEL}"], *options)
+    result = verified(urls[f"rest {MODEL}"], *options)
 
     assert (result.target.kind, result.target.server) == ("rest", "gunicorn")
 
 
 @pytest.mark.parametrize("body", ["raw", "multipart"])
-def test_fraud(flask: Urls, cards: Path, reference: str, body: str) -> None:
+def test_fraud(urls: Urls, cards: Path, reference: str, body: str) -> None:
     """Transaction and reference data of one row, one behind the other or as two files."""
     options = ("--workload", "fraud", "--dataset", cards, "--body", body)
-    result = verified(flask["rest fraud"], *options, "--reference-from", reference)
+    result = verified(urls["rest fraud"], *options, "--reference-from", reference)
 
     assert len(result.repetitions[0].steps) == 2
 
 
-def test_wrong_model(flask: Urls, sample: Path) -> None:
+def test_wrong_model(urls: Urls, sample: Path) -> None:
     """What the app says to an unknown name is the line that ends the run."""
-    done = run(flask[f"rest {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
+    done = run(urls[f"rest {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
 
     assert done.code == 1
     assert "no model other" in done.line
 
 
-def test_stopped_midway(flask: Urls, sample: Path, tmp_path: Path) -> None:
+def test_stopped_midway(urls: Urls, sample: Path, tmp_path: Path) -> None:
     """It goes away in the middle: the run ends, and every inference has one outcome."""
-    url = flask[f"rest {MODEL}"]
+    url = urls[f"rest {MODEL}"]
     repetition = stopped_midway("flask", url, tmp_path / "out", "--dataset", sample)
 
     assert repetition.counts.ok > 0

@@ -5,28 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.realservers import MARKS, MODEL, run, start, stopping, verified
+from support.realservers import MARKS, MODEL, run, verified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from support.realservers import Urls
+
 pytestmark = MARKS
-
-Urls = dict[str, str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stopped_in_the_end() -> Iterator[None]:
-    """Leave nothing running."""
-    with stopping("kserve"):
-        yield
-
-
-@pytest.fixture
-def kserve() -> Urls:
-    """Return the targets of KServe, which runs."""
-    return start("kserve")
+SERVER = "kserve"
 
 
 @pytest.mark.parametrize(
@@ -38,25 +25,25 @@ def kserve() -> Urls:
         ("tfserving+http", "json", 1),
     ],
 )
-def test_images(kserve: Urls, sample: Path, scheme: str, body: str, batch: int) -> None:
+def test_images(urls: Urls, sample: Path, scheme: str, body: str, batch: int) -> None:
     """Both versions of its protocol, with tensors as bytes and as text, are onnxruntime's."""
     form = () if scheme == "triton+grpc" else ("--body", body)
     options = ("--dataset", sample, "--batch", batch, "--connections", 2, *form)
-    result = verified(kserve[f"{scheme} {MODEL}"], *options)
+    result = verified(urls[f"{scheme} {MODEL}"], *options)
 
     assert scheme == "tfserving+http" or result.target.server == "kserve 0.21.0"
 
 
 @pytest.mark.parametrize(("scheme", "form"), [("triton+http", "raw"), ("triton+grpc", None)])
-def test_fraud(kserve: Urls, cards: Path, reference: str, scheme: str, form: str | None) -> None:
+def test_fraud(urls: Urls, cards: Path, reference: str, scheme: str, form: str | None) -> None:
     """Two inputs by name, one of them from Valkey."""
     options = ("--workload", "fraud", "--dataset", cards, "--reference-from", reference)
-    verified(kserve[f"{scheme} fraud"], *options, *(("--body", form) if form else ()))
+    verified(urls[f"{scheme} fraud"], *options, *(("--body", form) if form else ()))
 
 
-def test_bytes_that_it_does_not_announce(kserve: Urls, sample: Path) -> None:
+def test_bytes_that_it_does_not_announce(urls: Urls, sample: Path) -> None:
     """It takes tensors as bytes but does not say so: one must choose."""
-    done = run(kserve[f"triton+http {MODEL}"], "--dataset", sample)
+    done = run(urls[f"triton+http {MODEL}"], "--dataset", sample)
 
     assert done.code == 1
     assert "does not announce the extension binary_tensor_data" in done.line
@@ -70,9 +57,9 @@ def test_bytes_that_it_does_not_announce(kserve: Urls, sample: Path) -> None:
         ("tfserving+http", "Model with name other does not exist"),
     ],
 )
-def test_wrong_model(kserve: Urls, sample: Path, scheme: str, said: str) -> None:
+def test_wrong_model(urls: Urls, sample: Path, scheme: str, said: str) -> None:
     """A model that it does not hold ends the run in one line: its words, or what it holds."""
-    done = run(kserve[f"{scheme} {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
+    done = run(urls[f"{scheme} {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
 
     assert done.code == 1
     assert said in done.line

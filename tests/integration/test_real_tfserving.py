@@ -15,9 +15,7 @@ from support.realservers import (
     STATE,
     add_up,
     run,
-    start,
     stopped_midway,
-    stopping,
     verified,
 )
 
@@ -25,59 +23,46 @@ from fastbench.local_servers.base import FILES
 from fastbench.models.loading import load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from support.realservers import Urls
+
 pytestmark = MARKS
-
-Urls = dict[str, str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stopped_in_the_end() -> Iterator[None]:
-    """Leave nothing running."""
-    with stopping("tfserving"):
-        yield
-
-
-@pytest.fixture
-def tfserving() -> Urls:
-    """Return the targets of the stand-in, which runs."""
-    return start("tfserving")
+SERVER = "tfserving"
 
 
 @pytest.mark.parametrize(("body", "version", "batch"), [("json", "", 2), ("json-columns", "/1", 1)])
-def test_images(tfserving: Urls, sample: Path, body: str, version: str, batch: int) -> None:
+def test_images(urls: Urls, sample: Path, body: str, version: str, batch: int) -> None:
     """Rows and columns are classified as onnxruntime does, also by a named version."""
     options = ("--dataset", sample, "--body", body, "--batch", batch, "--connections", 2)
-    verified(tfserving[f"tfserving+http {MODEL}"] + version, *options)
+    verified(urls[f"tfserving+http {MODEL}"] + version, *options)
 
 
 @pytest.mark.parametrize(("version", "batch", "pipeline"), [("", 2, 1), ("/1", 1, 3)])
 def test_images_over_grpc(
-    tfserving: Urls, sample: Path, version: str, batch: int, pipeline: int
+    urls: Urls, sample: Path, version: str, batch: int, pipeline: int
 ) -> None:
     """The same rows by Predict, several calls at once."""
     options = ("--dataset", sample, "--batch", batch, "--pipeline", pipeline)
-    verified(tfserving[f"tfserving+grpc {MODEL}"] + version, *options)
+    verified(urls[f"tfserving+grpc {MODEL}"] + version, *options)
 
 
-def test_fraud_over_grpc(tfserving: Urls, cards: Path, reference: str) -> None:
+def test_fraud_over_grpc(urls: Urls, cards: Path, reference: str) -> None:
     """Two inputs by name, one of them from Valkey."""
     options = ("--workload", "fraud", "--dataset", cards, "--reference-from", reference)
-    verified(tfserving["tfserving+grpc fraud"], *options, "--connections", 2)
+    verified(urls["tfserving+grpc fraud"], *options, "--connections", 2)
 
 
-def test_fraud_without_reference(tfserving: Urls, cards: Path) -> None:
+def test_fraud_without_reference(urls: Urls, cards: Path) -> None:
     """Transactions as rows of numbers."""
     options = ("--workload", "fraud", "--dataset", cards, "--no-reference", "--batch", 4)
-    verified(tfserving["tfserving+http fraud_noreference"], *options)
+    verified(urls["tfserving+http fraud_noreference"], *options)
 
 
 @pytest.mark.parametrize("scheme", ["tfserving+http", "tfserving+grpc"])
-def test_wrong_model(tfserving: Urls, sample: Path, scheme: str) -> None:
+def test_wrong_model(urls: Urls, sample: Path, scheme: str) -> None:
     """An unknown name ends the run in one line with the server's words."""
-    url = tfserving[f"{scheme} {MODEL}"].replace(MODEL, "other")
+    url = urls[f"{scheme} {MODEL}"].replace(MODEL, "other")
 
     done = run(url, "--dataset", sample)
 
@@ -109,9 +94,9 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
 """
 
 
-def test_shape_of_a_request(tfserving: Urls) -> None:
+def test_shape_of_a_request(urls: Urls) -> None:
     """By Google's own stubs: 60 numbers are two transactions only where the request says so."""
-    place = urlsplit(tfserving["tfserving+grpc fraud_noreference"]).netloc
+    place = urlsplit(urls["tfserving+grpc fraud_noreference"]).netloc
     [name] = [tensor.name for tensor in load_model("fraud_noreference").inputs]
     python = STATE / "tfserving" / "venv" / "bin" / "python"
     shapes = [[2, 30], [30, 2], [60], [1, 2, 30], [], [-1, 30], [3, 30]]
@@ -128,9 +113,9 @@ def test_shape_of_a_request(tfserving: Urls) -> None:
     assert done.stdout.splitlines() == ["[2, 2]", *["INVALID_ARGUMENT"] * 6], done.stderr
 
 
-def test_stopped_midway(tfserving: Urls, sample: Path, tmp_path: Path) -> None:
+def test_stopped_midway(urls: Urls, sample: Path, tmp_path: Path) -> None:
     """It goes away in the middle: the run ends, and every inference has one outcome."""
-    url = tfserving[f"tfserving+grpc {MODEL}"]
+    url = urls[f"tfserving+grpc {MODEL}"]
     repetition = stopped_midway("tfserving", url, tmp_path / "out", "--dataset", sample)
 
     assert repetition.counts.ok > 0

@@ -6,75 +6,62 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.cli import fastbench
-from support.realservers import MARKS, MODEL, add_up, run, start, stopped_midway, stopping, verified
+from support.realservers import MARKS, MODEL, add_up, run, stopped_midway, verified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from support.realservers import Urls
+
 pytestmark = MARKS
-
-Urls = dict[str, str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def stopped_in_the_end() -> Iterator[None]:
-    """Leave nothing running."""
-    with stopping("torchserve"):
-        yield
-
-
-@pytest.fixture
-def torchserve() -> Urls:
-    """Return the targets of TorchServe, which runs."""
-    return start("torchserve")
+SERVER = "torchserve"
 
 
 @pytest.mark.parametrize(("body", "batch"), [("raw", 2), ("multipart", 1), ("json", 1)])
-def test_images(torchserve: Urls, sample: Path, body: str, batch: int) -> None:
+def test_images(urls: Urls, sample: Path, body: str, batch: int) -> None:
     """Each form of body is classified as onnxruntime does, by workers that are ready."""
     options = ("--dataset", sample, "--body", body, "--batch", batch, "--connections", 2)
-    result = verified(torchserve[f"torchserve {MODEL}"], *options)
+    result = verified(urls[f"torchserve {MODEL}"], *options)
 
     assert result.target.kind == "torchserve"
 
 
-def test_images_over_grpc(torchserve: Urls, sample: Path) -> None:
+def test_images_over_grpc(urls: Urls, sample: Path) -> None:
     """The same rows by Predictions, several calls at once."""
     options = ("--dataset", sample, "--batch", 2, "--pipeline", 3)
-    verified(torchserve[f"torchserve+grpc {MODEL}"], *options)
+    verified(urls[f"torchserve+grpc {MODEL}"], *options)
 
 
 @pytest.mark.parametrize("scheme", ["torchserve", "torchserve+grpc"])
 @pytest.mark.parametrize("body", ["raw", "multipart"])
-def test_fraud(torchserve: Urls, cards: Path, reference: str, scheme: str, body: str) -> None:
+def test_fraud(urls: Urls, cards: Path, reference: str, scheme: str, body: str) -> None:
     """Transaction and reference data of one row, one behind the other or as two inputs."""
     options = ("--workload", "fraud", "--dataset", cards, "--body", body)
-    result = verified(torchserve[f"{scheme} fraud"], *options, "--reference-from", reference)
+    result = verified(urls[f"{scheme} fraud"], *options, "--reference-from", reference)
 
     assert len(result.repetitions[0].steps) == 2
 
 
 @pytest.mark.parametrize("scheme", ["torchserve", "torchserve+grpc"])
-def test_wrong_model(torchserve: Urls, sample: Path, scheme: str) -> None:
+def test_wrong_model(urls: Urls, sample: Path, scheme: str) -> None:
     """The management API knows no such model, which ends the run in one line."""
-    done = run(torchserve[f"{scheme} {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
+    done = run(urls[f"{scheme} {MODEL}"].replace(MODEL, "other"), "--dataset", sample)
 
     assert done.code == 1
     assert "knows no such model" in done.line
 
 
-def test_wrong_rows(torchserve: Urls, sample: Path) -> None:
+def test_wrong_rows(urls: Urls, sample: Path) -> None:
     """Images for the fraud model: what its handler says is the line that ends the run."""
-    done = run(torchserve["torchserve fraud_noreference"], "--dataset", sample)
+    done = run(urls["torchserve fraud_noreference"], "--dataset", sample)
 
     assert done.code == 1
     assert "602112 bytes: one sample has 120" in done.line
 
 
-def test_load_and_unload(torchserve: Urls, cards: Path) -> None:
+def test_load_and_unload(urls: Urls, cards: Path) -> None:
     """The management API forgets a model and takes it up again from its archive."""
-    url = torchserve["torchserve fraud_noreference"]
+    url = urls["torchserve fraud_noreference"]
     plain = ("--workload", "fraud", "--no-reference", "--dataset", cards)
     forgotten = fastbench("model", "unload", url)
     without = run(url, *plain)
@@ -86,9 +73,9 @@ def test_load_and_unload(torchserve: Urls, cards: Path) -> None:
     verified(url, *plain)
 
 
-def test_stopped_midway(torchserve: Urls, sample: Path, tmp_path: Path) -> None:
+def test_stopped_midway(urls: Urls, sample: Path, tmp_path: Path) -> None:
     """It goes away in the middle: the run ends, and every inference has one outcome."""
-    url = torchserve[f"torchserve {MODEL}"]
+    url = urls[f"torchserve {MODEL}"]
     repetition = stopped_midway("torchserve", url, tmp_path / "out", "--dataset", sample)
 
     assert repetition.counts.ok > 0

@@ -21,6 +21,7 @@ STATE = Path(__file__).resolve().parent.parent.parent / "build" / "servers"
 INSTALL_S = 900.0
 MARKS = [pytest.mark.real_servers, pytest.mark.timeout(INSTALL_S)]
 
+Urls = dict[str, str]  # targets by scheme and model, as start() returns them
 MODEL = "mobilenet_v1_100_224"
 REQUESTS = 20
 
@@ -38,7 +39,7 @@ def servers(*arguments: object) -> Done:
     return done
 
 
-def start(name: str) -> dict[str, str]:
+def start(name: str) -> Urls:
     """Return the targets of a server by scheme and model (``triton+http fraud`` → its URL).
 
     It is started where it does not run: a test may have stopped it. Skips where this machine lacks
