@@ -53,7 +53,8 @@ def search(
     Raises :class:`UsageError` for wrong options or a folder begun with another plan, and
     :class:`FastbenchError` where a probe measured nothing at all.
     """
-    out = _check(config, objectives, resolution)
+    out = study.folder_of(config)
+    _check(config, objectives, resolution)
     planned = _plan(config, objectives, resolution)
     with study.opened(out, SEARCH) as earlier:
         now = planned if earlier is None else _resumed(out, earlier, planned)
@@ -72,10 +73,7 @@ def search(
     return now
 
 
-def _check(config: RunConfig, objectives: Sequence[Objective], resolution: float) -> Path:
-    if config.out is None:
-        msg = "--out: name the folder that shall hold the results"
-        raise UsageError(msg)
+def _check(config: RunConfig, objectives: Sequence[Objective], resolution: float) -> None:
     if not objectives:
         msg = "--slo: say what must hold, e.g. --slo 'p99<50ms'"
         raise UsageError(msg)
@@ -87,7 +85,6 @@ def _check(config: RunConfig, objectives: Sequence[Objective], resolution: float
     if not low <= resolution <= high:
         msg = f"--resolution {resolution:.4%}: must be between {low:.1%} and {high:.0%}"
         raise UsageError(msg)
-    return config.out
 
 
 def _check_streams(config: RunConfig) -> None:
@@ -112,11 +109,7 @@ def _plan(config: RunConfig, objectives: Sequence[Objective], resolution: float)
 
 
 def _resumed(out: Path, earlier: bytes, planned: SearchResult) -> SearchResult:
-    try:
-        old = searches.from_json(earlier)
-    except UsageError as error:
-        msg = f"{out / SEARCH}: {error}; name another folder"
-        raise UsageError(msg) from error
+    old = study.taken_up(out / SEARCH, earlier, searches.from_json)
     study.require_same(out, _compared(old), _compared(planned))
     return old if old.finding else msgspec.structs.replace(old, status="running")
 

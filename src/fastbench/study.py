@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -20,12 +20,13 @@ from fastbench.report.html import result_page
 from fastbench.streams import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fastbench.config import RunConfig
     from fastbench.results import Result
 
+_Study = TypeVar("_Study")
 #: What each of the many runs leaves: not the page of 5 MB, which can be made of it at any time.
 CELL_FILES = tuple(e for e in EXPORTERS if e is not result_page.EXPORTER)
 _MOST_SHOWN = 200  # characters of a value in a message
@@ -52,6 +53,26 @@ def opened(path: Path, filename: str) -> Iterator[bytes | None]:
             if is_new:
                 _leave_nothing(folder)
             raise
+
+
+def folder_of(config: RunConfig) -> Path:
+    """Return the folder that is to hold the runs. Raises :class:`UsageError` without one."""
+    if config.out is None:
+        msg = "--out: name the folder that shall hold the results"
+        raise UsageError(msg)
+    return config.out
+
+
+def taken_up(file: Path, earlier: bytes, read: Callable[[bytes], _Study]) -> _Study:
+    """Return what an earlier study left in its file, by ``read``.
+
+    Raises :class:`UsageError` where it cannot be read.
+    """
+    try:
+        return read(earlier)
+    except UsageError as error:
+        msg = f"{file}: {error}; name another folder"
+        raise UsageError(msg) from error
 
 
 def plan_of(config: RunConfig) -> dict[str, Any]:

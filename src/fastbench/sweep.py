@@ -53,7 +53,7 @@ def sweep(
     Raises :class:`UsageError` where the options are wrong, a cell's settings do not fit together,
     or the folder was begun with another plan.
     """
-    out = _folder(config)
+    out = study.folder_of(config)
     configs = _configs(config, cells, out)
     planned = _plan(config, cells, axes)
     with study.opened(out, SWEEP) as earlier:
@@ -71,13 +71,6 @@ def sweep(
             now = msgspec.structs.replace(now, status="interrupted")
         _write(out, now)
     return now
-
-
-def _folder(config: RunConfig) -> Path:
-    if config.out is None:
-        msg = "--out: name the folder that shall hold the results"
-        raise UsageError(msg)
-    return config.out
 
 
 def _configs(config: RunConfig, cells: Sequence[Settings], out: Path) -> dict[str, RunConfig]:
@@ -139,11 +132,7 @@ def _plan(
 
 def _resumed(out: Path, earlier: bytes, planned: SweepResult) -> SweepResult:
     """Return the earlier sweep, every cell to be looked at again."""
-    try:
-        old = sweeps.from_json(earlier)
-    except UsageError as error:
-        msg = f"{out / SWEEP}: {error}; name another folder"
-        raise UsageError(msg) from error
+    old = study.taken_up(out / SWEEP, earlier, sweeps.from_json)
     study.require_same(out, _compared(old), _compared(planned))
     return msgspec.structs.replace(old, status="running", cells=planned.cells, curves=[])
 
