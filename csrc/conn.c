@@ -8,6 +8,7 @@
 
 #define PAUSE_FIRST_NS (10 * FB_NS_PER_MS)
 #define PAUSE_LAST_NS FB_NS_PER_S
+#define READ_SHARE 4 /* full buffers of one connection, then others have their turn */
 
 /* ---- memory ---------------------------------------------------------------------------- */
 
@@ -500,10 +501,10 @@ static int ended(fb_conn *c, fb_io *io)
 }
 
 /* Reads until the socket is drained: a short read says so, unless the peer has also closed or TLS
- * holds more. */
+ * holds more. A long reply is read in several turns, so that nothing else waits for its end. */
 static int receive(fb_conn *c, fb_io *io, bool closing)
 {
-    for (;;) {
+    for (size_t got = 0; got < READ_SHARE * io->buffer_len;) {
         const long n = fb_link_receive(&c->link, io);
         if (n == 0) {
             return FB_OK;
@@ -520,7 +521,9 @@ static int receive(fb_conn *c, fb_io *io, bool closing)
             ((size_t)n < io->buffer_len && !closing && !c->link.tls)) {
             return rc;
         }
+        got += (size_t)n;
     }
+    return fb_link_receive_later(&c->link, c, io);
 }
 
 int fb_conn_event(fb_conn *c, fb_io *io, uint32_t events)

@@ -30,13 +30,15 @@ typedef struct fb_conn {
     fb_flight flight;
     void *protocol_state;
     fb_conn_state state;
-    uint32_t limit;         /* in flight: the pipeline, or less where the peer takes less */
-    uint32_t opening;       /* step that is under way */
-    uint64_t deadline_ns;   /* waiting: try again then; until ready: give up then */
-    uint64_t connect_by_ns; /* all tries of this attempt must end then; 0 = none was made */
-    uint64_t pause_ns;      /* before the next try */
-    uint64_t received_ns;   /* last byte from the peer */
-    uint64_t blocked_ns;    /* output waits for room since then; 0 = it does not */
+    uint32_t limit;              /* in flight: the pipeline, or less where the peer takes less */
+    uint32_t opening;            /* step that is under way */
+    uint64_t deadline_ns;        /* waiting: try again then; until ready: give up then */
+    uint64_t connect_by_ns;      /* all tries of this attempt must end then; 0 = none was made */
+    uint64_t pause_ns;           /* before the next try */
+    uint64_t received_ns;        /* last byte from the peer */
+    uint64_t blocked_ns;         /* output waits for room since then; 0 = it does not */
+    struct fb_conn *next_handed; /* of those that the dispatch has given something to send */
+    bool handed;                 /* it is one of them */
 } fb_conn;
 
 /* FB_E_NOMEM; then nothing is held. */

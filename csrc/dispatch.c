@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#define BURST 256 /* inferences that are handed out before replies have their turn */
+
 int fb_dispatch_init(fb_dispatch *d, fb_lane *lane, fb_conn *conns)
 {
     const fb_stream *s = lane->stream;
@@ -39,11 +41,17 @@ static const fb_slot *dequeue(fb_dispatch *d)
     return oldest;
 }
 
+/* At a rate that no thread can follow this may take long: only an order to stop ends it early. */
+static bool may_go_on(const fb_lane *lane)
+{
+    return !atomic_load_explicit(&lane->shared->stop, memory_order_relaxed);
+}
+
 static void queue_due(fb_dispatch *d, uint64_t now_ns)
 {
     fb_lane *lane = d->lane;
     uint64_t due = fb_pacer_due(&lane->pacer);
-    for (; due <= now_ns; due = fb_pacer_due(&lane->pacer)) {
+    for (; due <= now_ns && may_go_on(lane); due = fb_pacer_due(&lane->pacer)) {
         fb_pacer_advance(&lane->pacer);
         fb_slot slot;
         if (FB_UNLIKELY(lane->router != NULL)) {
@@ -81,22 +89,41 @@ static fb_conn *find_room(fb_dispatch *d)
     return NULL;
 }
 
+static void hand_out(fb_dispatch *d, fb_conn *c, const fb_slot *slot)
+{
+    fb_conn_take(c, slot);
+    if (c->handed) {
+        return;
+    }
+    c->handed = true;
+    c->next_handed = NULL;
+    *(d->handed ? &d->last_handed->next_handed : &d->handed) = c;
+    d->last_handed = c;
+}
+
+/* One system call for all that a connection was given: under load one for each would cost ten
+ * times as much. */
+static int send_handed(fb_dispatch *d, fb_io *io)
+{
+    int rc = FB_OK;
+    while (d->handed && rc == FB_OK) {
+        fb_conn *c = d->handed;
+        d->handed = c->next_handed;
+        c->handed = false;
+        rc = fb_conn_send(c, io);
+    }
+    return rc;
+}
+
 static int send_due(fb_dispatch *d, fb_io *io)
 {
-    while (d->used > 0) {
-        fb_conn *c = find_room(d);
-        if (!c) {
-            window_is_full(d, io, true);
-            return FB_OK;
-        }
-        fb_conn_take(c, dequeue(d));
-        const int rc = fb_conn_send(c, io);
-        if (rc != FB_OK) {
-            return rc;
-        }
+    fb_conn *c;
+    for (uint32_t n = 0; d->used > 0 && n < BURST && (c = find_room(d)) != NULL; n++) {
+        hand_out(d, c, dequeue(d));
     }
-    window_is_full(d, io, false);
-    return FB_OK;
+    d->goes_on = d->used > 0 && d->lane->has_room;
+    window_is_full(d, io, d->used > 0 && !d->goes_on);
+    return send_handed(d, io);
 }
 
 /* In a cluster: a connection of the n-th node that has room; they are every n_nodes-th one. */

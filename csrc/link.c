@@ -122,6 +122,13 @@ long fb_link_receive(fb_link *l, fb_io *io)
                : fb_error_set(&io->err, FB_E_CLOSED, errno, "connection lost: %s", strerror(errno));
 }
 
+/* To be watched anew makes an event of what is there; of what TLS holds epoll knows nothing, but of
+ * room, which there is or will be. */
+int fb_link_receive_later(fb_link *l, void *owner, fb_io *io)
+{
+    return watch_socket(l, owner, io, EPOLL_CTL_MOD, l->waits_for_room || l->tls != NULL);
+}
+
 uint64_t fb_link_restart(fb_link *l)
 {
     const uint64_t sent = l->out.sent;

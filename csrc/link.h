@@ -57,6 +57,9 @@ long fb_link_send(fb_link *l, void *owner, fb_io *io);
 /* > 0 bytes in io->buffer; 0 = none now; or a code: FB_E_CLOSED when the peer has closed. */
 long fb_link_receive(fb_link *l, fb_io *io);
 
+/* There may be more to receive than was taken: epoll tells at once again. FB_E_SYS. */
+int fb_link_receive_later(fb_link *l, void *owner, fb_io *io);
+
 /* Positions begin at 0 again, and nothing is queued: returns the bytes that had left. */
 uint64_t fb_link_restart(fb_link *l);
 

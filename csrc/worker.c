@@ -367,16 +367,16 @@ static uint64_t next_due(const fb_worker *w)
 }
 
 /* Of a measured inference: before and after, how the replies are met is no matter. Where many are
- * in flight or bytes wait to be sent, to wait a little longer is to be woken once for more. */
+ * in flight, or others wait to be sent, to wait a little longer is to be woken once for more. */
 static bool expects_reply(const fb_worker *w)
 {
     uint64_t open = 0;
-    uint32_t blocked = 0;
+    uint64_t waiting = 0;
     for (uint32_t i = 0; i < w->n_lanes; i++) {
         open += w->lanes[i].open;
-        blocked += w->lanes[i].blocked;
+        waiting += w->lanes[i].blocked + w->dispatches[i].used;
     }
-    return open > 0 && open <= POLL_FOR_MAX && blocked == 0;
+    return open > 0 && open <= POLL_FOR_MAX && waiting == 0;
 }
 
 /* Waits for events until the next instant at which something is due. */

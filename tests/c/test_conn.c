@@ -118,6 +118,29 @@ static void test_reply_byte_by_byte(void)
     rig_close(&r);
 }
 
+/* A long reply is read in several turns, each of which ends with an event for the next, although
+ * nothing more arrives. */
+static void test_long_reply_lets_others_have_their_turn(void)
+{
+    enum { LEN = 60000, SHARE = 4 * 1024 };
+    static char body[LEN + 2];
+    rig r;
+    REQUIRE(rig_init(&r) && rig_run(&r));
+    memcpy(body + LEN, "\r\n", 2);
+    answer(&r, "$60000\r\n");
+    CHECK_EQ(sizeof body, send(r.peer, body, sizeof body, MSG_NOSIGNAL));
+    r.io.buffer_len = SHARE / 4;
+    uint64_t before = r.lane.bytes_received;
+    int turns = 0;
+    for (; r.lane.counts.ok == 0 && turns < 100 && step(&r) == FB_OK; turns++) {
+        CHECK(r.lane.bytes_received - before <= SHARE);
+        before = r.lane.bytes_received;
+    }
+    CHECK_EQ(1, r.lane.counts.ok);
+    CHECK(turns >= LEN / SHARE);
+    rig_close(&r);
+}
+
 /* What arrives together with the connection is read, although no other event will come. */
 static void test_greeting_that_comes_with_the_connection(void)
 {
@@ -740,6 +763,7 @@ int main(void)
     RUN(test_bytes_of_measure);
     RUN(test_window_slides);
     RUN(test_reply_byte_by_byte);
+    RUN(test_long_reply_lets_others_have_their_turn);
     RUN(test_greeting_that_comes_with_the_connection);
     RUN(test_hang_up_that_comes_with_the_connection);
     RUN(test_breaks_before_load_are_fatal);

@@ -6,6 +6,25 @@
 #include "worker.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static _Thread_local uint64_t sends; /* system calls of this thread */
+static uint64_t worker_sends;
+
+/* In place of libc's. */
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    sends++;
+    return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    sends++;
+    return syscall(SYS_sendmsg, fd, message, flags);
+}
 
 typedef struct rig {
     load load;
@@ -64,11 +83,19 @@ static void rig_close(rig *r)
     free(r->lane);
 }
 
+static void *work(void *worker)
+{
+    sends = 0;
+    (void)fb_worker_main(worker);
+    worker_sends = sends;
+    return NULL;
+}
+
 /* Runs the worker on a thread of its own and waits for it. */
 static void run(rig *r)
 {
     pthread_t thread;
-    REQUIRE(pthread_create(&thread, NULL, fb_worker_main, &r->worker) == 0);
+    REQUIRE(pthread_create(&thread, NULL, work, &r->worker) == 0);
     CHECK_EQ(0, pthread_join(thread, NULL));
 }
 
@@ -131,6 +158,29 @@ static void test_open_loop_keeps_its_schedule(void)
     rig_close(&r);
 }
 
+/* What is due together leaves together: one system call for all of a connection, each inference
+ * with its own books. */
+static void test_open_loop_shares_system_calls(void)
+{
+    enum { CONNECTIONS = 8, PIPELINE = 64, DUE = CONNECTIONS * PIPELINE };
+    static const uint64_t instants[DUE]; /* all at once */
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.config.requests = 0;
+    r.load.config.duration_ns = 100 * FB_NS_PER_MS;
+    r.load.stream.connections = CONNECTIONS;
+    r.load.stream.pipeline = PIPELINE;
+    r.load.stream.schedule =
+        (fb_schedule){.arrivals = FB_ARRIVALS_RECORDED, .instants = instants, .n_instants = DUE};
+    r.load.stream.max_outstanding = DUE;
+    REQUIRE(rig_make(&r, -1));
+    run(&r);
+    CHECK_EQ(FB_OK, r.worker.code);
+    CHECK_EQ(DUE, r.lane->counts.ok);
+    CHECK(worker_sends <= DUE / 4);
+    rig_close(&r);
+}
+
 /* A queue too short for a rate too high: what found no place is counted as never sent. */
 static void test_open_loop_beyond_its_queue(void)
 {
@@ -177,6 +227,33 @@ static void test_stops_when_told(void)
     CHECK(r.lane->counts.ok > 0);
     CHECK_EQ(r.lane->counts.intended,
              r.lane->counts.ok + r.lane->counts.unfinished + r.lane->counts.never_sent);
+    rig_close(&r);
+}
+
+/* Of what is due at a rate that no thread can follow, nothing more is begun once it is told to. */
+static void test_stops_amid_what_is_due(void)
+{
+    const fb_rate rate = {1e6, 1e6, 0};
+    rig r;
+    REQUIRE(rig_init(&r));
+    r.load.config.requests = 0;
+    r.load.config.duration_ns = 3600 * FB_NS_PER_S;
+    r.load.stream.schedule =
+        (fb_schedule){.arrivals = FB_ARRIVALS_CONSTANT, .rates = &rate, .n_rates = 1};
+    r.load.stream.max_outstanding = 10;
+    REQUIRE(rig_make(&r, -1));
+    fb_lane_begin(r.lane, 1);
+    r.worker.io.now_ns = 1 + FB_NS_PER_MS;
+    CHECK_EQ(FB_OK, fb_dispatch_run(r.worker.dispatches, &r.worker.io));
+    const uint64_t due = r.lane->counts.intended;
+    CHECK(due > 0);
+    /* Nothing is connected yet: a thread with that much to send must not wake for each arrival. */
+    CHECK_EQ(FB_NEVER, fb_dispatch_due(r.worker.dispatches));
+    atomic_store(&r.shared.stop, true);
+    r.worker.io.now_ns += FB_NS_PER_MS;
+    CHECK_EQ(FB_OK, fb_dispatch_run(r.worker.dispatches, &r.worker.io));
+    CHECK_EQ(due, r.lane->counts.intended);
+    fb_dispatch_close(r.worker.dispatches);
     rig_close(&r);
 }
 
@@ -241,8 +318,10 @@ int main(void)
     RUN(test_usage_begins_before_the_first);
     RUN(test_runs_its_share);
     RUN(test_open_loop_keeps_its_schedule);
+    RUN(test_open_loop_shares_system_calls);
     RUN(test_open_loop_beyond_its_queue);
     RUN(test_stops_when_told);
+    RUN(test_stops_amid_what_is_due);
     RUN(test_cpu_that_is_not_there);
     RUN(test_gives_up);
     RUN(test_too_many_failures);
