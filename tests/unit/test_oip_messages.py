@@ -146,6 +146,15 @@ def test_tensor_in_bytes(datatype: str) -> None:
     np.testing.assert_array_equal(found, VALUES.ravel())
 
 
+def test_tensor_without_parameters() -> None:
+    """Numbers in JSON are found whether parameters are absent, empty or, as in KServe, null."""
+    for more in ({}, {"parameters": {}}, {"parameters": None}):
+        reply = answer({"outputs": [output("y", data=[1, 2, 3], **more)]})
+
+        assert tensor_of(reply, "y").tolist() == [1, 2, 3]
+        assert carried(reply) == {"y"}
+
+
 def test_tensor_that_lies_elsewhere() -> None:
     """What the reply tells of and does not carry is read by name and bytes; the rest is its own."""
     asked = []

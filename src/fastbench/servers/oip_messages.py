@@ -133,8 +133,11 @@ def _outputs(answer: Answer, lying: Callable[[str, int], bytes]) -> dict[str, ND
 
 
 def _size(output: dict[str, Any]) -> int | None:
-    """Return the bytes of an output behind the JSON; None where it does not lie there."""
-    found: int | None = output.get("parameters", {}).get("binary_data_size")
+    """Return the bytes of an output behind the JSON; None where it does not lie there.
+
+    KServe writes ``"parameters": null`` where there are none.
+    """
+    found: int | None = (output.get("parameters") or {}).get("binary_data_size")
     return found
 
 
