@@ -1,4 +1,4 @@
-"""fastbench: a benchmark client for AI model servers that proves it was not the bottleneck.
+"""fastbench: a benchmark client for AI model servers that judges its own part in the result.
 
 ``fastbench.run(fastbench.RunConfig(target="redisai://127.0.0.1:6379", threads=4))`` returns a
 :class:`fastbench.results.Result`.

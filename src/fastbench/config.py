@@ -297,7 +297,7 @@ class RunConfig:
             _check_range(name, getattr(self, name), low, high)
         if self.verify != "all":
             _check_range("verify", self.verify, 0, 100_000)
-        _check_choice("workload", self.workload, WORKLOADS)
+        _check_workload(self.workload)
         _check_choice("form", self.form, FORMS)
         _check_choice("dialect", self.dialect, DIALECTS)
         _check_choice("arrivals", self.arrivals, ARRIVALS)
@@ -332,7 +332,10 @@ class RunConfig:
             )
             raise UsageError(msg)
         if (self.workload == "command") != (self.command is not None):
-            msg = "workload 'command' and a CommandConfig belong together: use fastbench command"
+            msg = (
+                "--workload command: use fastbench command, e.g. fastbench command URL -- GET key; "
+                "in a file the workload command and the table [command] belong together"
+            )
             raise UsageError(msg)
         if self.workload == "fraud":
             self._check_fraud()
@@ -502,6 +505,13 @@ def _check_range(name: str, value: float | None, low: float, high: float) -> Non
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         msg = f"{option(name)} {value!r}: must be one of {', '.join(choices)}"
+        raise UsageError(msg)
+
+
+def _check_workload(workload: str) -> None:
+    if workload not in WORKLOADS:
+        models = " or ".join(name for name in WORKLOADS if name != "command")
+        msg = f"--workload {workload!r}: must be {models}; Redis commands: fastbench command"
         raise UsageError(msg)
 
 

@@ -21,6 +21,14 @@ class UsageError(FastbenchError):
     exit_code = EXIT_USAGE
 
 
+class NotWrittenError(FastbenchError):
+    """A run ended, but its files cannot be written; ``result``: what they were to hold."""
+
+    def __init__(self, message: str, result: object) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class ConnectError(FastbenchError):
     """No connection to the target could be opened."""
 

@@ -485,7 +485,7 @@ class TargetInfo(_Data, frozen=True, kw_only=True):
     backend: str = ""
     device: str = ""
     model_sha256: str = ""
-    random_weights: bool = False
+    random_weights: bool | None = None  # None = not known
     check_max_abs_difference: float | None = None  # first answer against in-process onnxruntime
     details: dict[str, str] = {}
 

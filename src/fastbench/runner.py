@@ -10,7 +10,7 @@ import msgspec
 
 from fastbench import placement, platform_info
 from fastbench.calibrate import calibrate_for
-from fastbench.errors import FastbenchError
+from fastbench.errors import FastbenchError, NotWrittenError
 from fastbench.interrupts import SecondInterrupt
 from fastbench.journal import Head
 from fastbench.load import allow_connections, connections_of, make_plan
@@ -50,7 +50,8 @@ def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EX
     something was measured returns its result with status ``partial`` or ``interrupted``.
 
     Raises :class:`FastbenchError` (a :class:`UsageError` before anything was started) with one
-    line that says what is wrong, where, and what to do.
+    line that says what is wrong, where, and what to do; :class:`NotWrittenError`, which has the
+    result, where its files cannot be written.
     """
     parts = parts_of(config)
     for part in parts:
@@ -72,8 +73,15 @@ def run(config: RunConfig, *, show: bool = False, files: Sequence[Exporter] = EX
         result = _result(head, jobs, repetitions, outcome)
         result = _proven(config, plan, result)
         if folder:
-            folder.write(result, files)
+            _write(folder, result, files)
     return result
+
+
+def _write(folder: ResultFolder, result: Result, files: Sequence[Exporter]) -> None:
+    try:
+        folder.write(result, files)
+    except FastbenchError as error:
+        raise NotWrittenError(str(error), result) from error
 
 
 @contextlib.contextmanager

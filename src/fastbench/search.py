@@ -90,7 +90,12 @@ def _check(config: RunConfig, objectives: Sequence[Objective], resolution: float
 def _check_streams(config: RunConfig) -> None:
     """Check that streams can share every rate, and run the closed loop where that comes first."""
     parts_of(dataclasses.replace(config, rate_per_s=config.rate_per_s or 1.0))
-    parts_of(config)
+    parts_of(config if config.rate_per_s else _closed(config))
+
+
+def _closed(config: RunConfig) -> RunConfig:
+    """Return the closed loop, which has no arrivals."""
+    return dataclasses.replace(config, rate_per_s=None, arrivals="constant")
 
 
 def _plan(config: RunConfig, objectives: Sequence[Objective], resolution: float) -> SearchResult:
@@ -148,8 +153,7 @@ def _probe(
 ) -> SearchResult:
     name = _name(len(now.probes) + 1, step)
     wanted = dataclasses.replace(
-        config,
-        rate_per_s=step.rate_per_s if step else None,
+        dataclasses.replace(config, rate_per_s=step.rate_per_s) if step else _closed(config),
         repetitions=step.repetitions if step else 1,
         out=config.out / name if config.out else None,
     )

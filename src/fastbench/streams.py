@@ -51,6 +51,7 @@ def parts_of(config: RunConfig) -> tuple[Part, ...]:
     Raises :class:`UsageError` naming the stream, the value and the remedy.
     """
     if not config.streams:
+        _check_arrivals(config, is_open=Part("", config).is_open)
         return (Part("", config),)
     _check(config)
     shares = zip(_rates(config), _connections(config), strict=True)
@@ -199,6 +200,15 @@ def _part(
         raise UsageError(msg) from error
 
 
+def _check_arrivals(config: RunConfig, *, is_open: bool) -> None:
+    if config.arrivals != "constant" and not is_open:
+        msg = (
+            f"--arrivals {config.arrivals} without a schedule: a closed loop sends when a reply "
+            "comes; give --rate or --profile"
+        )
+        raise UsageError(msg)
+
+
 def _check_together(config: RunConfig, parts: Sequence[Part]) -> None:
     in_flight = sum(p.config.total_connections * p.config.pipeline for p in parts)
     if in_flight > MAX_IN_FLIGHT:
@@ -210,3 +220,4 @@ def _check_together(config: RunConfig, parts: Sequence[Part]) -> None:
     if config.spin and not any(part.is_open for part in parts):
         msg = "--spin without a schedule: a closed loop has no arrivals to wait for"
         raise UsageError(msg)
+    _check_arrivals(config, is_open=any(part.is_open for part in parts))

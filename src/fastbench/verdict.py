@@ -116,13 +116,18 @@ def _headroom(result: Result) -> Iterator[Evidence]:
     yield Evidence(
         name="headroom",
         status=status,
-        figure=f"{value:.1f} x: the client can do {calibration.ceiling_per_s:,.0f}/s "
-        f"({raw}/s reached against the null server), {rate:,.0f}/s were needed",
+        figure=f"{value:.1f} x: the client's CPU time alone would allow about "
+        f"{_two_digits(calibration.ceiling_per_s)}/s ({raw}/s reached against the null server), "
+        f"{rate:,.0f}/s were needed",
         threshold=limit,
         value=value,
         limit=HEADROOM_OK,
         advice="" if status == OK else _more_headroom(value),
     )
+
+
+def _two_digits(value: float) -> str:
+    return f"{float(f'{value:.2g}'):,.10g}"
 
 
 def _more_headroom(value: float) -> str:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastbench.bodies import bodies_of
 from fastbench.results import QUANTILES, Result, Warning
 from fastbench.steadiness import examine
 from fastbench.summary import counted, median_of, streams_of, total_counts
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -134,7 +136,7 @@ def _unfinished(result: Result) -> Iterator[Warning]:
             (counts.unfinished, "sent but not answered"),
             (counts.never_sent, "due but not yet sent"),
         )
-        texts = [f"{_share_of(n, counts)} were {what}" for n, what in found if n]
+        texts = [f"{_share_of(n, counts, result)} were {what}" for n, what in found if n]
         if texts:
             yield Warning(code="unfinished", message=f"{' and '.join(texts)} {when}", advice=advice)
 
@@ -149,8 +151,9 @@ def _unsteady(result: Result) -> Iterator[Warning]:
             continue
         yield Warning(
             code="unsteady",
-            message=f"INFERENCES/S ARE TOO HIGH: with the mean response time they make {held:,.1f} "
-            f"in flight where only {in_flight:,} could be: the load was still building up",
+            message=wording(result.config)("INFERENCES/S ARE TOO HIGH: ")
+            + f"with the mean response time they make {held:,.1f} in flight where only "
+            f"{in_flight:,} could be: the load was still building up",
             advice="use --warmup and --duration well above the response times",
         )
 
@@ -176,8 +179,9 @@ def _schedule_missed(result: Result) -> Iterator[Warning]:
         dropped = f", and {never:,} were never sent" if never else ""
         yield Warning(
             code="schedule-missed",
-            message=f"THE SCHEDULE WAS NOT KEPT{stream}: 1 % of the inferences left "
-            f"{late_ms:,.3g} ms or more after they were due{dropped}",
+            message=f"THE SCHEDULE WAS NOT KEPT{stream}: "
+            + wording(result.config)("1 % of the inferences left ")
+            + f"{_three_digits(late_ms)} ms or more after they were due{dropped}",
             advice="response times include that wait; lower --rate, or give the server more "
             "--connections or --pipeline, the client more --threads",
         )
@@ -238,11 +242,11 @@ def _governor(result: Result) -> Iterator[Warning]:
 
 def _steadiness(result: Result) -> Iterator[Warning]:
     """Say where the measure phase was not steady; see :mod:`fastbench.steadiness`."""
-    found = examine(result)
+    found, say = examine(result), wording(result.config)
     if found.drift:
         yield Warning(
             code="drift",
-            message=f"during measure {_changes(found.drift)}, by more than chance",
+            message=say(f"during measure {_changes(found.drift)}, by more than chance"),
             advice="the server or the machine was changing (memory, heat, caches, other work): "
             "find out what, or measure until it has settled",
         )
@@ -251,7 +255,9 @@ def _steadiness(result: Result) -> Iterator[Warning]:
         longer_s = warmup_s + max(f.settled_s for f in found.warm_up)
         yield Warning(
             code="warm-up-visible",
-            message=f"in the first fifth of measure {_changes(found.warm_up, after='the rest')}",
+            message=say(
+                f"in the first fifth of measure {_changes(found.warm_up, after='the rest')}"
+            ),
             advice=f"warm up longer: --warmup {max(longer_s, 2 * warmup_s):.2g} or more",
         )
     if found.untested and result.repetitions:
@@ -287,6 +293,21 @@ def _random_weights(result: Result) -> Iterator[Warning]:
             message="the model has random weights: its cost is real, its predictions mean nothing",
             advice="use a trained model: --model PATH",
         )
+
+
+def _model_not_compared(result: Result) -> Iterator[Warning]:
+    """Say where --model had no effect: the server has a model of its own, and none was verified."""
+    configs = result.config.get("streams") or [result.config]
+    for config, source in zip(configs, _sources(result), strict=False):
+        target = source.target
+        held = bool(bodies_of(target.url)) and target.check_max_abs_difference is None
+        if config.get("model") and held:
+            yield Warning(
+                code="model-not-compared",
+                message=f"{target.url} ran the model that it had: --model only names what "
+                "--verify compares its answers with, and nothing was verified",
+                advice="give --verify N, or leave out --model",
+            )
 
 
 def _few_samples(result: Result) -> Iterator[Warning]:
@@ -325,7 +346,8 @@ def _unstable(result: Result) -> Iterator[Warning]:
         if spread > UNSTABLE:
             yield Warning(
                 code="unstable",
-                message=f"inferences/s vary by {spread:.0%} of the median between repetitions",
+                message=wording(result.config)("inferences/s vary by ")
+                + f"{spread:.0%} of the median between repetitions",
                 advice="look for other work on the machines; measure longer",
             )
 
@@ -351,6 +373,7 @@ RULES: tuple[Callable[[Result], Iterable[Warning]], ...] = (
     _steadiness,
     _synthetic,
     _random_weights,
+    _model_not_compared,
 )
 
 
@@ -397,12 +420,17 @@ def _sum(result: Result, field: str) -> int:
 
 
 def _share(count: int, result: Result) -> str:
-    return _share_of(count, total_counts([r.counts for r in result.repetitions]))
+    return _share_of(count, total_counts([r.counts for r in result.repetitions]), result)
 
 
-def _share_of(count: int, counts: Counts) -> str:
+def _share_of(count: int, counts: Counts, result: Result) -> str:
     share = count / max(counts.intended, 1)
-    return f"{count:,} of {counts.intended:,} inferences ({share:.2%})"
+    return f"{count:,} of {counts.intended:,} {wording(result.config)('inferences')} ({share:.2%})"
+
+
+def _three_digits(value: float) -> str:
+    """Return three significant digits, never as a power of ten."""
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def _threads(result: Result) -> list[ThreadUsage]:

@@ -80,6 +80,7 @@ def test_full_disk(
     assert done.code == 1
     assert "No space left on device" in done.line
     assert f"'fastbench report {out}' reads its journal" in done.line
+    assert "inferences/s   response p50" in done.out  # what was measured is printed all the same
     assert [path.name for path in out.iterdir()] == ["journal.jsonl"]
     report = fastbench("report", out)
     assert report.code == 0

@@ -192,7 +192,7 @@ def test_crash_that_left_nothing(state: Path, said: list[str]) -> None:
     _kill(running)
     control.stop(server, state, said.append)
 
-    assert said[-1] == "small: does not run"
+    assert said[-1] == "small: not running"
     assert server.cleaned == [running.ports["http"]]
     assert Folder(state, "small").running is None
 
@@ -219,7 +219,7 @@ def test_session_of_somebody_else(state: Path, said: list[str]) -> None:
         leader.stdout.close()
 
     assert found == [[], [child]]
-    assert said == ["small: does not run"]
+    assert said == ["small: not running"]
     assert left is not None
 
 
@@ -259,7 +259,7 @@ def test_number_that_another_process_has_now(state: Path, said: list[str]) -> No
     control.stop(Small(), state, said.append)
 
     assert before.running is None
-    assert said == ["small: does not run"]
+    assert said == ["small: not running"]
     assert folder.running is None
 
 

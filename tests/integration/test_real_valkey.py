@@ -30,7 +30,7 @@ def test_life() -> None:
     assert again.out.split() == [url]
     assert "runs already" in again.err
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    assert "does not run" in stopped.err
+    assert "not running" in stopped.err
     assert url not in after
     assert not (STATE / "valkey" / "running.json").exists()
 

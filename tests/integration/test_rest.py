@@ -65,6 +65,8 @@ def test_answers_are_onnxruntimes(served: str, body: str, batch: int) -> None:
     assert (repetition.verification.checked, repetition.verification.mismatches) == (10, 0)
     assert (result.target.kind, result.target.server) == ("rest", "gunicorn")
     assert result.target.details["body"] == body
+    assert result.target.details["compared_with"] == MODEL
+    assert result.target.random_weights is False
 
 
 def test_wrong_model_is_noticed(served: str) -> None:
@@ -74,6 +76,17 @@ def test_wrong_model_is_noticed(served: str) -> None:
     )
 
     assert "differs from onnxruntime's" in done.line
+
+
+def test_model_without_effect(served: str) -> None:
+    """A name that nothing has is refused; one that nothing is compared with is warned of."""
+    url = f"rest://{served}/predict/{MODEL}"
+
+    assert "nomodel" in _refused(url, "--model", "nomodel").line
+    found = _run(url, "--model", MODEL)
+    assert "model-not-compared" in [warning.code for warning in found.warnings]
+    assert found.target.random_weights is None
+    assert "compared_with" not in found.target.details
 
 
 def test_refusals_are_one_line(served: str) -> None:

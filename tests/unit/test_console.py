@@ -16,6 +16,7 @@ from fastbench.cli.report import report
 from fastbench.report import markdown, numbers
 from fastbench.report.console import print_report, render
 from fastbench.report.folder import ResultFolder
+from fastbench.report.html import result_page
 from fastbench.results import (
     ClientUsage,
     Counts,
@@ -28,6 +29,8 @@ from fastbench.results import (
     Warning,
     from_json,
 )
+from fastbench.verdict import judge
+from fastbench.warnings import assess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,8 +109,8 @@ def test_where_the_client_waited_has_rows() -> None:
     )
     waited = render(result(msgspec.structs.replace(r, client=client)))
 
-    assert row(waited, "waiting for a CPU") == ["12.5"]  # 0.5 s of 4 s
-    assert row(waited, "stalled over 1 ms") == ["0.5"]
+    assert row(waited, "waiting for CPU, %") == ["12.5"]  # 0.5 s of 4 s
+    assert row(waited, "stalled > 1 ms, %") == ["0.5"]
     assert row(waited, "reply lag p99, ms") == ["0.250"]
     assert row(waited, "no free slot, %") == ["25.0"]  # 2 s of two threads' 8 s
     assert row(waited, "output blocked, %") == ["25.0"]  # 1 s of one connection's 4 s
@@ -177,6 +180,55 @@ def test_what_is_not_real_is_said() -> None:
 
     assert "SYNTHETIC" in head
     assert "RANDOM WEIGHTS" in head
+
+
+def commands() -> Result:
+    """Return a run of fastbench command."""
+    data = result(repetition(1), repetition(2, timeouts=50, errors=12))
+    config = {**data.config, "workload": "command", "command": {"commands": [["GET", "k"]]}}
+    target = TargetInfo(url="redis://h", kind="redis")
+    changed = msgspec.structs.replace(data, config=config, target=target)
+    return msgspec.structs.replace(changed, warnings=assess(changed), verdict=judge(changed))
+
+
+def test_commands_are_not_called_inferences() -> None:
+    """No report of a run of commands has the word, nor a line on a model."""
+    data = commands()
+    page = result_page.render(data).decode()
+    shown = re.sub(r'data-path="[^"]*"', "", page[page.index("<body") : page.index("<noscript")])
+    plots = page[page.index('id="plot-data"') :].partition("</script>")[0]
+
+    for text in (render(data), markdown.render(data).decode(), shown, plots):
+        assert "commands/s" in text
+        assert "inference" not in text.lower()
+    assert "CPU us/command" in render(data)
+    assert "\n  model" not in render(data)
+
+
+@pytest.mark.parametrize(
+    ("random", "details", "said"),
+    [
+        (None, {}, "weights not known (it was on the server already)"),
+        (True, {}, "RANDOM WEIGHTS"),
+        (True, {"compared_with": "m1"}, "first answer equals onnxruntime's with m1"),
+    ],
+)
+def test_model_line_of_a_server_that_names_none(
+    random: bool | None, details: dict[str, str], said: str
+) -> None:
+    """There is one all the same, and it says what is known of the weights."""
+    target = TargetInfo(
+        url="rest://h/p",
+        kind="rest",
+        random_weights=random,
+        check_max_abs_difference=0.0 if details else None,
+        details=details,
+    )
+    text = render(msgspec.structs.replace(result(), target=target), 200)
+
+    assert "model     the server does not name it" in text
+    assert said in text
+    assert ("RANDOM WEIGHTS" in text) == bool(random)
 
 
 def test_control_characters_of_a_server_do_not_reach_the_terminal() -> None:

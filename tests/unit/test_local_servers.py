@@ -14,9 +14,17 @@ import pytest
 
 from fastbench.cache import cache_folder
 from fastbench.errors import LocalServerError, UsageError
+from fastbench.local_servers import processes
 from fastbench.local_servers.base import Place
 from fastbench.local_servers.known import SERVERS, server_called
-from fastbench.local_servers.state import default_state, emptied, tail
+from fastbench.local_servers.state import (
+    Folder,
+    Running,
+    default_state,
+    emptied,
+    holds_random_models,
+    tail,
+)
 from fastbench.local_servers.torchserve import write_archive
 from fastbench.local_servers.triton import config_of
 from fastbench.models.inputs import random_inputs
@@ -178,3 +186,29 @@ def test_folders_and_logs(tmp_path: Path) -> None:
     assert len(tail(log)) == 15
     assert tail(tmp_path / "none") == []
     assert list(emptied(tmp_path).iterdir()) == []
+
+
+def test_models_that_fastbench_put_there_are_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target of a server that runs here is known by its URL; of one that has ended it is not."""
+    monkeypatch.setenv("FASTBENCH_SERVERS", str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "triton").mkdir()
+    running = Running(
+        pid=1,
+        started_ticks=2,
+        boot="b",
+        token="t",
+        ports={"http": 1},
+        targets=["triton+http://127.0.0.1:1/fraud"],
+    )
+    Folder(tmp_path, "triton").running = running
+    monkeypatch.setattr(processes, "is_alive", lambda found: found == running)
+
+    assert holds_random_models("triton+http://127.0.0.1:1/fraud")
+    assert not holds_random_models("triton+http://127.0.0.1:2/fraud")
+    monkeypatch.setattr(processes, "is_alive", lambda _: False)
+    assert not holds_random_models("triton+http://127.0.0.1:1/fraud")
+    monkeypatch.setenv("FASTBENCH_SERVERS", str(tmp_path / "none"))
+    assert not holds_random_models("triton+http://127.0.0.1:1/fraud")

@@ -114,6 +114,8 @@ def test_deal(total: int, weights: list[float]) -> None:
         ((stream("a", pipeline=0),), {}, "stream 'a': --pipeline 0"),
         ((stream("a", profile="1:1s"),), {"duration_s": 3.0}, "stream 'a': --profile"),
         ((stream("a"),), {"spin": True}, "--spin without a schedule"),
+        ((stream("a"),), {"arrivals": "poisson"}, "--arrivals poisson without a schedule"),
+        ((), {"arrivals": "poisson"}, "--arrivals poisson without a schedule"),
         ((stream("a", tls=TlsConfig(insecure=True)),), {}, "stream 'a': --tls options"),
         (
             (stream("a", pipeline=65_536), stream("b", pipeline=65_536)),

@@ -24,7 +24,7 @@ GENERATED = {".git", ".venv", "build", "dist", "results", "__pycache__", ".hypot
 
 #: Where each Python module or subpackage stands: imports point to a lower floor.
 FLOORS: list[set[str]] = [
-    {"errors", "interrupts", "password"},
+    {"errors", "interrupts", "password", "wording"},
     {"bodies", "forms", "versioned"},
     {
         "cache",

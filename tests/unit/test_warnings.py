@@ -179,6 +179,10 @@ CASES: dict[str, tuple[Callable[[], Result], str]] = {
     "governor": (lambda: on_platform(cpu_governor="powersave"), "cpu-governor"),
     "random": (lambda: with_target("redisai://a", random_weights=True), "random-weights"),
     "synthetic": (synthetic, "synthetic-dataset"),
+    "model": (
+        lambda: changed(with_target("rest://a/p"), config={**fair().config, "model": "m"}),
+        "model-not-compared",
+    ),
     "cold": (cold, "cold-cache"),
     "insecure stream": (lambda: second_stream({"tls": {"insecure": True}}), "tls-insecure"),
     "random stream": (

@@ -28,9 +28,13 @@ from fastbench.cli import (
 )
 from fastbench.errors import EXIT_INTERRUPTED, FastbenchError
 
+#: What the parser says where a number is wanted and there is none.
+_NO_NUMBER = "Input should be a valid number, unable to parse string as a number"
+
 app = typer.Typer(
     name="fastbench",
-    help="Benchmark client for AI model servers that proves it was not the bottleneck.",
+    help="Benchmark client for AI model servers that judges, with evidence, whether the client "
+    "itself was the bottleneck.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -86,6 +90,10 @@ def main() -> None:
 def _usage(error: typer.TyperException) -> str:
     """Say what is wrong with the arguments; nothing where the help was printed instead."""
     text, context = error.format_message(), getattr(error, "ctx", None)
+    if _NO_NUMBER in text:
+        unit = getattr(getattr(error, "param", None), "metavar", None)
+        of = f" of {unit.lower()}, without a unit" if unit else ""
+        text = text.replace(_NO_NUMBER, f"must be a number{of}")
     return f"{text} (see {context.command_path} --help)" if text and context else text
 
 

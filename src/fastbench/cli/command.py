@@ -109,7 +109,9 @@ class Ends(options.Ends):
     requests_per_client: Annotated[
         int | None, Option(help="Per connection, as memtier's --requests.")
     ] = None
-    warmup_s: Annotated[float, Option("--warmup", help="Seconds of load before measuring.")] = 0.0
+    warmup_s: Annotated[
+        float, Option("--warmup", metavar="SECONDS", help="Seconds of load before measuring.")
+    ] = 0.0
 
 
 @gathers(What, Load, Ends, options.Tls, Login, options.Proof, options.Output)

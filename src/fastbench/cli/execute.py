@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
+from fastbench.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_RUN,
+    EXIT_THRESHOLD,
+    NotWrittenError,
+    UsageError,
+)
 from fastbench.interrupts import deferred
 from fastbench.verdict import CLIENT_OK
 
 if TYPE_CHECKING:
     from fastbench.cli.gather import Given
     from fastbench.config import RunConfig
+    from fastbench.results import Result
 
 
 def execute(config: RunConfig, given: Given) -> int:
@@ -24,7 +32,11 @@ def execute(config: RunConfig, given: Given) -> int:
     check_format(given.values["output_format"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it then ends as Ctrl-C does
     required = required_verdict(given)
-    result = runner.run(config, show=not given.values["quiet"])
+    try:
+        result = runner.run(config, show=not given.values["quiet"])
+    except NotWrittenError as error:  # what was measured is not lost for it
+        print_result(cast("Result", error.result), given.values["output_format"])
+        raise
     print_result(result, given.values["output_format"])
     if result.status == "interrupted":
         return EXIT_INTERRUPTED

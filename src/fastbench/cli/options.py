@@ -86,15 +86,20 @@ class Ends(Group):
 
     duration_s: Annotated[
         float | None,
-        Option("--duration", help="Seconds of measuring per repetition. Default: 5."),
+        Option(
+            "--duration", metavar="SECONDS", help="Seconds of measuring per repetition. Default: 5."
+        ),
     ] = None
     requests: Annotated[int | None, Option(help="Measured inferences, instead of a duration.")] = (
         None
     )
-    warmup_s: Annotated[float, Option("--warmup", help="Seconds of load before measuring.")] = 1.0
+    warmup_s: Annotated[
+        float, Option("--warmup", metavar="SECONDS", help="Seconds of load before measuring.")
+    ] = 1.0
     repetitions: Annotated[int, Option(help="Full passes.")] = 3
     timeout_s: Annotated[
-        float, Option("--timeout", help="Seconds until an inference has timed out.")
+        float,
+        Option("--timeout", metavar="SECONDS", help="Seconds until an inference has timed out."),
     ] = 30.0
     max_errors: Annotated[int | None, Option(help="End when more inferences than this failed.")] = (
         None
@@ -124,7 +129,7 @@ class Tls(Group):
 class Proof(Group):
     """Whether the client was the bottleneck."""
 
-    PANEL: ClassVar[str] = "Proof that the client was not the bottleneck"
+    PANEL: ClassVar[str] = "Verdict: was the client the bottleneck?"
 
     calibrate: Annotated[
         str,

@@ -46,7 +46,10 @@ class CommandEnds(command.Ends):
     """As for fastbench command, but every probe is warmed up."""
 
     warmup_s: Annotated[
-        float, Option("--warmup", help="Seconds of load before measuring, in each probe.")
+        float,
+        Option(
+            "--warmup", metavar="SECONDS", help="Seconds of load before measuring, in each probe."
+        ),
     ] = 1.0
 
 

@@ -76,9 +76,9 @@ def _servers(names: list[str]) -> list[LocalServer]:
 
 
 def _folder(given: Path | None) -> Path:
-    from fastbench.local_servers.state import default_state
+    from fastbench.local_servers.state import state_folder
 
-    return given.absolute() if given is not None else default_state()
+    return state_folder(given)
 
 
 def _say(line: str) -> None:

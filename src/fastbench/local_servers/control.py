@@ -72,14 +72,14 @@ def stop(server: LocalServer, state: Path, say: Say) -> None:
     """End all processes of a server. Raises :class:`LocalServerError` where some remain."""
     folder = Folder(state, server.name)
     if not folder.path.exists():
-        say(f"{server.name}: does not run")
+        say(f"{server.name}: not running")
         return
     with _held(folder):
         running = folder.running
         runs = running is not None and bool(processes.members(running))
         if running is not None:
             end(server, running)  # after a crash it cleans up only
-        say(f"{server.name}: {'stopped' if runs else 'does not run'}")
+        say(f"{server.name}: {'stopped' if runs else 'not running'}")
         folder.running = None
 
 

@@ -25,6 +25,6 @@ def lines_of(status: Status) -> Iterator[str]:
 
 def _state_of(running: Running | None) -> str:
     if running is None:
-        return "does not run"
+        return "not running"
     ports = ", ".join(f"{name} {port}" for name, port in running.ports.items())
     return f"{'runs' if running.ready else 'starting'}, pid {running.pid}, ports {ports}"

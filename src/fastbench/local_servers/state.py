@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from fastbench.cache import cache_folder
-from fastbench.errors import LocalServerError
+from fastbench.errors import LocalServerError, UsageError
+from fastbench.local_servers import processes
 from fastbench.models.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
+#: Of the environment: the folder that keeps servers.
+VARIABLE = "FASTBENCH_SERVERS"
 TAIL_LINES, TAIL_CHARACTERS = 15, 300
 
 
@@ -111,6 +115,24 @@ class Folder:
 def default_state() -> Path:
     """Return the folder in which servers are kept unless another is chosen."""
     return cache_folder() / "servers"
+
+
+def holds_random_models(target: str) -> bool:
+    """Tell whether ``target`` was started by ``fastbench servers``, whose models are all random.
+
+    It is looked for in the folder that the commands use unless told otherwise.
+    """
+    with contextlib.suppress(OSError, UsageError):
+        folders = [Folder(path.parent, path.name) for path in state_folder(None).iterdir()]
+        started = [running for folder in folders if (running := folder.running)]
+        return any(target in r.targets and processes.is_alive(r) for r in started)
+    return False
+
+
+def state_folder(given: Path | None) -> Path:
+    """Return the folder ``given``, else that of ``$FASTBENCH_SERVERS``, else the default."""
+    named = given or (Path(found) if (found := os.environ.get(VARIABLE)) else None)
+    return named.absolute() if named is not None else default_state()
 
 
 def emptied(folder: Path) -> Path:

@@ -14,6 +14,7 @@ from rich.text import Text
 from fastbench.report import network, nodes, numbers, rows, servers, steps, tables
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,7 +79,7 @@ class ConsoleReport:
             yield tables.table(rows.outcomes(result), layout)
             yield from _section(nodes.TITLE, nodes.node_lines(result))
             yield from _section(servers.TITLE, servers.server_lines(result))
-            yield from _section(steps.TITLE, steps.step_lines(result))
+            yield from _section(wording(result.config)(steps.TITLE), steps.step_lines(result))
             yield from _errors(counts)
             yield from _verification(result)
             yield from _unavailable(result)
@@ -122,7 +123,7 @@ def headline(result: Result, counts: Counts) -> str:
     summary, of = result.summary, basis(result)
     if summary is None:
         where = " in a complete repetition" if counts.ok else ""
-        return f"no inference succeeded{where}, {failed}"
+        return wording(result.config)(f"no inference succeeded{where}, {failed}")
     latency = summary.response_ms
     decimals = numbers.milliseconds_decimals(latency.p50)
     p50, p99 = (
@@ -136,7 +137,8 @@ def headline(result: Result, counts: Counts) -> str:
     )
     rate = numbers.rate(summary.inferences_per_s)
     note = f"   ({of})" if of else ""
-    return f"{rate} inferences/s   response p50 {p50} ms, p99 {p99} ms   {failed}{note}"
+    unit = wording(result.config)("inferences/s")
+    return f"{rate} {unit}   response p50 {p50} ms, p99 {p99} ms   {failed}{note}"
 
 
 def basis(result: Result) -> str:
@@ -174,7 +176,7 @@ def legend(result: Result) -> list[tuple[str, str]]:
         marks.append(
             (
                 "> T",
-                (
+                wording(result.config)(
                     "some inferences got no answer within T; they rank above all others "
                     "(min, mean and stddev are those of the successes)"
                 ),

@@ -9,11 +9,12 @@ import msgspec
 from fastbench.bodies import bodies_of, body_of
 from fastbench.report import numbers
 from fastbench.topology import format_list
+from fastbench.wording import COMMAND, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from fastbench.results import Result
+    from fastbench.results import Result, TargetInfo
 
 
 def facts(result: Result) -> list[tuple[str, str]]:
@@ -79,36 +80,51 @@ def _target(result: Result) -> str:
 
 def _model(result: Result) -> str:
     target = result.target
-    if not target.model:
+    if counted(result.config) == COMMAND:
         return ""
-    difference = target.check_max_abs_difference
     models = int(result.config.get("models", 1))
+    name = target.model or "the server does not name it"
     return _join(
-        target.model if models == 1 else f"{target.model} under {models:,} keys in turn",
-        " on ".join(part for part in (target.backend, target.device) if part),
-        "RANDOM WEIGHTS" if target.random_weights else "",
-        _first_answer(difference),
+        name if models == 1 else f"{name} under {models:,} keys in turn",
+        _runs_on(target),
+        _weights(target),
+        _first_answer(target),
         *_batches(target.details),
     )
+
+
+def _runs_on(target: TargetInfo) -> str:
+    if target.backend and target.device:
+        return f"{target.backend} on {target.device}"
+    return target.device or (f"backend {target.backend}" if target.backend else "")
+
+
+def _weights(target: TargetInfo) -> str:
+    if target.random_weights is None:
+        return "weights not known (it was on the server already)"
+    return "RANDOM WEIGHTS" if target.random_weights else ""
 
 
 def _batches(details: dict[str, str]) -> Iterator[str]:
     """Say how the server is set to gather inferences, and how many instances it has."""
     most, batching = details.get("max_batch_size", "0"), details.get("dynamic_batching", "off")
     if most != "0":
-        yield f"at most {most} samples a run"
+        yield f"the server runs at most {most} samples together"
     if batching != "off":
         yield f"dynamic batching ({batching})"
     if "instances" in details:
         yield f"instances: {details['instances']}"
 
 
-def _first_answer(difference: float | None) -> str:
+def _first_answer(target: TargetInfo) -> str:
+    """Say how near the first answer was to onnxruntime's, with which model if that is not said."""
+    difference, model = target.check_max_abs_difference, target.details.get("compared_with", "")
     if difference is None:
         return ""
+    known = f" with {model}" if model not in {"", target.model} else ""
     if difference == 0:
-        return "first answer equals onnxruntime's"
-    return f"first answer within {difference:.1e} of onnxruntime's"
+        return f"first answer equals onnxruntime's{known}"
+    return f"first answer within {difference:.1e} of onnxruntime's{known}"
 
 
 def _dataset(result: Result) -> str:
@@ -157,7 +173,7 @@ def _loop(config: dict[str, Any]) -> str:
     if config.get("arrivals_file"):
         return f"open loop at the instants of {config['arrivals_file']}"
     if config.get("profile"):
-        return f"open loop at {config['profile']} (inferences/s : time), {arrivals} arrivals"
+        return f"open loop at {config['profile']} (per second : time), {arrivals} arrivals"
     if config.get("rate_per_s"):
         return f"open loop at {float(config['rate_per_s']):,.6g}/s, {arrivals} arrivals"
     return "closed loop"
@@ -216,8 +232,8 @@ def _cpus(result: Result) -> str:
     served = (f"IRQ {irq} on {format_list(cpus)}" for irq, cpus in placed.interrupts.items())
     interrupts = ", ".join(served)
     return _join(
-        f"client {format_list(sorted({*placed.client_cpus}))}",
-        f"server {format_list(placed.server_cpus)}" if placed.server_cpus else "",
+        f"client pinned to {format_list(sorted({*placed.client_cpus}))}",
+        f"server may use {format_list(placed.server_cpus)}" if placed.server_cpus else "",
         f"IN BOTH {format_list(placed.shared_cpus)}" if placed.shared_cpus else "",
         *(f"{format_list(core)} are one core" for core in placed.shared_cores),
         f"{placed.interface}: {interrupts}" if interrupts else "",

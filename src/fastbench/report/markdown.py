@@ -12,6 +12,7 @@ from fastbench.report import network, nodes, numbers, rows, servers, steps
 from fastbench.report.console import early, headline, legend
 from fastbench.report.facts import facts, workload_of
 from fastbench.summary import total_counts
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,9 +52,13 @@ def _lines(result: Result) -> Iterator[str]:
     yield from table(("", ""), [(name, escape(text)) for name, text in _facts(result)], 2)
     if result.repetitions:
         yield from _tables(result)
-        yield from _section((nodes.TITLE, "inferences"), nodes.node_lines(result))
+        yield from _section(
+            (nodes.TITLE, wording(result.config)("inferences")), nodes.node_lines(result)
+        )
         yield from _section((servers.TITLE, "medians"), servers.server_lines(result))
-        yield from _section((steps.TITLE, "service time"), steps.step_lines(result))
+        yield from _section(
+            (wording(result.config)(steps.TITLE), "service time"), steps.step_lines(result)
+        )
     yield from _errors(result)
     yield from _warnings(result)
     if result.network_share:
@@ -125,7 +130,7 @@ def _streams(result: Result) -> Iterator[str]:
         yield ""
         header = (
             "stream, medians",
-            "inferences/s",
+            wording(result.config)("inferences/s"),
             "p50, ms",
             "p95, ms",
             "p99, ms",

@@ -18,6 +18,11 @@ def rate(value: float | None) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def two_digits(value: float) -> str:
+    """Return an estimate with two significant digits, never as a power of ten: ``590,000``."""
+    return f"{float(f'{value:.2g}'):,.10g}"
+
+
 def count(value: int) -> str:
     """Return a whole number with thousands separators."""
     return f"{value:,}"

@@ -22,6 +22,7 @@ from fastbench.summary import (
     total_counts,
 )
 from fastbench.verdict import blocked, window_full
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +100,8 @@ def measurements(result: Result) -> Rows:
     """Return rates, latencies and what the client cost."""
     repetitions = result.repetitions
     rows = _rows(result, "", "median", spread=True)
-    rows.add("inferences/s", [r.inferences_per_s for r in repetitions], numbers.rate)
+    say = wording(result.config)
+    rows.add(say("inferences/s"), [r.inferences_per_s for r in repetitions], numbers.rate)
     if any(r.target_per_s for r in repetitions):
         rows.add("  due/s", [r.offered_per_s for r in repetitions], numbers.rate)
     if int(result.config.get("batch", 1)) > 1:
@@ -122,11 +124,12 @@ def measurements(result: Result) -> Rows:
 def streams(result: Result) -> Rows:
     """Return the main figures of each of several streams."""
     rows = _rows(result, "streams", "median", spread=True)
+    say = wording(result.config)
     for each in streams_of(result.repetitions):
         if len(each) != len(result.repetitions):
             continue  # a repetition that broke may lack it
         rows.head(f"stream {each[0].name}")
-        rows.add("inferences/s", [s.inferences_per_s for s in each], numbers.rate)
+        rows.add(say("inferences/s"), [s.inferences_per_s for s in each], numbers.rate)
         if any(s.target_per_s for s in each):
             rows.add("  due/s", [s.offered_per_s for s in each], numbers.rate)
         rows.add_latencies([s.response_ms for s in each], STREAM_ROWS)
@@ -137,7 +140,7 @@ def streams(result: Result) -> Rows:
 
 def outcomes(result: Result) -> Rows:
     """Return the counts by outcome, with their totals."""
-    rows = _rows(result, "inferences", "total", spread=False)
+    rows = _rows(result, wording(result.config)("inferences"), "total", spread=False)
     counts = [r.counts for r in result.repetitions]
     total = total_counts(counts)
     for name in OUTCOMES:
@@ -184,7 +187,8 @@ def _rows(result: Result, title: str, summary: str, *, spread: bool) -> Rows:
 def _add_costs(rows: Rows, result: Result) -> None:
     clients = [r.client for r in result.repetitions]
     form = numbers.cost_format(median_of(c.cpu_us_per_inference for c in clients))
-    rows.add("CPU us/inference", [c.cpu_us_per_inference for c in clients], form)
+    each = wording(result.config)("CPU us/inference")
+    rows.add(each, [c.cpu_us_per_inference for c in clients], form)
     rows.add("  user", [c.user_us_per_inference for c in clients], form)
     rows.add("  system", [c.system_us_per_inference for c in clients], form)
     busiest = [max((100 * t.busy for t in c.threads), default=None) for c in clients]
@@ -193,7 +197,7 @@ def _add_costs(rows: Rows, result: Result) -> None:
     _add_process(rows, "client", [c.process for c in clients])
     _add_process(rows, "server", [r.server for r in result.repetitions])
     hosts = [c.host.cpu_percent_mean if c.host else None for c in clients]
-    rows.add("host CPU, %", hosts, numbers.tenths)
+    rows.add("host, % of all CPUs", hosts, numbers.tenths)
     for gpu in range(max((len(r.gpus) for r in result.repetitions), default=0)):
         used = [
             r.gpus[gpu].utilisation_percent_mean if gpu < len(r.gpus) else None
@@ -210,8 +214,8 @@ def _add_waits(rows: Rows, result: Result) -> None:
         [t.run_delay_s / t.elapsed_s for t in each if t.run_delay_s is not None] for each in threads
     ]
     stalls = [[t.stalled_s / t.elapsed_s for t in each] for each in threads]
-    rows.add("  waiting for a CPU", [_worst_percent(shares) for shares in delays], numbers.tenths)
-    _add_share(rows, "  stalled over 1 ms", [_worst_percent(shares) for shares in stalls])
+    rows.add("  waiting for CPU, %", [_worst_percent(shares) for shares in delays], numbers.tenths)
+    _add_share(rows, "  stalled > 1 ms, %", [_worst_percent(shares) for shares in stalls])
     lags = [r.client.reply_lag_ms for r in repetitions]
     rows.add("reply lag p99, ms", [lag.p99 if lag else None for lag in lags], _lag)
     _add_share(rows, "no free slot, %", [100 * window_full(r) for r in repetitions])
@@ -237,7 +241,7 @@ def _add_server(rows: Rows, result: Result) -> None:
     if all(selfreport.elapsed_s(m) is None for m in metrics):
         return
     rows.head("server, by its own account")
-    rows.add("CPU, %", [selfreport.cpu_percent(m) for m in metrics], numbers.tenths)
+    rows.add("% of a core", [selfreport.cpu_percent(m) for m in metrics], numbers.tenths)
     rows.add("commands/s", [selfreport.commands_per_s(m) for m in metrics], numbers.rate)
     gathered = [selfreport.samples_per_execution(m) for m in metrics]
     rows.add("samples/execution", gathered, numbers.tenths)
@@ -252,7 +256,7 @@ def _add_server(rows: Rows, result: Result) -> None:
 def _add_process(rows: Rows, name: str, usages: Sequence[ProcessUsage | None]) -> None:
     cpu = [usage.cpu_percent_mean if usage else None for usage in usages]
     rss = [usage.rss_max_bytes / 2**20 if usage else None for usage in usages]
-    rows.add(f"{name} CPU, %", cpu, numbers.tenths)
+    rows.add(f"{name}, % of a core", cpu, numbers.tenths)
     rows.add(f"{name} RSS, MiB", rss, numbers.tenths)
 
 

@@ -21,7 +21,7 @@ from fastbench.servers.connect import check_connections
 from fastbench.servers.fit import check_batch, check_inputs
 from fastbench.targets import parse_target
 from fastbench.workloads.inference import changed, describe, identity
-from fastbench.workloads.served import arranged, check_answers, first_body, verifier
+from fastbench.workloads.served import Compared, arranged, check_answers, first_body, verifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,14 +148,14 @@ def job_of(config: RunConfig, sending: Sending) -> Job:
     material = sending.material
     first = first_body(sending.body, sending.data, material)
     replies = sending.asked(first, config.timeout_s)
-    oracle, found = check_answers(config, material, [reply.tensor for reply in replies])
+    found = check_answers(config, material, [reply.tensor for reply in replies])
     before, each = identity(material), sending.rows_of_one(config.batch)
     return Job(
         stream=_stream(config, sending, replies[0]),
         target=_described(config, sending, replies[0], found),
         dataset=describe(material.about, material.inputs[0]),
         servers=sending.watched,
-        verify=verifier(config, material, oracle, sending.found_in, each),
+        verify=verifier(config, material, found.oracle, sending.found_in, each),
         problem=lambda: changed(material, before),
     )
 
@@ -173,9 +173,7 @@ def _stream(config: RunConfig, sending: Sending, reply: Reply) -> Stream:
     )
 
 
-def _described(
-    config: RunConfig, sending: Sending, reply: Reply, found: float | None
-) -> TargetInfo:
+def _described(config: RunConfig, sending: Sending, reply: Reply, found: Compared) -> TargetInfo:
     served = sending.served[0]
     return TargetInfo(
         url=config.target,
@@ -184,8 +182,15 @@ def _described(
         protocol=sending.PROTOCOL[1],
         model=served.model,
         backend=served.backend,
-        check_max_abs_difference=found,
-        details={"body": sending.form, **reply.details, **served.details, **_ways(config, sending)},
+        random_weights=found.random_weights(config.target),
+        check_max_abs_difference=found.difference,
+        details={
+            "body": sending.form,
+            **reply.details,
+            **served.details,
+            **found.details,
+            **_ways(config, sending),
+        },
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastbench import verification
 from fastbench.errors import UsageError
+from fastbench.local_servers.state import holds_random_models
 from fastbench.models.loading import load_model
 from fastbench.plan import FORM_BLANKS, FORM_VARINT, Fetched, Field, Payload, Text
 from fastbench.servers.fit import check_fit
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from fastbench.config import RunConfig
     from fastbench.measured import Capture
-    from fastbench.models.base import TensorSpec
+    from fastbench.models.base import Model, TensorSpec
     from fastbench.models.onnx_session import Oracle
     from fastbench.plan import Data
     from fastbench.results import Verification
@@ -105,23 +106,53 @@ def _of_row_0(field: Field) -> bytes:
     return str(field.base).rjust(field.width, filler).encode()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Compared:
+    """What comparing the first answers with those of a model in onnxruntime has shown.
+
+    ``oracle``: knows the right answers. ``difference``: the largest; ``model``: None = the answers
+    were not compared.
+    """
+
+    oracle: Oracle | None = None
+    difference: float | None = None
+    model: Model | None = None
+
+    @property
+    def details(self) -> dict[str, str]:
+        """For the result: the name of the model."""
+        return {"compared_with": self.model.name} if self.model else {}
+
+    def random_weights(self, target: str) -> bool | None:
+        """Return whether the weights of the model at ``target`` are random; None = not known.
+
+        It is known where the model answers as one whose weights are known, or where ``fastbench
+        servers`` started the server.
+        """
+        if self.model is not None and self.difference is not None:
+            return self.model.random_weights
+        return True if holds_random_models(target) else None
+
+
 def check_answers(
     config: RunConfig, material: Material, answers: Sequence[NDArray[np.float32]]
-) -> tuple[Oracle | None, float | None]:
+) -> Compared:
     """Compare the first answers with the model's, where answers are to be verified.
 
-    Returns what knows the right ones, and the largest difference. Raises :class:`ModelError` where
-    an answer is wrong.
+    Raises :class:`ModelError` where there is no such model, or an answer is wrong.
     """
     if not config.verify:
-        return None, None
+        if config.model is not None:  # a mistyped name is one also where nothing is verified
+            load_model(config.model, config.backend)
+        return Compared()
     inputs = material.inputs
     model = load_model(config.model or material.model, config.backend)
     check_fit(model, inputs, config.batch, material.about.path)
     oracle = oracle_of(config, model)
     rows = [i.array()[: config.batch] for i in inputs]
     found = [verification.check_first(model, oracle, rows, answer) for answer in answers]
-    return oracle, max(f for f in found if f is not None)
+    worst = max((f for f in found if f is not None), default=None)
+    return Compared(oracle, worst, model)
 
 
 def verifier(

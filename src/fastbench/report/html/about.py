@@ -12,7 +12,7 @@ from fastbench.report.html.plots import Section
 from fastbench.summary import total_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fastbench.results import Result
 
@@ -87,9 +87,12 @@ def plan_section(config: dict[str, Any]) -> Section:
     return Section("about", "Configuration", content)
 
 
-def terms_section() -> Section:
-    """Return how to read each number, and when not to trust it."""
-    terms = (join((element("dt", name), element("dd", meaning))) for name, meaning in TERMS.items())
+def terms_section(say: Callable[[str], str]) -> Section:
+    """Return how to read each number, and when not to trust it; ``say``: its words for a run."""
+    terms = (
+        join((element("dt", say(name)), element("dd", say(meaning))))
+        for name, meaning in TERMS.items()
+    )
     return Section("terms", "How to read the numbers", element("dl", *terms, class_="terms"))
 
 

@@ -9,6 +9,7 @@ from fastbench.report.console import basis, in_flight, legend
 from fastbench.report.html.elements import Html, element, escape, figure_of, join
 from fastbench.report.html.plots import Section
 from fastbench.results import QUANTILE_LABELS
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,11 +43,11 @@ def numbers_section(result: Result) -> Section:
 
 
 def _cards(result: Result) -> Iterator[Html]:
-    summary = result.summary
+    summary, say = result.summary, wording(result.config)
     if summary is None:
-        yield _card("inferences that succeeded", "0", "")
+        yield _card(say("inferences that succeeded"), "0", "")
         return
-    yield _rate(summary)
+    yield _rate(say("inferences/s"), summary)
     if int(result.config.get("batch", 1)) > 1:
         samples = summary.samples_per_s
         text = figure_of("summary.samples_per_s", samples, numbers.rate(samples))
@@ -55,14 +56,14 @@ def _cards(result: Result) -> Iterator[Html]:
     yield from (_quantile("service", summary.service_ms, n) for n in SERVICE_CARDS)
     cost = summary.cpu_us_per_inference
     text = figure_of("summary.cpu_us_per_inference", cost, numbers.cost_format(cost)(cost))
-    yield _card("client CPU, us per inference", text, "user + system, worker threads")
-    yield _failed(result, summary.counts)
+    yield _card(say("client CPU, us per inference"), text, "user + system, worker threads")
+    yield _failed(say("failed inferences"), result, summary.counts)
 
 
-def _rate(summary: Summary) -> Html:
+def _rate(title: str, summary: Summary) -> Html:
     path, rate = "summary.inferences_per_s", summary.inferences_per_s
     ends = _ends(f"{path}_spread", summary.inferences_per_s_spread, numbers.rate, numbers.rate)
-    return _card("inferences/s", figure_of(path, rate, numbers.rate(rate)), ends)
+    return _card(title, figure_of(path, rate, numbers.rate(rate)), ends)
 
 
 def _quantile(kind: str, summary: LatencySummary, name: str) -> Html:
@@ -106,13 +107,13 @@ def _interval(path: str, spread: Spread, form: Form) -> Html:
     return element("small", "median, 95 %: ", least, " to ", most)
 
 
-def _failed(result: Result, counts: Counts) -> Html:
+def _failed(title: str, result: Result, counts: Counts) -> Html:
     pending = in_flight(result)
     failed = counts.intended - counts.ok - pending
     unfinished = f"{pending:,} more unfinished, " if pending else ""
     share = f"{unfinished}{failed / max(counts.intended, 1):.2%} of "
     total = figure_of("summary.counts.intended", counts.intended, numbers.count(counts.intended))
-    return _card("failed inferences", numbers.count(failed), join((share, total)))
+    return _card(title, numbers.count(failed), join((share, total)))
 
 
 def _card(title: str, value: str, below: str) -> Html:
@@ -131,7 +132,8 @@ def _table(made: Rows) -> Html:
 
 
 def _row(row: Row, *, spread: bool) -> Html:
-    head = element("th", row.label, scope="row")
+    label = row.label.strip()
+    head = element("th", label, scope="row", class_="sub" if label != row.label else None)
     if not row.cells:
         return element("tr", head, class_="part")
     cells = [*row.cells[:MAX_REPETITIONS], row.summary, *([row.ends] if spread else [])]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from fastbench.report.html.elements import Html, element, join, table
 from fastbench.report.numbers import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fastbench.report.html.elements import Cell
 
@@ -53,6 +53,19 @@ class Plot:
     log_y: bool = False
     starts_log: bool = False
     height_px: int = 360
+
+    def worded(self, say: Callable[[str], str]) -> Plot:
+        """Return the plot with all its words as ``say`` makes them."""
+        return replace(
+            self,
+            title=say(self.title),
+            reading=say(self.reading),
+            doubt=say(self.doubt),
+            traces=[_worded(trace, say) for trace in self.traces],
+            layout=_worded(self.layout, say),
+            columns=tuple(map(say, self.columns)),
+            rows=[[_worded(cell, say) for cell in row] for row in self.rows],
+        )
 
     def markup(self) -> Html:
         """Return its place in the page, with the table of its numbers."""
@@ -99,10 +112,23 @@ class Section:
     content: Html = field(default_factory=Html)
     plots: tuple[Plot, ...] = ()
 
+    def worded(self, say: Callable[[str], str]) -> Section:
+        """Return the section with all words of its plots as ``say`` makes them."""
+        return replace(self, plots=tuple(plot.worded(say) for plot in self.plots))
+
     def markup(self) -> Html:
         """Return the section as it stands in the page."""
         body = join((self.content, *(plot.markup() for plot in self.plots)))
         return element("section", element("h2", self.title), body, id=self.name)
+
+
+def _worded(value: Any, say: Callable[[str], str]) -> Any:
+    """Return JSON data with all texts that are values as ``say`` makes them."""
+    if isinstance(value, str):
+        return say(value)
+    if isinstance(value, dict):
+        return {name: _worded(each, say) for name, each in value.items()}
+    return [_worded(each, say) for each in value] if isinstance(value, list | tuple) else value
 
 
 def line(name: str, x: Sequence[Any], y: Sequence[Any], style: int = 0, **more: Any) -> Json:

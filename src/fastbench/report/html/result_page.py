@@ -27,6 +27,7 @@ from fastbench.report.html.streams import streams_section
 from fastbench.report.html.timeline import timeline_plots
 from fastbench.report.html.usage import usage_section
 from fastbench.report.html.verdict import verdict_section
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from fastbench.report.html.elements import Html
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 def render(result: Result) -> bytes:
     """Return the page: the verdict first, then numbers, doubts, plots and what surrounds them."""
+    say = wording(result.config)
     sections = (
         verdict_section(result),
         headline_section(result),
@@ -48,9 +50,13 @@ def render(result: Result) -> bytes:
         _network(result),
         numbers_section(result),
         about_section(result),
-        terms_section(),
+        terms_section(say),
     )
-    shown = [section for section in sections if section and (section.content or section.plots)]
+    shown = [
+        section.worded(say)
+        for section in sections
+        if section and (section.content or section.plots)
+    ]
     return page(_title(result), _head(result), shown)
 
 

@@ -10,6 +10,7 @@ from fastbench.report.html.plots import Section
 from fastbench.report.html.spectrum import plot_of
 from fastbench.results import QUANTILE_LABELS
 from fastbench.summary import summarize_latency
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,9 @@ def steps_section(result: Result) -> Section | None:
     spectra = {name: [step.service_ms for step in each] for name, each in found.items()}
     plot = plot_of(spectra, shown=list(spectra), name="steps", title="Service time of each step")
     plots = () if plot is None else (plot,)
-    return Section("steps", "Steps of an inference", join((element("p", READING), content)), plots)
+    say = wording(result.config)
+    content = join((element("p", say(READING)), content))
+    return Section("steps", say("Steps of an inference"), content, plots)
 
 
 def _row(name: str, each: Sequence[StepResult]) -> list[Cell]:

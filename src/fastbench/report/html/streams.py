@@ -8,6 +8,7 @@ from fastbench.report import numbers
 from fastbench.report.html.elements import figure_of, table
 from fastbench.report.html.plots import Section
 from fastbench.report.html.spectrum import plot_of
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from fastbench.report.html.elements import Cell
@@ -21,7 +22,8 @@ def streams_section(result: Result) -> Section | None:
     streams = result.summary.streams if result.summary else []
     if not streams:
         return None
-    columns = ("stream", "inferences/s", *(f"response {n}, ms" for n in QUANTILES), "ok", "failed")
+    unit = wording(result.config)("inferences/s")
+    columns = ("stream", unit, *(f"response {n}, ms" for n in QUANTILES), "ok", "failed")
     rows = [_row(f"summary.streams.{i}", stream) for i, stream in enumerate(streams)]
     parts = {
         stream.name: [

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Final
 from fastbench.report import numbers
 from fastbench.report.html.elements import Html, advice, element, figure_of, join, table
 from fastbench.report.html.plots import Section
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastbench.results import Calibration, Result, Verdict
 
 MEANING: Final = {
@@ -29,7 +32,7 @@ def verdict_section(result: Result) -> Section:
     if verdict is not None:
         parts.append(_evidence(verdict))
     if result.calibration is not None:
-        parts.append(_calibration(result.calibration))
+        parts.append(_calibration(result.calibration, wording(result.config)))
     return Section("verdict", "Was the client the bottleneck?", join(parts))
 
 
@@ -54,18 +57,20 @@ def _status(status: str) -> Html:
     return element("span", text, class_=f"status {known.replace(' ', '-')}")
 
 
-def _calibration(calibration: Calibration) -> Html:
+def _calibration(calibration: Calibration, say: Callable[[str], str]) -> Html:
     at_least = "at least " if calibration.raw_is_bound else ""
     return element(
         "p",
-        "The client's ceiling for this plan, from its CPU time per inference against the null "
-        "server: ",
+        say(
+            "The client's ceiling for this plan, from its CPU time per inference against the null "
+            "server: about "
+        ),
         figure_of(
             "calibration.ceiling_per_s",
             calibration.ceiling_per_s,
-            numbers.rate(calibration.ceiling_per_s),
+            numbers.two_digits(calibration.ceiling_per_s),
         ),
-        f" inferences/s. Reached there: {at_least}",
+        say(f" inferences/s. Reached there: {at_least}"),
         figure_of(
             "calibration.raw_per_s", calibration.raw_per_s, numbers.rate(calibration.raw_per_s)
         ),
