@@ -51,7 +51,7 @@ def test_console_and_markdown_show_them() -> None:
         assert line.split(maxsplit=1)[1].strip() == words
         assert f"| {markdown.escape(url)} | {words} |" in marked
     assert f"{ELSEWHERE}: AI.INFO: no" in " ".join(text.split())
-    assert "server CPU, %" not in text
+    assert "server, % of a core" not in text
     assert servers.TITLE not in console.render(result()).splitlines()
 
 
@@ -62,7 +62,7 @@ def test_only_server_has_rows_as_ever() -> None:
     )
     text = console.render(result(one))
 
-    assert "server CPU, %" in text
+    assert "server, % of a core" in text
     assert "server, by its own account" in text
     assert servers.server_lines(result(one)) == []
     assert [s.url for s in servers.servers_of(one)] == [""]

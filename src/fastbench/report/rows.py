@@ -241,7 +241,7 @@ def _add_server(rows: Rows, result: Result) -> None:
     if all(selfreport.elapsed_s(m) is None for m in metrics):
         return
     rows.head("server, by its own account")
-    rows.add("% of a core", [selfreport.cpu_percent(m) for m in metrics], numbers.tenths)
+    rows.add("CPU, % of a core", [selfreport.cpu_percent(m) for m in metrics], numbers.tenths)
     rows.add("commands/s", [selfreport.commands_per_s(m) for m in metrics], numbers.rate)
     gathered = [selfreport.samples_per_execution(m) for m in metrics]
     rows.add("samples/execution", gathered, numbers.tenths)
