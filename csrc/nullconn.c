@@ -42,8 +42,10 @@ struct fb_nullconn {
     fb_outq out;
     const fb_nullreplies *replies;
     fb_nullspace *space;
+    fb_tls_session *tls; /* NULL = in plain text */
     int fd;
     bool is_unix;
+    bool shaken; /* TLS stands */
     bool midway; /* the reader stands inside a request */
     bool resp3;
     bool closing; /* after the replies queued so far */
@@ -200,11 +202,25 @@ static void reply_bad_request(fb_nullconn *c)
 
 /* ---- read, answer, send ---- */
 
+/* Sends what is queued, as far as the socket takes it; below 0 = the client is gone. */
+static long flush(fb_nullconn *c)
+{
+    if (c->tls == NULL) {
+        return fb_outq_flush(&c->out, c->fd, NULL, NULL);
+    }
+    fb_error err;
+    long n;
+    do {
+        n = fb_tls_step(c->tls, &c->out, &err);
+    } while (n > 0);
+    return n;
+}
+
 /* Sends what waits. False when the client is gone. */
 static bool send_replies(fb_nullconn *c)
 {
     do {
-        if (fb_outq_flush(&c->out, c->fd, NULL, NULL) < 0) {
+        if (flush(c) < 0) {
             return false;
         }
     } while (c->grpc != NULL && fb_outq_empty(&c->out) && fb_nullgrpc_queue(c->grpc));
@@ -405,9 +421,47 @@ static fb_nullconn_state receive(fb_nullconn *c, bool *emptied)
     return answer_all(c, space->received, (size_t)got);
 }
 
+/* The same by TLS, which must have all bytes. */
+static fb_nullconn_state receive_secured(fb_nullconn *c)
+{
+    fb_nullspace *space = c->space;
+    fb_error err;
+    const long got = fb_tls_recv(c->tls, space->received, RECEIVE_BYTES, &err);
+    if (got <= 0) {
+        return got == 0 ? FB_NULLCONN_READS : FB_NULLCONN_GONE;
+    }
+    count(&space->bytes, (uint64_t)got);
+    return answer_all(c, space->received, (size_t)got);
+}
+
+/* The same until nothing more has come. What the session holds makes no event, so that it must not
+ * be left for the next one. */
+static fb_nullconn_state converse_secured(fb_nullconn *c)
+{
+    fb_nullconn_state state = FB_NULLCONN_READY;
+    for (int i = 0; state == FB_NULLCONN_READY && (i < READS_PER_EVENT || fb_tls_has_rest(c->tls));
+         i++) {
+        state = receive_secured(c);
+    }
+    return state;
+}
+
+/* True when TLS stands; else *state is what to wait for. */
+static bool shake_hands(fb_nullconn *c, fb_nullconn_state *state)
+{
+    fb_error err;
+    const int rc = fb_tls_handshake(c->tls, &err);
+    *state = rc < 0 ? FB_NULLCONN_GONE : FB_NULLCONN_READS;
+    c->shaken = rc > 0;
+    return c->shaken;
+}
+
 /* Reads and answers until the socket has no more for now. */
 static fb_nullconn_state converse(fb_nullconn *c, bool ends)
 {
+    if (c->tls != NULL) {
+        return converse_secured(c);
+    }
     for (int i = 0; i < READS_PER_EVENT; i++) {
         bool emptied = false;
         const fb_nullconn_state state = receive(c, &emptied);
@@ -440,7 +494,11 @@ static fb_nullconn_state resume(fb_nullconn *c)
 
 fb_nullconn_state fb_nullconn_serve(fb_nullconn *c, bool ends)
 {
-    const fb_nullconn_state state = resume(c);
+    fb_nullconn_state state = FB_NULLCONN_READY;
+    if (c->tls != NULL && !c->shaken && !shake_hands(c, &state)) {
+        return state;
+    }
+    state = resume(c);
     return state == FB_NULLCONN_READY ? converse(c, ends) : state;
 }
 
@@ -470,7 +528,15 @@ static bool init_replies(fb_nullconn *c, const fb_nullreplies *replies)
     return true;
 }
 
-fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, fb_nullspace *space)
+static void free_parts(fb_nullconn *c)
+{
+    fb_nullgrpc_free(c->grpc);
+    fb_outq_fini(&c->out);
+    free(c);
+}
+
+fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, const fb_tls *tls,
+                             fb_nullspace *space)
 {
     /* Most of it is not touched, and so not in memory, until there is something to keep. */
     fb_nullconn *c = malloc(sizeof *c);
@@ -485,8 +551,13 @@ fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, fb_nullspace
     c->space = space;
     c->fd = fd;
     c->is_unix = is_unix_socket(fd);
-    c->midway = c->resp3 = c->closing = false;
+    c->midway = c->resp3 = c->closing = c->shaken = false;
     c->echo_used = c->rest_len = 0;
+    c->tls = tls != NULL ? fb_tls_session_new(tls, fd, NULL) : NULL;
+    if (tls != NULL && c->tls == NULL) {
+        free_parts(c);
+        return NULL;
+    }
     return c;
 }
 
@@ -498,10 +569,9 @@ int fb_nullconn_fd(const fb_nullconn *c)
 void fb_nullconn_free(fb_nullconn *c)
 {
     if (c != NULL) {
+        fb_tls_session_free(c->tls);
         (void)close(c->fd);
-        fb_nullgrpc_free(c->grpc);
-        fb_outq_fini(&c->out);
-        free(c);
+        free_parts(c);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base.h"
 #include "nullreplies.h"
+#include "tls.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -38,9 +39,10 @@ typedef enum fb_nullconn_state {
 
 typedef struct fb_nullconn fb_nullconn;
 
-/* Takes over fd, a connected non-blocking stream socket. NULL without memory; fd is then still
- * the caller's. */
-fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, fb_nullspace *space);
+/* Takes over fd, a connected non-blocking stream socket. `tls`: a server's context, lent; NULL = in
+ * plain text. NULL without memory; fd is then still the caller's. */
+fb_nullconn *fb_nullconn_new(int fd, const fb_nullreplies *replies, const fb_tls *tls,
+                             fb_nullspace *space);
 
 /* Sends, reads and answers what there is, within limits. `ends` says that the client closed its
  * side, so that the end of the stream must be read, too. Made for edge-triggered polling: after

@@ -44,6 +44,7 @@ struct client {
 
 struct fb_nullserver {
     fb_nullreplies replies;
+    fb_tls *tls; /* NULL = in plain text */
     thread *threads;
     uint32_t n_threads;
     int listener;
@@ -132,7 +133,8 @@ static bool admit(fb_nullserver *server, int fd)
 {
     thread *owner = least_busy(server);
     client *c = malloc(sizeof *c);
-    fb_nullconn *conn = c != NULL ? fb_nullconn_new(fd, &server->replies, &owner->space) : NULL;
+    fb_nullconn *conn =
+        c != NULL ? fb_nullconn_new(fd, &server->replies, server->tls, &owner->space) : NULL;
     if (conn == NULL) {
         free(c);
         return false;
@@ -304,6 +306,12 @@ static int open_listener(fb_nullserver *server, const fb_nullserver_config *conf
     return server->listener;
 }
 
+static bool set_up_tls(fb_nullserver *server, const fb_nullserver_config *config, fb_error *err)
+{
+    server->tls = config->tls ? fb_tls_new_server(config->tls_suite, err) : NULL;
+    return !config->tls || server->tls != NULL;
+}
+
 fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *err)
 {
     if (check_config(config, err) != FB_OK) {
@@ -318,7 +326,8 @@ fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *e
     (void)sem_init(&server->ready, 0, 0);
     server->listener = server->wake = -1;
     if (fb_nullreplies_init(&server->replies, &config->replies, err) != FB_OK ||
-        make_threads(server, config, err) != FB_OK || open_listener(server, config, err) < 0) {
+        !set_up_tls(server, config, err) || make_threads(server, config, err) != FB_OK ||
+        open_listener(server, config, err) < 0) {
         fb_nullserver_free(server);
         return NULL;
     }
@@ -445,6 +454,7 @@ void fb_nullserver_free(fb_nullserver *server)
     }
     free(server->threads);
     close_if_open(server->wake);
+    fb_tls_free(server->tls);
     fb_nullreplies_fini(&server->replies);
     (void)sem_destroy(&server->ready);
     (void)pthread_mutex_destroy(&server->lock);

@@ -11,7 +11,7 @@
  * client's GOAWAY its last reply ends the connection. For HTTP and gRPC the caller may give other
  * answers, by path. A connection is not read while its
  * replies wait to be taken, so a client must read while it writes. No allocation per request, but
- * for what libnghttp2 allocates for each call of gRPC.
+ * for what libnghttp2 allocates for each call of gRPC. Over TLS it does the same.
  *
  * The server owns its threads, connections, listener and, on a unix socket, the file at its path.
  * Functions may be called from any thread, one at a time. SIGPIPE is never raised. */
@@ -30,7 +30,9 @@ typedef struct fb_nullserver_config {
     const char *host;      /* numeric */
     uint16_t port;         /* 0 = any free one */
     uint32_t threads;
-    const int *cpus; /* one per thread; NULL = not pinned */
+    const int *cpus;       /* one per thread; NULL = not pinned */
+    bool tls;              /* with a certificate that nobody trusts */
+    const char *tls_suite; /* the only cipher, as fb_tls_new_server has it; NULL = any */
     fb_nullreplies_config replies;
 } fb_nullserver_config;
 
@@ -45,7 +47,7 @@ typedef struct fb_nullserver_usage {
 typedef struct fb_nullserver fb_nullserver;
 
 /* Listens: clients may connect, but nothing is answered before start. NULL on failure
- * (FB_E_INVAL, also where gRPC was not built in; FB_E_NOMEM, FB_E_SYS). The configuration is
+ * (FB_E_INVAL, also where gRPC or TLS was not built in; FB_E_NOMEM, FB_E_SYS). The configuration is
  * copied. */
 fb_nullserver *fb_nullserver_new(const fb_nullserver_config *config, fb_error *err);
 

@@ -1,5 +1,7 @@
 #include "tls.h"
 
+#include "selfsigned.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -18,6 +20,7 @@ struct fb_tls {
     SSL_CTX *ctx;
     char *server_name;
     bool is_address;            /* server_name is an IP address: never sent, only compared */
+    bool serves;                /* sessions are the server's side */
     uint8_t alpn[1 + MAX_ALPN]; /* what the server must choose, after its length; 0 = anything */
 };
 
@@ -207,6 +210,11 @@ static int init_name(fb_tls *tls, const fb_tls_config *config, fb_error *err)
     return FB_OK;
 }
 
+static int no_memory(fb_error *err)
+{
+    return fb_error_set(err, FB_E_NOMEM, 0, "no memory for TLS");
+}
+
 static int init_alpn(fb_tls *tls, const fb_tls_config *config, fb_error *err)
 {
     const size_t len = config->alpn ? strlen(config->alpn) : 0;
@@ -217,47 +225,92 @@ static int init_alpn(fb_tls *tls, const fb_tls_config *config, fb_error *err)
         tls->alpn[0] = (uint8_t)len;
         memcpy(tls->alpn + 1, config->alpn, len);
         if (SSL_CTX_set_alpn_protos(tls->ctx, tls->alpn, (unsigned)len + 1) != 0) {
-            return fb_error_set(err, FB_E_NOMEM, 0, "no memory for TLS");
+            return no_memory(err);
         }
     }
     return FB_OK;
 }
 
-static int set_up(fb_tls *tls, const fb_tls_config *config, fb_error *err)
+/* What both sides want of their sessions. */
+static fb_tls *new_context(const SSL_METHOD *side, fb_error *err)
 {
-    if (tls->ctx == NULL) {
-        return fb_error_set(err, FB_E_NOMEM, 0, "no memory for TLS");
+    fb_tls *tls = calloc(1, sizeof *tls);
+    ERR_clear_error();
+    SSL_CTX *ctx = tls != NULL ? SSL_CTX_new(side) : NULL;
+    if (ctx == NULL) {
+        free(tls);
+        (void)no_memory(err);
+        return NULL;
     }
     /* A write gives back how far it came, as the queue's positions need; and a record that waits
      * for the socket may come again from another address, since the queue keeps its bytes. */
-    SSL_CTX_set_mode(tls->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_options(tls->ctx,
-                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_ENABLE_KTLS);
-    SSL_CTX_set_read_ahead(tls->ctx, 1); /* else each record costs two system calls */
-    SSL_CTX_set_min_proto_version(tls->ctx, config->min_version == FB_TLS_1_3 ? TLS1_3_VERSION
-                                                                              : TLS1_2_VERSION);
-    int rc = trust(tls->ctx, config, err);
-    rc = rc == FB_OK ? identify(tls->ctx, config, err) : rc;
-    rc = rc == FB_OK ? init_name(tls, config, err) : rc;
-    return rc == FB_OK ? init_alpn(tls, config, err) : rc;
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_ENABLE_KTLS);
+    SSL_CTX_set_read_ahead(ctx, 1); /* else each record costs two system calls */
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    tls->ctx = ctx;
+    return tls;
 }
 
-fb_tls *fb_tls_new(const fb_tls_config *config, fb_error *err)
+/* The context where all went well. */
+static fb_tls *finished(fb_tls *tls, int rc)
 {
-    fb_tls *tls = calloc(1, sizeof *tls);
-    if (tls == NULL) {
-        (void)fb_error_set(err, FB_E_NOMEM, 0, "no memory for TLS");
-        return NULL;
-    }
-    ERR_clear_error();
-    tls->ctx = SSL_CTX_new(TLS_client_method());
-    const int rc = set_up(tls, config, err);
     ERR_clear_error();
     if (rc != FB_OK) {
         fb_tls_free(tls);
         return NULL;
     }
     return tls;
+}
+
+fb_tls *fb_tls_new(const fb_tls_config *config, fb_error *err)
+{
+    fb_tls *tls = new_context(TLS_client_method(), err);
+    if (tls == NULL) {
+        return NULL;
+    }
+    if (config->min_version == FB_TLS_1_3) {
+        SSL_CTX_set_min_proto_version(tls->ctx, TLS1_3_VERSION);
+    }
+    int rc = trust(tls->ctx, config, err);
+    rc = rc == FB_OK ? identify(tls->ctx, config, err) : rc;
+    rc = rc == FB_OK ? init_name(tls, config, err) : rc;
+    return finished(tls, rc == FB_OK ? init_alpn(tls, config, err) : rc);
+}
+
+/* Of all that the client offers, what it named first. */
+static int choose_first(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                        const unsigned char *in, unsigned in_len, void *unused)
+{
+    (void)ssl;
+    (void)in_len;
+    (void)unused;
+    *out_len = in[0];
+    *out = in + 1;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int offer_only(SSL_CTX *ctx, const char *suite, fb_error *err)
+{
+    static const char of_1_3[] = "TLS_";
+    const bool is_1_3 = strncmp(suite, of_1_3, sizeof of_1_3 - 1) == 0;
+    SSL_CTX_set_min_proto_version(ctx, is_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    SSL_CTX_set_max_proto_version(ctx, is_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    return (is_1_3 ? SSL_CTX_set_ciphersuites(ctx, suite) : SSL_CTX_set_cipher_list(ctx, suite))
+               ? FB_OK
+               : fb_error_set(err, FB_E_INVAL, 0, "no cipher of OpenSSL's is called %s", suite);
+}
+
+fb_tls *fb_tls_new_server(const char *suite, fb_error *err)
+{
+    fb_tls *tls = new_context(TLS_server_method(), err);
+    if (tls == NULL) {
+        return NULL;
+    }
+    tls->serves = true;
+    SSL_CTX_set_alpn_select_cb(tls->ctx, choose_first, NULL);
+    const int rc = suite != NULL ? offer_only(tls->ctx, suite, err) : FB_OK;
+    return finished(tls, rc == FB_OK ? fb_selfsigned_use(tls->ctx, err) : rc);
 }
 
 void fb_tls_free(fb_tls *tls)
@@ -272,19 +325,28 @@ void fb_tls_free(fb_tls *tls)
 /* ---- sessions
  * --------------------------------------------------------------------------------------- */
 
+/* Takes its side, and as a client says whom it wants. */
+static bool take_side(const fb_tls *tls, SSL *ssl)
+{
+    if (tls->serves) {
+        SSL_set_accept_state(ssl);
+        return true;
+    }
+    SSL_set_connect_state(ssl);
+    return tls->is_address || SSL_set_tlsext_host_name(ssl, tls->server_name);
+}
+
 fb_tls_session *fb_tls_session_new(const fb_tls *tls, int socket_fd, fb_error *err)
 {
     fb_tls_session *s = calloc(1, sizeof *s);
     SSL *ssl = SSL_new(tls->ctx);
-    if (s == NULL || ssl == NULL || !SSL_set_fd(ssl, socket_fd) ||
-        (!tls->is_address && !SSL_set_tlsext_host_name(ssl, tls->server_name))) {
+    if (s == NULL || ssl == NULL || !SSL_set_fd(ssl, socket_fd) || !take_side(tls, ssl)) {
         SSL_free(ssl);
         free(s);
         ERR_clear_error();
         (void)fb_error_set(err, FB_E_NOMEM, 0, "no memory for a TLS session");
         return NULL;
     }
-    SSL_set_connect_state(ssl);
     s->ssl = ssl;
     s->alpn = tls->alpn;
     s->doubtful = SSL_CTX_get0_certificate(tls->ctx) == NULL;
@@ -466,4 +528,9 @@ long fb_tls_recv(fb_tls_session *session, void *buffer, size_t len, fb_error *er
     }
     session->doubtful = false;
     return (long)n;
+}
+
+bool fb_tls_has_rest(const fb_tls_session *session)
+{
+    return SSL_has_pending(session->ssl);
 }

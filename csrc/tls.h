@@ -1,10 +1,10 @@
 /* TLS between a connection and its socket, by OpenSSL.
  *
- * A context is what one stream wants: certificates, versions, whom to trust. It is made before
- * start and then only read, by all threads. A session is one connection's; it is made when the
- * socket stands and freed before the socket is closed. Whoever makes one frees it; sockets and
- * queues stay the caller's. Sessions: worker only, with SIGPIPE blocked. Built without OpenSSL
- * (tls_none.c), fb_tls_new fails and says so, and no session is ever made. */
+ * A context is what one stream wants, or the null server has: certificates, versions, whom to
+ * trust. It is made before start and then only read, by all threads. A session is one connection's;
+ * it is made when the socket stands and freed before the socket is closed. Whoever makes one frees
+ * it; sockets and queues stay the caller's. Sessions: worker only, with SIGPIPE blocked. Built
+ * without OpenSSL (tls_none.c), fb_tls_new fails and says so, and no session is ever made. */
 #ifndef FB_TLS_H
 #define FB_TLS_H
 
@@ -28,10 +28,15 @@ typedef struct fb_tls_session fb_tls_session;
 
 /* NULL when a file cannot be used (FB_E_INVAL) or memory ran out (FB_E_NOMEM). Before start. */
 fb_tls *fb_tls_new(const fb_tls_config *config, fb_error *err);
+/* A server's, for clients that take any certificate (selfsigned.h): it chooses what a client asks
+ * for first by ALPN, and of ciphers the one named `suite` as OpenSSL calls it: TLS_... is
+ * TLS 1.3's, any other TLS 1.2's; NULL = whichever OpenSSL prefers. NULL: FB_E_INVAL for a suite
+ * that it cannot offer, FB_E_NOMEM. Before start. */
+fb_tls *fb_tls_new_server(const char *suite, fb_error *err);
 /* Accepts NULL. After the last session of the context is gone. */
 void fb_tls_free(fb_tls *tls);
 
-/* A client's session on a connected, non-blocking socket. NULL: FB_E_NOMEM. */
+/* A session on a connected, non-blocking socket, of the context's side. NULL: FB_E_NOMEM. */
 fb_tls_session *fb_tls_session_new(const fb_tls *tls, int socket_fd, fb_error *err);
 /* Says good-bye to a peer that is still there; never waits. Accepts NULL. */
 void fb_tls_session_free(fb_tls_session *session);
@@ -53,5 +58,8 @@ bool fb_tls_has_begun(const fb_tls_session *session);
 /* > 0 bytes received, at most a record's; 0 = none now, everything that came was given out;
  * FB_E_CLOSED = the peer closed, or the connection broke. */
 long fb_tls_recv(fb_tls_session *session, void *buffer, size_t len, fb_error *err);
+
+/* Bytes from the socket wait in the session, of which epoll knows nothing. */
+bool fb_tls_has_rest(const fb_tls_session *session);
 
 #endif

@@ -29,7 +29,7 @@ static inline bool talk_open_with(talk *t, const fb_nullreplies_config *replies,
         return false;
     }
     t->client = pair[0];
-    t->conn = fb_nullconn_new(pair[1], &t->replies, &t->space);
+    t->conn = fb_nullconn_new(pair[1], &t->replies, NULL, &t->space);
     return t->conn != NULL;
 }
 

@@ -9,6 +9,8 @@ static void test_says_what_is_missing(void)
     CHECK(fb_tls_new(&config, &err) == NULL);
     CHECK_EQ(FB_E_INVAL, err.code);
     CHECK(strstr(err.text, "libssl-dev") != NULL);
+    CHECK(fb_tls_new_server(NULL, &err) == NULL);
+    CHECK(strstr(err.text, "libssl-dev") != NULL);
     fb_tls_free(NULL);
 }
 
@@ -19,6 +21,7 @@ static void test_makes_no_session(void)
     CHECK(fb_tls_handshake(NULL, &err) < 0);
     CHECK(fb_tls_step(NULL, NULL, &err) < 0);
     CHECK(!fb_tls_has_begun(NULL));
+    CHECK(!fb_tls_has_rest(NULL));
     CHECK(fb_tls_recv(NULL, NULL, 0, &err) < 0);
     CHECK_EQ(FB_E_INVAL, err.code);
     fb_tls_session_free(NULL);
