@@ -232,7 +232,7 @@ static int init_alpn(fb_tls *tls, const fb_tls_config *config, fb_error *err)
 }
 
 /* What both sides want of their sessions. */
-static fb_tls *new_context(const SSL_METHOD *side, fb_error *err)
+static fb_tls *make_context(const SSL_METHOD *side, fb_error *err)
 {
     fb_tls *tls = calloc(1, sizeof *tls);
     ERR_clear_error();
@@ -265,7 +265,7 @@ static fb_tls *finished(fb_tls *tls, int rc)
 
 fb_tls *fb_tls_new(const fb_tls_config *config, fb_error *err)
 {
-    fb_tls *tls = new_context(TLS_client_method(), err);
+    fb_tls *tls = make_context(TLS_client_method(), err);
     if (tls == NULL) {
         return NULL;
     }
@@ -303,7 +303,7 @@ static int offer_only(SSL_CTX *ctx, const char *suite, fb_error *err)
 
 fb_tls *fb_tls_new_server(const char *suite, fb_error *err)
 {
-    fb_tls *tls = new_context(TLS_server_method(), err);
+    fb_tls *tls = make_context(TLS_server_method(), err);
     if (tls == NULL) {
         return NULL;
     }

@@ -13,8 +13,10 @@ class NullServer:
     ``cpus``: one for each thread, pinned to it; none = not pinned. ``reply_bytes``: of a value;
     ``always_bulk``: by RESP also where ``+OK`` is usual. ``protocol``: that of a plan.
     ``answers``: by HTTP and gRPC, what is answered by path; elsewhere the usual.
-    Raises :class:`fastbench.errors.EngineError` where it cannot listen or a limit is broken, and
-    :class:`ValueError` for fewer CPUs than threads.
+    ``tls_suite``: None = in plain text; else over TLS, with a certificate that nobody trusts and
+    this cipher only, as OpenSSL calls it; empty = any cipher.
+    Raises :class:`fastbench.errors.EngineError` where it cannot listen, a limit is broken or
+    there is no such cipher, and :class:`ValueError` for fewer CPUs than threads.
     """
 
     def __new__(
@@ -28,6 +30,7 @@ class NullServer:
         always_bulk: bool = False,
         protocol: int = 1,
         answers: Sequence[NullAnswer] = (),
+        tls_suite: str | None = None,
     ) -> Self: ...
     @property
     def port(self) -> int:

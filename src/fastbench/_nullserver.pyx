@@ -34,6 +34,8 @@ cdef extern from "nullserver.h" nogil:
         uint16_t port
         uint32_t threads
         const int *cpus
+        c_bool tls
+        const char *tls_suite
         fb_nullreplies_config replies
 
     ctypedef struct fb_nullserver_usage:
@@ -73,7 +75,7 @@ cdef class NullServer:
 
     def __cinit__(self, host="127.0.0.1", uint16_t port=0, unix_path=None, uint32_t threads=1,
                   cpus=(), uint64_t reply_bytes=4004, bint always_bulk=False,
-                  int protocol=FB_PROTOCOL_RESP, answers=()):
+                  int protocol=FB_PROTOCOL_RESP, answers=(), tls_suite=None):
         cdef _Memory memory = _Memory()
         cdef fb_nullserver_config config
         cdef fb_error err
@@ -82,6 +84,8 @@ cdef class NullServer:
         config.port = port
         config.threads = self.threads_ = threads
         config.cpus = fill_cpus(cpus, threads, memory)
+        config.tls = tls_suite is not None
+        config.tls_suite = memory.bytes(tls_suite.encode()) if tls_suite else NULL
         config.replies.protocol = protocol
         config.replies.reply_bytes = reply_bytes
         config.replies.always_bulk = always_bulk

@@ -25,10 +25,11 @@ from fastbench.null_servers import (
     COMMANDS,
     endpoints_of,
     find_null_server,
+    kind_of,
     null_servers,
     replies_like,
 )
-from fastbench.plan import CLOSED_LOOP, PROTOCOL_HTTP, SLOTS, Cluster, Text
+from fastbench.plan import CLOSED_LOOP, PROTOCOL_HTTP, SLOTS, Cluster, Text, Tls
 from fastbench.repetition import now_utc
 from fastbench.results import Calibration
 from fastbench.verdict import HEADROOM_OK, highest_rate
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from fastbench._nullserver import NullServer
     from fastbench.config import RunConfig
     from fastbench.measured import RawThread
-    from fastbench.null_servers import Replies
+    from fastbench.null_servers import Kind, Replies
     from fastbench.plan import Address, Data, Message, Plan, Step, Stream
     from fastbench.results import Repetition
 
@@ -82,18 +83,19 @@ def calibrate(
     *,
     fresh: bool = False,
     enough_per_s: float = 0.0,
-    elsewhere: Mapping[int, Address] | None = None,
+    elsewhere: Mapping[Kind, Address] | None = None,
 ) -> Calibration | None:
     """Return what the client does with ``plan``, from an earlier calibration where there is one.
 
     ``fresh``: measure anew. ``enough_per_s``: a ceiling below it is measured again, the highest
     of three counts: what else runs on the machine can only make the client look dearer.
-    ``elsewhere``: where a null server is, by protocol; None = in this process.
-    None where it cannot be measured: over TLS or in a protocol that the null server does not
-    speak, or where the client had no time to send anything.
-    Raises :class:`FastbenchError` where the null server cannot be reached.
+    ``elsewhere``: where a null server is, by what it speaks; None = in this process.
+    None where it cannot be measured: in what the null server does not speak, or where the client
+    had no time to send anything.
+    Raises :class:`FastbenchError` where the null server cannot be reached, or in this process
+    cannot run: it does not know the cipher, or this build no TLS.
     """
-    if any(e.tls or e.protocol not in (elsewhere or COMMANDS) for e in endpoints_of(plan)):
+    if not all(_is_spoken(kind_of(endpoint), elsewhere) for endpoint in endpoints_of(plan)):
         return None
     file = _cache_file(plan, replies, elsewhere)
     earlier = None if fresh else _read(file)
@@ -112,8 +114,12 @@ def calibrate(
     return best
 
 
+def _is_spoken(kind: Kind, elsewhere: Mapping[Kind, Address] | None) -> bool:
+    return kind.protocol in COMMANDS if elsewhere is None else kind in elsewhere
+
+
 def _once(
-    plan: Plan, replies: Replies, elsewhere: Mapping[int, Address] | None
+    plan: Plan, replies: Replies, elsewhere: Mapping[Kind, Address] | None
 ) -> list[Calibration]:
     if elsewhere is not None:
         return _measure(plan, replies, elsewhere, ())
@@ -121,11 +127,11 @@ def _once(
         return _measure(plan, replies, addresses, servers)
 
 
-def against(plan: Plan, addresses: Mapping[int, Address], value_bytes: int = 0) -> Plan:
+def against(plan: Plan, addresses: Mapping[Kind, Address], value_bytes: int = 0) -> Plan:
     """Return the plan in a closed loop against null servers, which know no right answers.
 
-    ``addresses``: of them, by protocol. ``value_bytes``: of their replies, for which the steps of
-    a chain must have room.
+    ``addresses``: of them, by what they speak. ``value_bytes``: of their replies, for which the
+    steps of a chain must have room.
     """
     return dataclasses.replace(
         plan,
@@ -139,10 +145,11 @@ def against(plan: Plan, addresses: Mapping[int, Address], value_bytes: int = 0) 
     )
 
 
-def _stream(stream: Stream, addresses: Mapping[int, Address], value_bytes: int) -> Stream:
+def _stream(stream: Stream, addresses: Mapping[Kind, Address], value_bytes: int) -> Stream:
     return dataclasses.replace(
         stream,
-        addresses=(addresses[stream.protocol],),
+        addresses=(addresses[kind_of(stream)],),
+        tls=stream.tls and _trusting(stream.tls),
         # Still a cluster, of one node: finding each inference's node is the client's cost too.
         cluster=stream.cluster and Cluster(("null server",), (0,) * SLOTS),
         before=tuple(_step(step, addresses, value_bytes) for step in stream.before),
@@ -153,15 +160,22 @@ def _stream(stream: Stream, addresses: Mapping[int, Address], value_bytes: int) 
     )
 
 
-def _step(step: Step, addresses: Mapping[int, Address], value_bytes: int) -> Step:
+def _step(step: Step, addresses: Mapping[Kind, Address], value_bytes: int) -> Step:
     return dataclasses.replace(
         step,
         target="",
-        addresses=(addresses[step.protocol],),
+        addresses=(addresses[kind_of(step)],),
+        tls=step.tls and _trusting(step.tls),
         message=_message(step.message, step.protocol),
         opening=(),
         fetch_bytes=max(step.fetch_bytes, value_bytes) if step.fetch_bytes else 0,
     )
+
+
+def _trusting(tls: Tls) -> Tls:
+    """Return what takes any certificate and shows none: handshakes are not measured."""
+    name = "null.invalid"  # RFC 2606: nobody's; it is sent, and not compared
+    return Tls(server_name=name, min_version=tls.min_version, insecure=True, suite=tls.suite)
 
 
 def _message(message: Message, protocol: int) -> Message:
@@ -199,7 +213,7 @@ def _busy_ns(thread: RawThread) -> int:
 
 
 def _measure(
-    plan: Plan, replies: Replies, addresses: Mapping[int, Address], servers: Sequence[NullServer]
+    plan: Plan, replies: Replies, addresses: Mapping[Kind, Address], servers: Sequence[NullServer]
 ) -> list[Calibration]:
     """Return the calibration; nothing where nothing succeeded: an error may cost less."""
     with Engine(against(plan, addresses, replies.value_bytes)) as engine:
@@ -231,9 +245,9 @@ def _measure(
 # ---- kept for the next run of the same plan on this host
 
 
-def _cache_file(plan: Plan, replies: Replies, elsewhere: Mapping[int, Address] | None) -> Path:
+def _cache_file(plan: Plan, replies: Replies, elsewhere: Mapping[Kind, Address] | None) -> Path:
     """Return where the calibration is kept: by all that it depends on."""
-    same = against(plan, dict.fromkeys(COMMANDS, ""))
+    same = against(plan, dict.fromkeys(map(kind_of, endpoints_of(plan)), ""))
     streams = [dataclasses.replace(s, data=_sizes(s)) for s in same.streams]
     unix = [isinstance(end.addresses[0], str) for end in endpoints_of(plan)]
     what = (

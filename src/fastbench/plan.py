@@ -200,7 +200,9 @@ class Tls:
 
     ``server_name``: host name or IP address that the server's certificate must name; a host name
     is also sent (SNI). ``ca_file``: who may have signed it; empty = the system's list.
-    ``cert_file``, ``key_file``: our own. ``insecure``: any certificate will do.
+    ``cert_file``, ``key_file``: our own. ``insecure``: any certificate will do. ``suite``: the
+    cipher that was agreed on when the server was tried, as OpenSSL calls it; empty = not tried.
+    The engine does not look at it: it offers what OpenSSL does.
     """
 
     server_name: str
@@ -209,6 +211,7 @@ class Tls:
     key_file: str = ""
     min_version: int = TLS_1_2
     insecure: bool = False
+    suite: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,9 +105,7 @@ def _headroom(result: Result) -> Iterator[Evidence]:
             figure="the client's ceiling was not measured"
             f"{': ' if result.calibration_error else ''}{result.calibration_error}",
             threshold=limit,
-            advice=""
-            if result.calibration_error
-            else "use --calibrate auto; TLS cannot be calibrated",
+            advice="" if result.calibration_error else "use --calibrate auto",
         )
         return
     value = calibration.ceiling_per_s / rate

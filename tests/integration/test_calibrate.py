@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,15 +19,17 @@ from fastbench._engine import Engine
 from fastbench._nullserver import NullServer
 from fastbench.calibrate import MEASURE_S, against, calibrate
 from fastbench.config import CommandConfig, RunConfig
-from fastbench.errors import UsageError
-from fastbench.null_servers import Replies, replies_like
+from fastbench.errors import EngineError, UsageError
+from fastbench.null_servers import Kind, Replies, kind_of, null_servers, replies_like
 from fastbench.plan import (
     CLOSED_LOOP,
     PROTOCOL_GRPC,
     PROTOCOL_HTTP,
     PROTOCOL_RESP,
+    Data,
     Expect,
     Message,
+    Payload,
     Plan,
     Rate,
     Schedule,
@@ -118,7 +121,7 @@ def test_the_schedule_and_the_login_are_left_out() -> None:
     )
     address = ("127.0.0.1", 2)
     plan = against(
-        Plan(streams=(stream,), threads=1, requests=7, spin_ns=9), {PROTOCOL_RESP: address}
+        Plan(streams=(stream,), threads=1, requests=7, spin_ns=9), {Kind(PROTOCOL_RESP): address}
     )
 
     (changed,) = plan.streams
@@ -151,15 +154,106 @@ def test_replies_are_as_those_seen(
     assert found.value_bytes == pytest.approx(replies.value_bytes, abs=4)
 
 
-def test_tls_and_unknown_protocols_cannot_be_calibrated() -> None:
-    """The null server speaks no TLS, and no protocol beside its own: nothing is claimed."""
+def test_unknown_protocols_cannot_be_calibrated() -> None:
+    """The null server speaks no protocol beside its own: nothing is claimed."""
     (stream,) = plan_of(PING).streams
-    secured = dataclasses.replace(stream, tls=Tls(server_name="a"))
-    unknown = dataclasses.replace(stream, protocol=99)
-    for changed in (secured, unknown):
-        plan = Plan(streams=(changed,), threads=1)
+    plan = Plan(streams=(dataclasses.replace(stream, protocol=99),), threads=1)
 
-        assert calibrate(plan, replies_like(plan, 100)) is None
+    assert calibrate(plan, replies_like(plan, 100)) is None
+
+
+def secured(plan: Plan, suite: str) -> Plan:
+    """Return the plan over TLS, with the cipher that was agreed on."""
+    (stream,) = plan.streams
+    tls = Tls(server_name="nobody.test", suite=suite, ca_file="/missing/ca.pem")
+    return dataclasses.replace(plan, streams=(dataclasses.replace(stream, tls=tls),))
+
+
+def agreed_with(address: Address) -> str:
+    """Return the cipher that a usual client and what listens there agree on."""
+    assert isinstance(address, tuple)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(address, 60) as plain, context.wrap_socket(plain) as client:
+        cipher = client.cipher()
+    assert cipher is not None
+    return cipher[0]
+
+
+@pytest.mark.parametrize(
+    ("suite", "offered"),
+    [
+        ("TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
+        ("TLS_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+        ("ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"),
+        ("DHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"),
+    ],
+)
+def test_the_null_server_has_the_cipher_of_the_target(suite: str, offered: str) -> None:
+    """It takes no other, whichever a client would rather have; TLS 1.2's with its own key."""
+    with null_servers(secured(plan_of(PING), suite), Replies(0)) as (_, addresses):
+        (address,) = addresses.values()
+
+        assert agreed_with(address) == offered
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOL_RESP, PROTOCOL_HTTP, PROTOCOL_GRPC])
+def test_tls_has_a_ceiling_too(protocol: int) -> None:
+    """By every protocol; whom the target's certificate names, and who signed it, is no matter."""
+    call = Plan(streams=(calls(("192.0.2.1", 1), connections=2, pipeline=8),), threads=1)
+    plain = {PROTOCOL_RESP: plan_of(PING), PROTOCOL_HTTP: http_plan(), PROTOCOL_GRPC: call}
+    plan = secured(plain[protocol], "TLS_AES_256_GCM_SHA384")
+
+    with NullServer(protocol=protocol, tls_suite="TLS_AES_256_GCM_SHA384") as server:
+        elsewhere: dict[Kind, Address] = {kind_of(plan.streams[0]): ("127.0.0.1", server.port)}
+        there = calibrate(plan, Replies(100), fresh=True, elsewhere=elsewhere)
+        [(_, requests, _)] = server.stats()
+    here = calibrate(plan, Replies(100), fresh=True)
+
+    for found in (there, here):
+        assert found is not None
+        assert found.ceiling_per_s == pytest.approx(1e6 / found.cpu_us_per_inference)
+    assert there is not None
+    assert requests >= there.raw_per_s * there.measured_s
+
+
+def test_encryption_costs_the_client(tmp_path: Path) -> None:
+    """The ceiling for rows of 602,112 bytes is lower over TLS than in plain text."""
+    row_bytes = 602_112
+    (tmp_path / "rows").write_bytes(bytes(2 * row_bytes))
+    data = Data(str(tmp_path / "rows"), 0, row_bytes, 2)
+    head = Text(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % row_bytes)
+    message = Message((head, Payload(1), Text(b"\r\n")), replies=1)
+    stream = stream_of(("192.0.2.1", 1), 4, 1, message, data=data)
+    plain = Plan(streams=(stream,), threads=1)
+
+    plans = (secured(plain, "TLS_AES_256_GCM_SHA384"), plain)
+    over_tls, without = (calibrate(p, Replies(0), enough_per_s=1e9) for p in plans)
+
+    assert over_tls is not None
+    assert without is not None
+    assert over_tls.ceiling_per_s < without.ceiling_per_s
+
+
+def test_ceilings_over_tls_are_kept_by_cipher(cache: Path) -> None:
+    """Plain text, and each cipher, have ceilings of their own; the target's name has none."""
+    plain = plan_of(PING)
+    ciphers = ("TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256")
+    first = [calibrate(p, Replies(0)) for p in (plain, *(secured(plain, c) for c in ciphers))]
+    (stream,) = plain.streams
+    named = dataclasses.replace(stream, tls=Tls(server_name="other.test", suite=ciphers[0]))
+    again = calibrate(Plan(streams=(named,), threads=1), Replies(0))
+
+    assert [found.cached for found in first if found] == [False] * 3
+    assert again == dataclasses_replaced(first[1])
+    assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize("suite", ["TLS_NO_SUCH", "DHE-RSA-AES256-SHA256"])
+def test_a_cipher_that_the_null_server_has_not(suite: str) -> None:
+    """Then there is no ceiling, and not that of another cipher; the reason names it."""
+    with pytest.raises(EngineError, match=f"no cipher .*{suite.removeprefix('DHE-RSA')}"):
+        calibrate(secured(plan_of(PING), suite), Replies(0))
 
 
 def http_plan(*fields: str, before: tuple[Step, ...] = ()) -> Plan:
@@ -217,15 +311,16 @@ def test_secrets_of_grpc_are_left_out() -> None:
     message = dataclasses.replace(message, head=(*message.head, *metadata))
     plan = Plan(streams=(dataclasses.replace(stream, messages=(message,)),), threads=1)
 
-    (changed,) = against(plan, {PROTOCOL_GRPC: ("192.0.2.1", 1)}).streams
+    (changed,) = against(plan, {Kind(PROTOCOL_GRPC): ("192.0.2.1", 1)}).streams
 
     assert changed.messages[0].head[-2:] == (("authorization", "x" * 13), ("x-other", "shown"))
     assert changed.messages[0].head[:-2] == message.head[:-2]
 
 
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("grpc", [False, True], ids=["http", "grpc"])
-def test_a_chain_of_two_protocols_has_a_ceiling(grpc: bool) -> None:
-    """A value fetched by RESP and a request: each step gets the null server it needs."""
+def test_a_chain_of_two_protocols_has_a_ceiling(grpc: bool, over_tls: bool) -> None:
+    """A value fetched by RESP and a request, maybe over TLS: each step gets its null server."""
     step = Step(
         name="fetch",
         target="",
@@ -238,6 +333,7 @@ def test_a_chain_of_two_protocols_has_a_ceiling(grpc: bool) -> None:
 
     call = calls(("192.0.2.1", 1), connections=4, pipeline=2, before=(step,))
     plan = Plan(streams=(call,), threads=1) if grpc else http_plan(before=(step,))
+    plan = secured(plan, "TLS_AES_256_GCM_SHA384") if over_tls else plan
 
     found = calibrate(plan, Replies(50, always_bulk=True))
 
@@ -264,7 +360,7 @@ def test_secrets_of_http_are_left_out() -> None:
     """No login goes to a null server, which may be elsewhere; the bytes are as many."""
     plan = http_plan("Authorization: Bearer s3cret", "X-Api-Key:s3cret2", "X-Other: shown")
 
-    (stream,) = against(plan, {PROTOCOL_HTTP: ("192.0.2.1", 1)}).streams
+    (stream,) = against(plan, {Kind(PROTOCOL_HTTP): ("192.0.2.1", 1)}).streams
 
     (head, _), (before, _) = stream.messages[0].parts, plan.streams[0].messages[0].parts
     assert isinstance(head, Text)
@@ -317,6 +413,10 @@ def test_a_null_server_elsewhere() -> None:
         with NullServer(protocol=PROTOCOL_HTTP) as http_server:
             spoken = f"rest://127.0.0.1:{http_server.port}"
             with pytest.raises(UsageError, match="does not speak the protocol of the target"):
+                run(config_for(server, null_server=spoken))
+        with NullServer(tls_suite="") as secure:
+            spoken = f"rediss://127.0.0.1:{secure.port}"
+            with pytest.raises(UsageError, match="speaks TLS, and the target does not; start 'f"):
                 run(config_for(server, null_server=spoken))
         with serving(lambda _path, request, _context: request) as (_, port):
             wrong = f"triton+grpc://127.0.0.1:{port}/m"
@@ -379,7 +479,9 @@ def test_errors_are_no_ceiling() -> None:
     """What a null server refuses is no inference that the client has carried out."""
     with FakeServer(always(Reply(b"-ERR no\r\n"))) as server:
         assert isinstance(server.address, tuple)
-        found = calibrate(plan_of(PING), Replies(0), elsewhere={PROTOCOL_RESP: server.address})
+        found = calibrate(
+            plan_of(PING), Replies(0), elsewhere={Kind(PROTOCOL_RESP): server.address}
+        )
 
     assert server.requests
     assert found is None

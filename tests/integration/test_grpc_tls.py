@@ -96,7 +96,7 @@ def refusal(url: str, *options: object) -> str:
 
 
 def test_run(authority: Authority, pair: Pair, sample: Path, tiny_model: Path) -> None:
-    """With CA, name and client certificate every answer is right; what was agreed is told."""
+    """With CA, name and client certificate every answer is right; it has a headroom, too."""
     mine = authority.issue("client", "DNS:client.test")
     tls = ("--tls-ca", authority.cert, "--tls-cert", mine.cert, "--tls-key", mine.key)
     name = ("--tls-server-name", "fastbench.test")
@@ -104,7 +104,7 @@ def test_run(authority: Authority, pair: Pair, sample: Path, tiny_model: Path) -
     images = ("--dataset", sample, "--model", tiny_model, "--verify", 10)
     with serving(Standin(tiny_model), secure=credentials(pair, authority)) as (host, port):
         url = f"triton+grpcs://{host}:{port}/m"
-        ends = ("--requests", REQUESTS, "--quiet", "--format", "json")
+        ends = ("--requests", REQUESTS, "--quiet", "--format", "json", "--calibrate", "always")
         done = fastbench("run", url, *tls, *name, *load, *images, *ends)
         without = refusal(url, "--tls-ca", authority.cert, "--dataset", sample)
 
@@ -116,6 +116,9 @@ def test_run(authority: Authority, pair: Pair, sample: Path, tiny_model: Path) -
     assert (repetition.verification.checked, repetition.verification.mismatches) == (10, 0)
     assert (result.target.protocol, result.target.details["tls"][:5]) == ("gRPC", "TLSv1")
     assert "--tls-cert" in without
+    assert result.calibration is not None, result.calibration_error
+    assert result.verdict is not None
+    assert [e.value for e in result.verdict.evidence if e.name == "headroom"] != [None]
 
 
 @pytest.mark.parametrize("pipeline", [1, 5])

@@ -16,13 +16,13 @@ from support.grpcserver import calls
 import fastbench as api
 from fastbench._nullserver import NullServer
 from fastbench.calibrate import calibrate
-from fastbench.null_servers import Replies, find_null_server
-from fastbench.plan import PROTOCOL_GRPC, PROTOCOL_HTTP, NullAnswer, Plan
+from fastbench.null_servers import Kind, Replies, find_null_server
+from fastbench.plan import PROTOCOL_GRPC, PROTOCOL_HTTP, NullAnswer, Plan, Tls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-READY = r"ready on (\S+)"
+READY = r"ready on ([^\s,]+)"
 
 
 def test_run_against_it(sample: Path, tiny_model: Path) -> None:
@@ -52,19 +52,22 @@ def test_run_against_it(sample: Path, tiny_model: Path) -> None:
     assert done.err == ""
 
 
-def test_run_over_http(sample: Path) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_run_over_http(sample: Path, tls: bool) -> None:
     """The same over HTTP: every request is answered, and the ceiling of such a plan measured."""
-    with running("null-server", "--http", "--reply-bytes", 12) as server:
+    scheme, secured = ("rests", ("--tls",)) if tls else ("rest", ())
+    with running("null-server", "--http", "--reply-bytes", 12, *secured) as server:
         address = server.wait_for(READY)[1]
         config = api.RunConfig(
-            target=f"rest://{address}/any/path",
+            target=f"{scheme}://{address}/any/path",
+            tls=api.TlsConfig(insecure=True) if tls else None,
             dataset=sample,
             connections=4,
             pipeline=4,
             requests=400,
             warmup_s=0.0,
             repetitions=1,
-            null_server=f"rest://{address}",
+            null_server=f"{scheme}://{address}",
             calibrate="always",
         )
         result = api.run(config)
@@ -129,17 +132,21 @@ def test_other_clients_over_grpc(unix: bool, tmp_path: Path) -> None:
     assert received > 20 * sum(sizes)
 
 
-def test_run_over_grpc() -> None:
+@pytest.mark.parametrize("suite", [None, "TLS_AES_128_GCM_SHA256"], ids=["plain", "tls"])
+def test_run_over_grpc(suite: str | None) -> None:
     """The ceiling of a plan over gRPC is measured against a null server elsewhere."""
-    with running("null-server", "--grpc", "--reply-bytes", 12) as server:
+    scheme, secured = ("grpcs", ("--tls-suite", suite)) if suite else ("grpc", ())
+    with running("null-server", "--grpc", "--reply-bytes", 12, *secured) as server:
         host, _, port = server.wait_for(READY)[1].rpartition(":")
-        elsewhere = find_null_server(f"triton+grpc://{host}:{port}/any")
-        plan = Plan(streams=(calls(("127.0.0.1", 1), connections=2, pipeline=4),), threads=1)
+        elsewhere = find_null_server(f"triton+{scheme}://{host}:{port}/any")
+        tls = Tls(server_name="a", suite=suite) if suite else None
+        call = calls(("127.0.0.1", 1), connections=2, pipeline=4, tls=tls)
+        plan = Plan(streams=(call,), threads=1)
         found = calibrate(plan, Replies(12), fresh=True, elsewhere=elsewhere)
         server.signal_group(signal.SIGTERM)
         done = server.end()
 
-    assert elsewhere == {PROTOCOL_GRPC: (host, int(port))}
+    assert elsewhere == {Kind(PROTOCOL_GRPC, suite): (host, int(port))}
     assert found is not None
     assert found.ceiling_per_s > 0
     assert done.code == 0
@@ -182,6 +189,8 @@ def test_address_in_use() -> None:
         (("--http", "--always-bulk"), "--always-bulk"),
         (("--grpc", "--always-bulk"), "--always-bulk"),
         (("--http", "--grpc"), "--grpc"),
+        (("--unix", "/nowhere/s", "--tls"), "--unix"),
+        (("--unix", "/nowhere/s", "--tls-suite", "TLS_AES_128_GCM_SHA256"), "--unix"),
     ],
 )
 def test_wrong_arguments(arguments: tuple[object, ...], word: str) -> None:
@@ -190,6 +199,14 @@ def test_wrong_arguments(arguments: tuple[object, ...], word: str) -> None:
 
     assert done.code == 2
     assert word in done.line
+
+
+def test_unknown_cipher() -> None:
+    """A cipher that OpenSSL does not have is named, in one line."""
+    done = fastbench("null-server", "--tls-suite", "TLS_NO_SUCH")
+
+    assert done.code == 1
+    assert "TLS_NO_SUCH" in done.line
 
 
 def test_socket_that_cannot_be_made(tmp_path: Path) -> None:

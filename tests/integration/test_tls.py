@@ -6,14 +6,16 @@ import contextlib
 import hashlib
 import shutil
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from support.certificates import OPENSSL, Authority, encrypted
-from support.cli import fastbench
+from support.cli import fastbench, running
 from support.driver import S, drive
+from support.restserver import HttpServer
 from support.streams import PING, stream_of
 from support.tlsserver import TlsServer
 
@@ -30,7 +32,7 @@ from fastbench.plan import (
     Text,
     Tls,
 )
-from fastbench.results import Result, from_json
+from fastbench.results import Evidence, Result, from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 IMAGE = 602_112
 NAMES = "DNS:fastbench.test,IP:127.0.0.1"
 REDIS = shutil.which("redis-server")
+READY = r"ready on ([^\s,]+)"
 
 pytestmark = pytest.mark.skipif(
     OPENSSL is None or REDIS is None, reason="needs openssl and redis-server"
@@ -408,3 +411,81 @@ def test_dataset_truncated_meanwhile(
 
     assert cut
     assert isinstance(ran.error, DatasetError)
+
+
+def _headroom(result: Result) -> Evidence:
+    assert result.verdict is not None
+    [found] = [e for e in result.verdict.evidence if e.name == "headroom"]
+    return found
+
+
+def test_the_ceiling_of_a_run(server: TlsServer, authority: Authority) -> None:
+    """A run over TLS has a headroom, against a null server in the client's process."""
+    result = _run(server.url, "--tls-ca", authority.cert, "--calibrate", "always")
+
+    assert result.calibration_error == ""
+    assert result.calibration is not None
+    assert result.calibration.server == "in process"
+    assert _headroom(result).value is not None
+
+
+def test_the_ceiling_of_a_run_over_https(authority: Authority, pair: Pair, sample: Path) -> None:
+    """The same for HTTP over TLS, with a client certificate that the null server never asks for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    context.load_verify_locations(authority.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    mine = authority.issue("client", "DNS:client.test")
+    tls = ("--tls-ca", authority.cert, "--tls-cert", mine.cert, "--tls-key", mine.key)
+    short = ("--repetitions", 1, "--quiet", "--format", "json", "--requests", 50, "--warmup", 0)
+    with HttpServer(tls=context) as https:
+        url = f"rests://127.0.0.1:{https.address[1]}/any"
+        how = ("--dataset", sample, "--calibrate", "always")
+        done = fastbench("run", url, *short, *tls, *how)
+
+    assert done.code == 0, done.err
+    result = from_json(done.out.encode())
+    assert result.calibration is not None, result.calibration_error
+    assert _headroom(result).value is not None
+
+
+def test_a_cipher_that_the_null_server_has_not(authority: Authority, tmp_path: Path) -> None:
+    """Such a run has no headroom, and its verdict names the cipher; what was measured stands."""
+    rsa = authority.issue("rsa", NAMES, key=("-newkey", "rsa:2048", "-nodes"))
+    only = ("--tls-protocols", "TLSv1.2", "--tls-ciphers", "DHE-RSA-AES256-SHA256")
+    with TlsServer(str(REDIS), tmp_path, authority, rsa, *only) as server:
+        result = _run(server.url, "--tls-ca", authority.cert, "--calibrate", "always")
+
+    assert result.target.details["tls"] == "TLSv1.2, DHE-RSA-AES256-SHA256"
+    assert (result.status, result.calibration) == ("complete", None)
+    assert _headroom(result).status == "not available"
+    assert "-AES256-SHA256" in _headroom(result).figure
+
+
+def test_a_null_server_elsewhere(server: TlsServer, authority: Authority) -> None:
+    """It is taken where it has the cipher of the target; else a line says why not."""
+    ca = ("--tls-ca", authority.cert, "--calibrate", "always")
+    with running("null-server", "--tls") as same, running("null-server") as plain:
+        url = f"rediss://{same.wait_for(READY)[1]}"
+        result = _run(server.url, *ca, "--null-server", url)
+        to_plain = f"redis://{plain.wait_for(READY)[1]}"
+        in_plain_text = _refusal(server.url, *ca, "--null-server", to_plain)
+        no_tls = _refusal(server.url, *ca, "--null-server", to_plain.replace("redis:", "rediss:"))
+        to_tls = url.replace("rediss:", "redis:")
+        unsecured = _refusal(server.url, *ca, "--null-server", to_tls)
+    with running("null-server", "--tls-suite", "TLS_CHACHA20_POLY1305_SHA256") as other:
+        url_of_other = f"rediss://{other.wait_for(READY)[1]}"
+        cipher = _refusal(server.url, *ca, "--null-server", url_of_other)
+    no_null_server = _refusal(server.url, *ca, "--null-server", server.url)
+
+    assert result.calibration is not None, result.calibration_error
+    assert result.calibration.server == url
+    agreed = result.target.details["tls"].removeprefix("TLSv1.3, ")
+    start = f"start 'fastbench null-server --tls-suite {agreed}'"
+    assert "does not speak TLS, and the target does" in in_plain_text
+    assert start in in_plain_text
+    assert "what listens there does not speak TLS" in no_tls
+    assert "rediss://" in unsecured
+    assert f"takes the cipher TLS_CHACHA20_POLY1305_SHA256, and the target {agreed}" in cipher
+    assert start in cipher
+    assert "answers there, not 'fastbench null-server'" in no_null_server

@@ -36,13 +36,18 @@ class Authority:
             *("-days", "30", "-subj", "/CN=a CA for tests"),
         )
 
-    def issue(self, name: str, alternatives: str, *, days: int = 20) -> Pair:
-        """Sign a certificate, e.g. for ``DNS:localhost,IP:127.0.0.1``; days -1 = it has expired."""
+    def issue(
+        self, name: str, alternatives: str, *, days: int = 20, key: tuple[str, ...] = NEW_KEY
+    ) -> Pair:
+        """Sign a certificate, e.g. for ``DNS:localhost,IP:127.0.0.1``; days -1 = it has expired.
+
+        ``key``: how ``openssl req`` is told which to make.
+        """
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         extensions.write_text(f"subjectAltName={alternatives}\n")
         subject = ("-subj", f"/CN={name}")
-        _openssl("req", *NEW_KEY, "-keyout", pair.key, "-out", request, *subject)
+        _openssl("req", *key, "-keyout", pair.key, "-out", request, *subject)
         _openssl(
             *("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key),
             *("-CAcreateserial", "-out", pair.cert, "-extfile", extensions, "-days", days),

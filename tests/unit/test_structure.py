@@ -73,6 +73,7 @@ COVERED_BY = {
     "nullreplies": "nullconn",
     "results": "engine",
     "route": "chain",
+    "selfsigned": "nulltls",
     "series": "engine",
 }
 

@@ -19,6 +19,13 @@ def null_server(
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Native threads.")] = 1,
     http: Annotated[bool, typer.Option("--http", help="Speak HTTP/1.1, not RESP.")] = False,
     grpc: Annotated[bool, typer.Option("--grpc", help="Speak gRPC, not RESP.")] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Over TLS, with a certificate that nobody trusts.")
+    ] = False,
+    tls_suite: Annotated[
+        str | None,
+        typer.Option(help="Over TLS with this cipher only, e.g. TLS_AES_256_GCM_SHA384."),
+    ] = None,
     reply_bytes: Annotated[
         int,
         typer.Option(
@@ -40,6 +47,7 @@ def null_server(
 
     options.check_numeric_host(host)
     protocol = _protocol(http=http, grpc=grpc, always_bulk=always_bulk)
+    suite = _suite(tls_suite, tls=tls, unix=unix is not None)
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # they are waited for below
     path = None if unix is None else str(unix)
@@ -52,9 +60,10 @@ def null_server(
         always_bulk=always_bulk,
         protocol=protocol,
         answers=(NAMED,) if grpc else (),
+        tls_suite=suite,
     ) as server:
         where = f"unix:{path}" if path else f"{host}:{server.port}"
-        typer.echo(f"fastbench null-server: ready on {where}")
+        typer.echo(f"fastbench null-server: ready on {where}{', over TLS' * (suite is not None)}")
         signal.sigwait(ends)
         for index, (cpu_s, requests, received) in enumerate(server.stats()):
             typer.echo(f"thread {index}: {requests} requests, {received} bytes, {cpu_s:.3f} s CPU")
@@ -72,3 +81,13 @@ def _protocol(*, http: bool, grpc: bool, always_bulk: bool) -> int:
     if grpc:
         return PROTOCOL_GRPC
     return PROTOCOL_HTTP if http else PROTOCOL_RESP
+
+
+def _suite(suite: str | None, *, tls: bool, unix: bool) -> str | None:
+    """Return the cipher; None = no TLS, empty = any. Raises :class:`UsageError` on unix sockets."""
+    if suite is None and not tls:
+        return None
+    if unix:
+        msg = "--unix and TLS both given: no target is over TLS on a unix socket"
+        raise UsageError(msg)
+    return suite or ""

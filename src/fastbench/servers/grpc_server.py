@@ -33,7 +33,7 @@ _NS = 1e9
 class GrpcServer:
     """One server behind a target over gRPC.
 
-    ``address``: numeric host and port, for the engine; ``tls``: how it speaks TLS, or None.
+    ``address``: numeric host and port, for the engine.
     ``headers``: go with each call as its metadata, each ``Name: value``.
     Raises :class:`ConnectError` when nobody listens, or HTTP/2 over TLS cannot be agreed on.
     """
@@ -45,7 +45,6 @@ class GrpcServer:
         self.target = target
         self._metadata = metadata_of(headers)
         self._secured = Secured(tls or TlsConfig(), target.host, ALPN) if target.tls else None
-        self.tls = self._secured.plan if self._secured else None
         try:
             with socket.create_connection((target.host, target.port), CONNECT_TIMEOUT_S) as found:
                 self.address: tuple[str, int] = found.getpeername()[:2]
@@ -61,6 +60,11 @@ class GrpcServer:
                 f"{ALPN}); does it speak gRPC there?"
             )
             raise ConnectError(msg)
+
+    @property
+    def tls(self) -> Tls | None:
+        """How the engine is to speak TLS, with the cipher that was agreed on; None = not at all."""
+        return self._secured.plan if self._secured else None
 
     @property
     def agreed(self) -> str:

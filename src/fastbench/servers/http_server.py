@@ -18,6 +18,7 @@ from fastbench.servers.tls import Secured
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from fastbench.plan import Tls
     from fastbench.targets import Target
 
     Fields = Mapping[str, str]
@@ -35,7 +36,7 @@ _SHOWN = 120  # characters of a refusal's body
 class HttpServer:
     """One server behind a target over HTTP.
 
-    ``address``: numeric host and port, for the engine; ``tls``: how it speaks TLS, or None.
+    ``address``: numeric host and port, for the engine.
 
     Raises :class:`ConnectError` when nobody listens, or TLS cannot be agreed on.
     """
@@ -44,12 +45,16 @@ class HttpServer:
         """Connect once to see that it is there."""
         self.target = target
         self._secured = Secured(tls or TlsConfig(), target.host) if target.tls else None
-        self.tls = self._secured.plan if self._secured else None
         with self._errors(), self._connected() as plain:
             host, port = plain.getpeername()[:2]
             self.address: tuple[str, int] = (host, port)
             if self._secured:
                 self._secured.try_on(plain)
+
+    @property
+    def tls(self) -> Tls | None:
+        """How the engine is to speak TLS, with the cipher that was agreed on; None = not at all."""
+        return self._secured.plan if self._secured else None
 
     @property
     def agreed(self) -> str:

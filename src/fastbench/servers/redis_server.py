@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO
 
-    from fastbench.plan import Message
+    from fastbench.plan import Message, Tls
     from fastbench.targets import Target
 
 CONNECT_TIMEOUT_S = 10.0
@@ -49,7 +49,6 @@ class RedisServer:
         """Connect to ``target``; ``tls``: how, where it is over TLS."""
         self.target = target
         self._secured = Secured(tls or TlsConfig(), target.host) if target.tls else None
-        self.tls = self._secured.plan if self._secured else None
         self._password = password()
         self.address = self._resolve()
         self._client = self._make_client()
@@ -69,6 +68,11 @@ class RedisServer:
         trace: TracebackType | None,
     ) -> None:
         self._client.close()
+
+    @property
+    def tls(self) -> Tls | None:
+        """How the engine is to speak TLS, with the cipher that was agreed on; None = not at all."""
+        return self._secured.plan if self._secured else None
 
     @property
     def is_null_server(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,9 @@ class Secured:
 
     ``alpn``: the protocol that is offered, which the server may choose; empty = none.
 
-    ``plan``: the same for the engine. ``agreed``: version and cipher, once tried. ``heard``: to be
-    set when the server has answered, for only then has it accepted our certificate, or none.
+    ``plan``: the same for the engine, with the cipher once tried. ``agreed``: version and cipher,
+    once tried. ``heard``: to be set when the server has answered, for only then has it accepted
+    our certificate, or none.
 
     Raises :class:`UsageError` naming the file that cannot be used.
     """
@@ -75,7 +77,9 @@ class Secured:
         Returns the protocol that the server chose by ALPN; empty = none.
         """
         with self.wrap(probe) as wrapped:
-            self.agreed = f"{wrapped.version()}, {(wrapped.cipher() or ('',))[0]}"
+            suite = (wrapped.cipher() or ("",))[0]
+            self.plan = dataclasses.replace(self.plan, suite=suite)
+            self.agreed = f"{wrapped.version()}, {suite}"
             return wrapped.selected_alpn_protocol() or ""
 
     def wrap(self, plain: socket.socket) -> ssl.SSLSocket:

@@ -46,7 +46,11 @@ class Server(Protocol):
 
     target: Target
     address: tuple[str, int]
-    tls: Tls | None
+
+    @property
+    def tls(self) -> Tls | None:
+        """How the engine is to speak TLS; None = not at all."""
+        ...
 
     @property
     def agreed(self) -> str:
