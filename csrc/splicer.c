@@ -5,6 +5,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define USER_PIPES ((size_t)64 << 20) /* fs.pipe-user-pages-soft, as it is by default */
+
 static ssize_t map(const fb_splicer *s, const void *bytes, size_t len)
 {
     const struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
@@ -24,7 +26,7 @@ static bool open_all(fb_splicer *s)
         return false;
     }
     s->nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    return s->nowhere >= 0 && fcntl(s->pipe[1], F_SETPIPE_SZ, FB_SPLICER_MAX) > 0 &&
+    return s->nowhere >= 0 && fcntl(s->pipe[1], F_SETPIPE_SZ, (int)s->room) > 0 &&
            map(s, &byte, 1) == 1 && move(s, s->nowhere, 1, false) == 1;
 }
 
@@ -38,10 +40,20 @@ static void close_all(const fb_splicer *s)
     }
 }
 
+size_t fb_splicer_share(uint32_t n)
+{
+    size_t room = FB_SPLICER_MAX;
+    while (room > FB_SPLICER_MIN && room * n > USER_PIPES / 2) {
+        room /= 2;
+    }
+    return room;
+}
+
 bool fb_splicer_ready(fb_splicer *s)
 {
     if (FB_UNLIKELY(!s->tried)) {
-        *s = (fb_splicer){.tried = true, .pipe = {-1, -1}, .nowhere = -1};
+        const size_t room = s->room > 0 ? s->room : FB_SPLICER_MAX;
+        *s = (fb_splicer){.room = room, .tried = true, .pipe = {-1, -1}, .nowhere = -1};
         s->works = open_all(s);
         if (!s->works) {
             close_all(s);
@@ -55,7 +67,7 @@ void fb_splicer_close(fb_splicer *s)
     if (s->works) {
         close_all(s);
     }
-    *s = (fb_splicer){0};
+    *s = (fb_splicer){.room = s->room};
 }
 
 /* Empties the pipe; one that cannot be emptied is closed, and opened anew by the next use. */
@@ -88,7 +100,7 @@ static size_t move_all(const fb_splicer *s, int socket_fd, size_t len, bool more
 
 ssize_t fb_splicer_send(fb_splicer *s, int socket_fd, const void *bytes, size_t len, bool more)
 {
-    const size_t want = len < FB_SPLICER_MAX ? len : FB_SPLICER_MAX;
+    const size_t want = len < s->room ? len : s->room;
     const ssize_t mapped = map(s, bytes, want);
     if (mapped <= 0) {
         return mapped;

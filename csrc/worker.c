@@ -70,6 +70,7 @@ int fb_worker_init(fb_worker *w, fb_error *err)
     w->dispatches = calloc(w->n_lanes, sizeof *w->dispatches);
     w->io.buffer_len = RECEIVE_BYTES;
     w->io.buffer = malloc(RECEIVE_BYTES);
+    w->io.splicer.room = fb_splicer_share(w->config->threads);
     w->io.watch = w->watch = calloc(1, sizeof *w->watch);
     w->io.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (w->io.epoll_fd < 0) {

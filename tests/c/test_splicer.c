@@ -10,8 +10,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #define DATA_BYTES (16 * FB_SPLICER_MAX)
+#define THREADS 256
+#define NOBODY 65534
 
 ssize_t __real_splice(int from, off64_t *from_at, int to, off64_t *to_at, size_t len,
                       unsigned flags);
@@ -254,6 +257,83 @@ static void test_refused(void)
     fb_splicer_close(&s);
 }
 
+/* Few have the largest; many share half of what a user has by default, until they are too many. */
+static void test_shares(void)
+{
+    CHECK_EQ(FB_SPLICER_MAX, fb_splicer_share(1));
+    CHECK_EQ(FB_SPLICER_MAX, fb_splicer_share(32));
+    CHECK_EQ(FB_SPLICER_MAX / 2, fb_splicer_share(33));
+    CHECK_EQ((size_t)32 << 20, THREADS * fb_splicer_share(THREADS));
+    CHECK_EQ(FB_SPLICER_MIN, fb_splicer_share(UINT32_MAX));
+}
+
+/* A call takes as much as its pipe has room for, also when that has been opened anew. */
+static void test_less_room(void)
+{
+    fb_splicer s = {.room = FB_SPLICER_MIN};
+    int pair[2];
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t from = page - (uintptr_t)data % page; /* a part of a page takes as much room */
+    for (int i = 0; i < 2; i++) {
+        REQUIRE(fb_splicer_ready(&s) && sockets_unix_pair(pair));
+        CHECK_EQ(FB_SPLICER_MIN, fb_splicer_send(&s, pair[0], data + from, FB_SPLICER_MAX, true));
+        CHECK(!s.full);
+        CHECK(arrives(pair[1], from, FB_SPLICER_MIN));
+        sockets_close(pair);
+        fb_splicer_close(&s);
+    }
+}
+
+/* The limit of a user other than root, in pages; 0 = none. */
+static long pages_of_pipes(void)
+{
+    FILE *file = fopen("/proc/sys/fs/pipe-user-pages-soft", "r");
+    long pages = 0;
+    if (file) {
+        (void)fscanf(file, "%ld", &pages);
+        (void)fclose(file);
+    }
+    return pages;
+}
+
+/* As a user other than root: how many splicers are ready at once. Its exit tells 0 when all are. */
+static int open_unprivileged(void)
+{
+    static fb_splicer all[THREADS];
+    int ready = 0;
+    if (getuid() == 0 && (setgid(NOBODY) != 0 || setuid(NOBODY) != 0)) {
+        return 2;
+    }
+    for (int i = 0; i < THREADS; i++) {
+        all[i].room = fb_splicer_share(THREADS);
+        ready += fb_splicer_ready(&all[i]);
+    }
+    if (ready < THREADS) {
+        fprintf(stderr, "of %d splicers %d are ready\n", THREADS, ready);
+    }
+    return ready == THREADS ? 0 : 1;
+}
+
+/* Many threads find room for their pipes without privileges. */
+static void test_many_threads_without_privileges(void)
+{
+    const long default_pages = 16384;
+    const long pages = pages_of_pipes();
+    struct rlimit files;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &files) == 0);
+    if ((pages > 0 && pages < default_pages) || files.rlim_cur < 3 * THREADS + 100) {
+        fprintf(stderr, "skipped: this system allows fewer pipes or files than usual\n");
+        return;
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        _exit(open_unprivileged());
+    }
+    int status = -1;
+    CHECK_EQ(child, waitpid(child, &status, 0));
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); /* as the workers have it */
@@ -266,6 +346,9 @@ int main(void)
     RUN(test_drop_fails);
     RUN(test_forbidden);
     RUN(test_refused);
+    RUN(test_shares);
+    RUN(test_less_room);
+    RUN(test_many_threads_without_privileges);
     free(data);
     return check_result();
 }
