@@ -186,6 +186,19 @@ def test_request_of_outputs_in_shared_memory() -> None:
     )
 
 
+def test_raw_output_beside_empty_contents() -> None:
+    """Typed contents that are there and empty, as MLServer sends them, hide no raw ones."""
+    values = np.array([1.5, -2.0], "<f4")
+    about = {"name": "y", "datatype": "FP32", "shape": [1, 2], "contents": {}}
+    reply = {"outputs": [about], "raw_output_contents": [values.tobytes()]}
+    full = oip("ModelInferResponse", **reply).SerializeToString()
+    empty = oip("ModelInferResponse", outputs=[about]).SerializeToString()
+
+    assert b"\x2a\x00" in full  # field 5 of the output, without bytes
+    assert output_of(full, "y").tolist() == values.tolist()
+    assert (carried(full), carried(empty)) == ({"y"}, set())
+
+
 def test_output_that_lies_elsewhere() -> None:
     """What the reply tells of and does not carry is read by name and bytes, as Triton's replies."""
     values = np.array([1.5, -2.0], "<f4")

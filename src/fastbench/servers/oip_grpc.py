@@ -213,7 +213,7 @@ def carried(message: bytes) -> set[str]:
     return {
         text_in(each, 1)
         for each, has_raw in zip(about, full, strict=True)
-        if has_raw or _OUTPUT_CONTENTS in each
+        if has_raw or any(each.get(_OUTPUT_CONTENTS, ()))
     }
 
 
@@ -229,7 +229,7 @@ def _wanted(outputs: Sequence[str]) -> bytes:
 def _outputs(message: bytes, lying: Callable[[str, int], bytes]) -> dict[str, NDArray[Any]]:
     """Return the outputs that are numbers; raw contents are in the order of all outputs.
 
-    Of one that lies in shared memory they are empty.
+    Of one that lies in shared memory they are empty. MLServer adds typed contents that are empty.
     """
     found = by_field(message)
     raw = found.get(_RAW_OUTPUT, [])
@@ -240,7 +240,7 @@ def _outputs(message: bytes, lying: Callable[[str, int], bytes]) -> dict[str, ND
             continue
         dtype = np.dtype(NUMPY_TYPES[text_in(about, 2)]).newbyteorder("<")
         name, raw_bytes = text_in(about, 1), content(raw[i]) if i < len(raw) else b""
-        if _OUTPUT_CONTENTS in about:
+        if any(about.get(_OUTPUT_CONTENTS, ())):
             outputs[name] = _contents(about[_OUTPUT_CONTENTS]).astype(dtype)
         else:
             shape = [size for value in about.get(3, []) for size in integers(value)]
