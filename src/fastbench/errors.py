@@ -53,8 +53,20 @@ class DatasetError(FastbenchError):
     """A dataset is missing, truncated, changed, of a wrong shape or type, or cannot be made."""
 
 
+class NoDatasetError(DatasetError):
+    """What was named as a dataset is not there or cannot be read; nothing was started."""
+
+    exit_code = EXIT_USAGE
+
+
 class ModelError(FastbenchError):
     """A model is missing, unreadable, or does not fit the dataset or the server."""
+
+
+class NoModelError(ModelError):
+    """What was named as a model is not there or cannot be read; nothing was started."""
+
+    exit_code = EXIT_USAGE
 
 
 class LocalServerError(FastbenchError):

@@ -23,6 +23,8 @@ LOAD_AXES = ("rate", "connections", "pipeline")
 #: Power counts as lower only below this share of the greatest.
 CLEARLY_LOWER = 0.95
 ENOUGH_POINTS = 3
+COUNTED = {"connections", "pipeline"}  # of these one is the least that there is
+POWER = "throughput / mean response time"
 
 
 def curves(cells: Sequence[Cell]) -> list[Curve]:
@@ -57,13 +59,15 @@ def find_knee(axis: str, points: Sequence[Point]) -> tuple[Knee | None, str]:
         point = known[best][1]
         knee = Knee(cell=point.cell, load=point.load, low=below[-1], high=above[0])
         where = f"{axis} {knee.load:g}, between {knee.low:g} and {knee.high:g}"
-        return knee, f"knee at {where}: throughput / mean response time is greatest there"
-    return None, f"no knee seen: throughput / mean response time {_unseen(below, above)}"
+        return knee, f"knee at {where}: {POWER} is greatest there"
+    return None, f"no knee seen: {POWER} {_unseen(axis, known[0][1].load, below, above)}"
 
 
-def _unseen(below: list[float], above: list[float]) -> str:
+def _unseen(axis: str, lowest: float, below: list[float], above: list[float]) -> str:
     if below:
         return "is greatest at the highest load: sweep higher"
+    if above and axis in COUNTED and lowest <= 1:
+        return f"is greatest at {axis} 1, and nothing is lower: more load mostly buys waiting"
     if above:
         return "is greatest at the lowest load: sweep lower"
     return "hardly changes over the whole curve"

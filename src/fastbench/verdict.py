@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastbench import topology
 from fastbench.littles_law import has_schedule, littles_law, slots_of
-from fastbench.results import Evidence, Verdict
+from fastbench.results import QUANTILE_LABELS, Evidence, Verdict
 from fastbench.targets import is_local, is_loopback, single_urls
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ HEADROOM_SUSPECT = 1.25
 LAG_SHARE = 0.10  # of the median service time
 LAG_FLOOR_MS = 0.1  # below that a lag is what any kernel takes to wake a thread
 STALLED = 0.01  # of a thread's time
+#: What a lag is judged by: the first that has enough samples above it. What the rest of them
+#: exceed is exceeded by p99, too, so a client that is late is found in a short run as well.
+CERTAIN = ("p99", "p95", "p90", "p75", "p50", "p25", "min")
 WINDOW_FULL = 0.01  # of a thread's time: then the p99 of the send lag is due to it
+MEASURE_LONGER = "measure longer, so that its p99 has enough samples"
 KEPT = 0.99  # of the offered rate
 STEAL_PERCENT = 2.0
 LINK_USE = 0.80
@@ -102,10 +106,8 @@ def _headroom(result: Result) -> Iterator[Evidence]:
         yield Evidence(
             name="headroom",
             status=ABSENT,
-            figure="the client's ceiling was not measured"
-            f"{': ' if result.calibration_error else ''}{result.calibration_error}",
+            figure=f"the client's ceiling was not measured: {_why_no_ceiling(result, rate)}",
             threshold=limit,
-            advice="" if result.calibration_error else "use --calibrate auto",
         )
         return
     value = calibration.ceiling_per_s / rate
@@ -126,6 +128,18 @@ def _headroom(result: Result) -> Iterator[Evidence]:
 
 def _two_digits(value: float) -> str:
     return f"{float(f'{value:.2g}'):,.10g}"
+
+
+def _why_no_ceiling(result: Result, rate: float) -> str:
+    if result.calibration_error:
+        return result.calibration_error
+    if result.config.get("calibrate") == "never":
+        return "--calibrate never"
+    if not rate:
+        return "there was no reply, so no rate was needed"
+    if result.status != "complete":
+        return f"the run is {result.status}"
+    return "the null server does not speak what was sent here, or nothing came back from it"
 
 
 def _more_headroom(value: float) -> str:
@@ -185,33 +199,49 @@ def _page_faults(result: Result) -> Iterator[Evidence]:
 
 
 def _send_lag(result: Result) -> Iterator[Evidence]:
-    for r in [_worst_lag(result, lambda r: r.send_lag_ms)]:
-        if r is None or r.send_lag_ms is None or r.send_lag_ms.p99 is None:
-            return
-        limit = _lag_limit(r)
-        full = window_full(r)
-        p50 = r.service_ms.p50 or 0.0
-        late = r.send_lag_ms.p99 > limit
-        status = OK if not late else NOTE if full > WINDOW_FULL else _lateness(r, p50)
-        yield Evidence(
-            name="send lag",
-            status=status,
-            figure=f"p99 {_ms(r.send_lag_ms.p99)} after the intended instant; no free slot "
-            f"{full:.1%} of the time",
-            threshold=_lag_threshold(),
-            value=r.send_lag_ms.p99,
-            limit=limit,
-            advice=_lag_advice(status),
-        )
+    r = _worst_lag(result, lambda r: r.send_lag_ms)
+    if r is None or r.send_lag_ms is None or r.send_lag_ms.p99 is None:
+        return
+    lag, limit, full = r.send_lag_ms, _lag_limit(r), window_full(r)
+    status = OK
+    if (lag.p99 or 0.0) > limit:
+        status = NOTE if full > WINDOW_FULL else _lateness(r, _certain(lag)[1])
+    yield Evidence(
+        name="send lag",
+        status=status,
+        figure=f"{_lag_figure(lag)} after the intended instant; no free slot {full:.1%} of the "
+        "time",
+        threshold=_lag_threshold(),
+        value=_certain(lag)[1],
+        limit=limit,
+        advice=_lag_advice(status, full),
+    )
 
 
-def _lateness(r: Repetition, p50_ms: float) -> str:
+def _lateness(r: Repetition, lag_ms: float) -> str:
     """Say how grave it is that sends were late although slots were free: the client did that."""
-    lag_ms = (r.send_lag_ms.p99 if r.send_lag_ms else None) or 0.0
-    return LIMITED if lag_ms > max(p50_ms, 10 * LAG_FLOOR_MS) else SUSPECT
+    if lag_ms <= _lag_limit(r):
+        return NOTE  # only quantiles of too few samples are above it
+    return LIMITED if lag_ms > max(r.service_ms.p50 or 0.0, 10 * LAG_FLOOR_MS) else SUSPECT
 
 
-def _lag_advice(status: str) -> str:
+def _certain(lag: Latency) -> tuple[str, float]:
+    """Return name and value of the highest quantile, at most p99, that has enough samples."""
+    name = next(name for name in CERTAIN if name not in lag.few_samples)
+    return name, getattr(lag, name) or 0.0
+
+
+def _lag_figure(lag: Latency) -> str:
+    """Return what a lag is judged by, and its p99 where that has too few samples."""
+    name, value = _certain(lag)
+    text = f"{QUANTILE_LABELS.get(name, 'the least')} {_ms(value)}"
+    few = f" (p99 {_ms(lag.p99 or 0.0)}, but too few samples lie above it to judge by it)"
+    return text if name == "p99" else text + few
+
+
+def _lag_advice(status: str, full: float) -> str:
+    if status == NOTE and full <= WINDOW_FULL:
+        return MEASURE_LONGER
     if status == NOTE:
         return (
             "all slots were taken: response times hold the wait for one; raise --connections or "
@@ -231,25 +261,31 @@ def _reply_lag(result: Result) -> Iterator[Evidence]:
         )
         return
     lag, limit = r.client.reply_lag_ms, _lag_limit(r)
-    late = lag.p99 is not None and lag.p99 > limit
+    late, status = _certain(lag)[1] > limit, OK
+    if (lag.p99 or 0.0) > limit:
+        status = SUSPECT if late else NOTE
+    late_advice = "replies wait for the client: more --threads on CPUs of their own"
     yield Evidence(
         name="reply lag",
-        status=SUSPECT if late else OK,
-        figure=f"p99 {_ms(lag.p99 or 0.0)} between the kernel's stamp and reading "
+        status=status,
+        figure=f"{_lag_figure(lag)} between the kernel's stamp and reading "
         f"({lag.count:,} replies sampled)",
         threshold=_lag_threshold(),
-        value=lag.p99,
+        value=_certain(lag)[1],
         limit=limit,
-        advice="replies wait for the client: more --threads on CPUs of their own" if late else "",
+        advice={SUSPECT: late_advice, NOTE: MEASURE_LONGER}.get(status, ""),
     )
 
 
 def _worst_lag(result: Result, lag: Callable[[Repetition], Latency | None]) -> Repetition | None:
-    """Return the repetition whose lag is the worst against its limit."""
+    """Return the repetition whose lag is the worst against its limit, and certainly so if any."""
 
-    def excess(r: Repetition) -> float:
-        found = lag(r)
-        return (found.p99 or 0.0) / _lag_limit(r) if found is not None else -1.0
+    def excess(r: Repetition) -> tuple[float, float]:
+        found, limit = lag(r), _lag_limit(r)
+        if found is None:
+            return -1.0, -1.0
+        certain = _certain(found)[1] / limit
+        return (certain if certain > 1 else 0.0), (found.p99 or 0.0) / limit
 
     return max(result.repetitions, key=excess, default=None)
 

@@ -185,7 +185,7 @@ def test_dataset_that_is_not_there(tmp_path: Path, words: tuple[str, ...], kind:
     """The line names the command that makes the dataset which the placeholders are of."""
     done = _call("redis://127.0.0.1:1", "--dataset", str(tmp_path / "none"), *words)
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"make one with: fastbench data {kind})" in " ".join(done.stderr.split())
 
 

@@ -131,11 +131,11 @@ def test_check_finds_another_model(ai_server: EmbeddedServer, tiny_model: Path) 
         (("load", "embedded:", "identity"), 2, "fastbench serve"),
         (("check", "embedded:", "identity"), 2, "fastbench serve"),
         (("load", "foo:", "identity"), 2, "unknown scheme"),
-        (("load", "SERVER", "no-such-model"), 1, "no model 'no-such-model'"),
+        (("load", "SERVER", "no-such-model"), 2, "no model 'no-such-model'"),
         (("load", "SERVER", "identity", "--device", "gpu"), 1, "refused model identity on gpu"),
-        (("check", "SERVER", "identity", "--dataset", "/proc/none"), 1, "no such dataset"),
+        (("check", "SERVER", "identity", "--dataset", "/proc/none"), 2, "no such dataset"),
         (("load", "SERVER"), 2, "MODEL"),
-        (("fetch", "nope"), 1, "no published model 'nope': there are mobilenet_v1_1.0_224_tf"),
+        (("fetch", "nope"), 2, "no published model 'nope': there are mobilenet_v1_1.0_224_tf"),
     ],
 )
 def test_wrong(ai_server: EmbeddedServer, arguments: tuple[str, ...], code: int, word: str) -> None:

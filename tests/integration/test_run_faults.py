@@ -231,7 +231,7 @@ def test_bad_dataset(sample: Path, tiny_model: Path, tmp_path: Path, fault: str)
         "run", "--dataset", folder, "--model", tiny_model, *QUICK, "--out", tmp_path / "out"
     )
 
-    assert done.code == 1
+    assert done.code == (2 if fault == "missing" else 1)
     assert str(folder) in done.line
     assert word in done.line
     assert not (tmp_path / "out").exists()

@@ -225,8 +225,8 @@ class TestCommandLine:
         [
             (("vision",), 2, "exactly one of"),
             (("vision", "--sample", "0"), 2, "--sample 0"),
-            (("vision", "--images", "/nowhere"), 1, "/nowhere"),
-            (("verify", "/nowhere"), 1, "no such dataset"),
+            (("vision", "--images", "/nowhere"), 2, "/nowhere"),
+            (("verify", "/nowhere"), 2, "no such dataset"),
         ],
     )
     def test_bad_input_is_one_line(

@@ -200,6 +200,7 @@ def test_search_shows_probes_on_both_sides_of_the_limit() -> None:
     assert traces["failed"]["marker"]["symbol"] == ["square-open"]
     assert traces["failed"]["error_y"]["array"] == [2.0]
     assert plot["layout"]["shapes"][0]["y0"] == 50
+    assert plot["layout"]["yaxis"]["title"]["text"] == "response p99, ms"
     assert "100/s is the highest rate found" in made.sections["finding"]
     assert "no warm-up" in made.sections["finding"]
 

@@ -64,7 +64,7 @@ def test_knee_of_a_closed_queue_with_think_time_is_at_its_saturation_point() -> 
     ("powers", "says"),
     [
         ([1.0, 2.0, 3.0, 4.0], "highest load"),
-        ([4.0, 3.0, 2.0], "lowest load"),
+        ([4.0, 3.0, 2.0], "greatest at connections 1, and nothing is lower"),
         ([1.0, 1.01, 1.0, 0.99], "hardly changes"),
         ([1.0, 2.0], "fewer than 3"),
         ([1.0, None, 2.0], "fewer than 3"),
@@ -80,6 +80,14 @@ def test_no_knee_is_said_with_its_reason(powers: list[float | None], says: str) 
     assert knee is None
     assert finding.startswith("no knee seen")
     assert says in finding
+
+
+def test_lower_loads_are_advised_where_there_are_any() -> None:
+    """From two connections on, and of a rate, which has no least."""
+    for axis, first in (("connections", 2), ("rate", 1)):
+        points = [Point(cell=str(i), load=first + i, power=4.0 - i) for i in range(3)]
+
+        assert find_knee(axis, points)[1].endswith("greatest at the lowest load: sweep lower")
 
 
 def test_each_combination_of_the_others_has_its_curve() -> None:

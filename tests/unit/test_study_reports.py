@@ -139,6 +139,16 @@ def test_search_answer_names_both_ends() -> None:
     assert text.endswith("measure longer\n")
 
 
+def test_search_that_is_not_monotone_calls_no_rate_the_highest() -> None:
+    """The rate that held above a failure stands in the answer, which then claims less."""
+    text = search_files.answer(msgspec.structs.replace(FOUND, held_above_failed_per_s=[130.0]))
+
+    assert text == (
+        "every rate tried up to 100/s held p99<50ms; 104/s did not (4.0% above), "
+        "but 130/s did again"
+    )
+
+
 @pytest.mark.parametrize(
     ("finding", "held", "failed", "says", "code"),
     [
@@ -174,7 +184,9 @@ def test_search_csv_has_the_limits() -> None:
 @pytest.mark.parametrize(
     ("verdict", "code"), [("client-ok", 0), ("suspect", 3), ("client-limited", 3), ("", 3)]
 )
-def test_required_verdict_decides_the_exit_code(verdict: str, code: int) -> None:
+def test_required_verdict_decides_the_exit_code(
+    verdict: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     """``--require client-ok``: every cell of a sweep, and the rate that a search answers with."""
     figures = msgspec.structs.replace(FIGURES, verdict=verdict)
     cells = [msgspec.structs.replace(c, figures=figures, status="complete") for c in SWEEP.cells]
@@ -182,8 +194,16 @@ def test_required_verdict_decides_the_exit_code(verdict: str, code: int) -> None
     held = msgspec.structs.replace(BORDER[0], figures=figures)
     search = msgspec.structs.replace(FOUND, probes=[held, BORDER[1]])
 
-    assert sweep_command.exit_code(sweep, "client-ok") == code
-    assert exit_code(search, "client-ok") == code
+    for end in (
+        lambda: sweep_command.exit_code(sweep, "client-ok"),
+        lambda: exit_code(search, "client-ok"),
+    ):
+        assert end() == code
+        said = capsys.readouterr().err
+        assert said.count("\n") == (code == 3)
+        assert (f"--require client-ok: the verdict is {verdict or 'not judged'}" in said) == bool(
+            code
+        )
     assert sweep_command.exit_code(sweep, None) == exit_code(search, None) == 0
 
 

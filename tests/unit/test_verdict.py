@@ -9,6 +9,7 @@ import pytest
 from support.sample_result import client, repetition, result
 
 from fastbench.results import (
+    QUANTILES,
     Calibration,
     Evidence,
     InterfaceUsage,
@@ -342,3 +343,84 @@ def test_it_survives_json() -> None:
         verdict = judge(run)
         decoded = msgspec.json.decode(msgspec.json.encode(verdict), type=Verdict)
         assert msgspec.json.encode(decoded) == msgspec.json.encode(verdict)
+
+
+def short(**lag: Any) -> Latency:
+    """Return a lag of few samples: 14, as a short run has of replies, unless said otherwise."""
+    few = ["p50", "p75", "p90", "p95", "p99", "p999", "p9999", "p99999"]
+    return Latency(
+        **{"count": 14, "few_samples": few, "min": 0.01, "p25": 0.02, "p99": 3.78, **lag}
+    )
+
+
+@pytest.mark.parametrize(
+    ("lag", "status", "value", "says"),
+    [
+        (short(), "note", 0.02, "p25 20 us (p99 3.78 ms, but too few samples"),
+        (short(p99=0.2), "ok", 0.02, "p25 20 us"),
+        (short(p25=0.9), "suspect", 0.9, "p25 900 us"),
+        (short(count=5, few_samples=list(QUANTILES)), "note", 0.01, "the least 10 us"),
+        (short(count=5, few_samples=list(QUANTILES), min=0.9), "suspect", 0.9, "the least 900"),
+        (short(count=500, few_samples=["p99"], p95=0.03), "note", 0.03, "p95 30 us (p99 3.78"),
+    ],
+)
+def test_few_replies_make_no_suspect_and_hide_none(
+    lag: Latency, status: str, value: float, says: str
+) -> None:
+    """What too few samples say alone is noted; what all but few of them say still counts."""
+    run = with_client(reply_lag_ms=lag)
+    (found,) = (e for e in judge(run).evidence if e.name == "reply lag")
+
+    assert (found.status, found.value) == (status, value)
+    assert says in found.figure
+    assert ("measure longer" in found.advice) == (status == "note")
+    assert judge(run).verdict == ("suspect" if status == "suspect" else "client-ok")
+
+
+@pytest.mark.parametrize(
+    ("lag", "status"),
+    [
+        (short(p99=5.0), "note"),
+        (short(p25=0.5, p99=5.0), "suspect"),
+        (short(p25=5.0, p99=9.0), "client-limited"),
+    ],
+)
+def test_few_sends(lag: Latency, status: str) -> None:
+    """A run of 14 inferences is judged by what is certain of them, in both directions."""
+    run = late(0.0)
+    repetitions = [changed(r, send_lag_ms=lag) for r in run.repetitions]
+    (found,) = (
+        e for e in judge(changed(run, repetitions=repetitions)).evidence if e.name == "send lag"
+    )
+
+    assert found.status == status
+
+
+def test_a_late_repetition_counts_beside_one_of_few_samples() -> None:
+    """A doubtful p99, however high, does not stand before one that is certain."""
+    run = with_client(reply_lag_ms=short(p99=50.0))
+    certain = with_client(reply_lag_ms=Latency(count=9000, p99=0.9)).repetitions
+    both = changed(run, repetitions=[*run.repetitions, *certain])
+
+    (found,) = (e for e in judge(both).evidence if e.name == "reply lag")
+    assert (found.status, found.value) == ("suspect", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"config": {"calibrate": "never"}}, "--calibrate never"),
+        ({"status": "interrupted"}, "the run is interrupted"),
+        ({"status": "partial"}, "the run is partial"),
+        ({"calibration_error": "gone"}, "gone"),
+        ({"repetitions": []}, "there was no reply"),
+    ],
+)
+def test_reason_of_no_headroom(fields: dict[str, Any], why: str) -> None:
+    """It is the one that applies, whatever was asked for."""
+    run = fair(calibration=None, **fields)
+    (found,) = (e for e in judge(run).evidence if e.name == "headroom")
+
+    assert found.status == "not available"
+    assert why in found.figure
+    assert "TLS" not in found.figure + found.advice

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, cast
 
+import typer
+
 from fastbench.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -42,8 +44,8 @@ def execute(config: RunConfig, given: Given) -> int:
         return EXIT_INTERRUPTED
     if result.status != "complete" or result.summary is None or not answers_are_right(result):
         return EXIT_RUN
-    verdict = result.verdict.verdict if result.verdict else None
-    return EXIT_OK if required in {None, verdict} else EXIT_THRESHOLD
+    verdict = result.verdict.verdict if result.verdict else "not judged"
+    return threshold(required, {verdict})
 
 
 def required_verdict(given: Given) -> str | None:
@@ -56,3 +58,13 @@ def required_verdict(given: Given) -> str | None:
         msg = f"--require {required!r}: must be {CLIENT_OK}"
         raise UsageError(msg)
     return required
+
+
+def threshold(required: str | None, verdicts: set[str]) -> int:
+    """Return 0 where every verdict is the one required, else say so on standard error: 3."""
+    others = sorted(verdict or "not judged" for verdict in verdicts - {required})
+    if required is None or not others:
+        return EXIT_OK
+    found = f"the verdict is {' or '.join(others)}, for the reasons in the report"
+    typer.echo(f"fastbench: --require {required}: {found}", err=True)
+    return EXIT_THRESHOLD

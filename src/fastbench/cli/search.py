@@ -11,11 +11,11 @@ import typer
 from typer import Exit, Option
 
 from fastbench.cli import command, options, run
-from fastbench.cli.execute import required_verdict
+from fastbench.cli.execute import required_verdict, threshold
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
 from fastbench.cli.sweep import StudyFormat, teller
-from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
+from fastbench.errors import EXIT_INTERRUPTED, EXIT_RUN, EXIT_THRESHOLD, UsageError
 from fastbench.interrupts import deferred
 
 if TYPE_CHECKING:
@@ -120,8 +120,9 @@ def exit_code(found: SearchResult, required: str | None = None) -> int:
         return EXIT_RUN
     answer = [p for p in found.probes if p.rate_per_s == found.highest_held_per_s and p.figures]
     verdict = answer[-1].figures.verdict if answer and answer[-1].figures else None
-    holds = found.highest_held_per_s is not None and required in {None, verdict}
-    return EXIT_OK if holds else EXIT_THRESHOLD
+    if found.highest_held_per_s is None:
+        return EXIT_THRESHOLD  # the answer says so
+    return threshold(required, {verdict or ""})
 
 
 def parse_resolution(text: str) -> float:

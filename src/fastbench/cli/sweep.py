@@ -10,10 +10,10 @@ import typer
 from typer import Exit, Option
 
 from fastbench.cli import command, options, run
-from fastbench.cli.execute import required_verdict
+from fastbench.cli.execute import required_verdict, threshold
 from fastbench.cli.gather import Given, Group, gathers
 from fastbench.cli.login import Login
-from fastbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_RUN, EXIT_THRESHOLD, UsageError
+from fastbench.errors import EXIT_INTERRUPTED, EXIT_RUN, UsageError
 from fastbench.interrupts import deferred
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def exit_code(found: SweepResult, required: str | None) -> int:
     if found.status != "complete":
         return EXIT_INTERRUPTED if found.status == "interrupted" else EXIT_RUN
     verdicts = {cell.figures.verdict for cell in found.cells if cell.figures}
-    return EXIT_OK if required is None or verdicts == {required} else EXIT_THRESHOLD
+    return threshold(required, verdicts or {""})
 
 
 def teller(*, quiet: bool) -> options.Say:

@@ -16,7 +16,7 @@ from fastbench.datasets.npy import DATA_OFFSET
 from fastbench.datasets.partial import DATA_FILE, PartialDataset, check_absent
 from fastbench.datasets.versions import libraries, own_version
 from fastbench.datasets.vision import ROW_SHAPE
-from fastbench.errors import DatasetError
+from fastbench.errors import DatasetError, NoDatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,7 +110,7 @@ def _count_rows(file: Path) -> int:
         size = file.stat().st_size
     except OSError as error:
         msg = f"{file}: cannot be read: {error.strerror}"
-        raise DatasetError(msg) from error
+        raise NoDatasetError(msg) from error
     if not file.is_file() or size == 0 or size % ROW_BYTES:
         msg = (
             f"{file}: {size} bytes is not a whole number of tensors of {ROW_BYTES} bytes "

@@ -12,7 +12,7 @@ from fastbench.datasets.base import Dataset, open_dataset
 from fastbench.datasets.npy import DATA_OFFSET
 from fastbench.datasets.partial import DATA_FILE, PartialDataset
 from fastbench.datasets.versions import libraries, own_version
-from fastbench.errors import DatasetError
+from fastbench.errors import DatasetError, NoDatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def _mapped(file: Path) -> NDArray[Any]:
     except (OSError, ValueError, EOFError) as error:
         why = getattr(error, "strerror", None) or "it is not a NumPy file of numbers"
         msg = f"{file}: cannot be read: {why}"
-        raise DatasetError(msg) from error
+        raise NoDatasetError(msg) from error
     if not isinstance(array, np.ndarray) or array.dtype != np.float32 or not array.shape[1:]:
         msg = f"{file}: must hold one array of float32 with rows along its first axis"
         raise DatasetError(msg)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastbench.datasets import manifest as manifests
 from fastbench.datasets.rows import Rows, open_rows
-from fastbench.errors import DatasetError
+from fastbench.errors import DatasetError, NoDatasetError
 
 if TYPE_CHECKING:
     from fastbench.datasets.manifest import Manifest
@@ -83,7 +83,7 @@ def existing_folder(folder: Path | str, command: str) -> Path:
     if not path.is_dir():
         what = "is a file; give the dataset's folder" if path.exists() else "no such dataset folder"
         msg = f"{path}: {what} (make one with: {command})"
-        raise DatasetError(msg)
+        raise NoDatasetError(msg)
     return path
 
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from fastbench.datasets.transactions import COLUMNS
-from fastbench.errors import DatasetError
+from fastbench.errors import DatasetError, NoDatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def read_creditcard(path: Path) -> tuple[Floats, Labels]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         msg = f"{path}: cannot be read: {why}"
-        raise DatasetError(msg) from error
+        raise NoDatasetError(msg) from error
     if not labels:
         msg = f"{path}: holds no transaction, only the header"
         raise DatasetError(msg)

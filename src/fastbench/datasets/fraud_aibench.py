@@ -13,7 +13,7 @@ from fastbench.datasets.fraud_writer import publish_fraud, write_fraud
 from fastbench.datasets.manifest import Source
 from fastbench.datasets.partial import PartialDataset, check_absent
 from fastbench.datasets.transactions import COLUMNS, REFERENCE_VALUES
-from fastbench.errors import DatasetError
+from fastbench.errors import DatasetError, NoDatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ def _count_rows(file: Path) -> int:
         size = file.stat().st_size
     except OSError as error:
         msg = f"{file}: cannot be read: {error.strerror}"
-        raise DatasetError(msg) from error
+        raise NoDatasetError(msg) from error
     if not file.is_file() or size == 0 or size % ROW.itemsize:
         msg = (
             f"{file}: {size} bytes is not a whole number of rows of {ROW.itemsize} bytes; the file "

@@ -9,7 +9,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Protocol
 
 from fastbench.datasets.images import BadImageError
-from fastbench.errors import DatasetError
+from fastbench.errors import DatasetError, NoDatasetError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def open_source(path: Path) -> ImageSource:
         source = ZipSource(path)
     else:
         msg = f"{path}: no such folder or zip of images"
-        raise DatasetError(msg)
+        raise NoDatasetError(msg)
     if not source.names():
         msg = f"{path}: no image in it (looked for {', '.join(SUFFIXES)})"
         raise DatasetError(msg)

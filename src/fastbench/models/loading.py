@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastbench.errors import ModelError
+from fastbench.errors import ModelError, NoModelError
 from fastbench.models.base import Model, TensorSpec
 from fastbench.models.builtin import builtin_names, builtin_path, is_builtin
 from fastbench.models.counting import count_graph
@@ -62,7 +62,7 @@ def _path(name_or_path: str) -> Path:
     if not path.is_file():
         names = ", ".join(builtin_names())
         msg = f"no model {name_or_path!r}: neither a file nor one of the built-in {names}"
-        raise ModelError(msg)
+        raise NoModelError(msg)
     return path
 
 
@@ -82,7 +82,7 @@ def _digest(path: Path) -> str:
         empty = path.stat().st_size == 0
     except OSError as e:
         msg = f"model {path} cannot be read: {e.strerror or e}"
-        raise ModelError(msg) from e
+        raise NoModelError(msg) from e
     if empty:
         msg = f"model {path} is empty"
         raise ModelError(msg)

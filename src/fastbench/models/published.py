@@ -21,7 +21,7 @@ import numpy as np
 
 from fastbench.cache import cache_folder
 from fastbench.download import RemoteFile, download, read_small
-from fastbench.errors import ModelError
+from fastbench.errors import ModelError, NoModelError
 from fastbench.models.files import write_atomically
 from fastbench.models.inputs import random_inputs
 from fastbench.models.loading import load_model
@@ -99,7 +99,7 @@ def fetch_model(
     """
     if name not in PUBLISHED:
         msg = f"no published model {name!r}: there are {', '.join(PUBLISHED)}"
-        raise ModelError(msg)
+        raise NoModelError(msg)
     publication = PUBLISHED[name]
     folder = cache_folder() / "models" / "published"
     path = folder / f"{name}{publication.suffix}"

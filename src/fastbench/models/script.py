@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastbench.errors import ModelError
+from fastbench.errors import ModelError, NoModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def read_script(path: Path) -> Script:
         tree = ast.parse(source)
     except (OSError, UnicodeDecodeError) as error:
         msg = f"script {path} cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise ModelError(msg) from error
+        raise NoModelError(msg) from error
     except (SyntaxError, ValueError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         msg = f"script {path}{line}: is not TorchScript: {getattr(error, 'msg', error)}"

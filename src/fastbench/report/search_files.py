@@ -79,6 +79,12 @@ def answer(search: SearchResult) -> str:
     if failed is None:
         return f"at least {held:,.6g}/s hold {goal}: no rate failed"
     found = "" if search.finding == "found" else "not decided, so far: "
+    again = ", ".join(f"{rate:,.6g}" for rate in search.held_above_failed_per_s)
+    if again:
+        return (
+            f"{found}every rate tried up to {held:,.6g}/s held {goal}; {failed:,.6g}/s did not "
+            f"({failed / held - 1:.1%} above), but {again}/s did again"
+        )
     return (
         f"{found}{held:,.6g}/s is the highest rate found to hold {goal}; {failed:,.6g}/s is the "
         f"lowest that did not ({failed / held - 1:.1%} above)"

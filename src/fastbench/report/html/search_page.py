@@ -11,6 +11,7 @@ from fastbench.report.html.elements import element, join, table
 from fastbench.report.html.page import page
 from fastbench.report.html.plots import Json, Plot, Section, axis, dots, label
 from fastbench.report.html.strip import level
+from fastbench.results import QUANTILE_LABELS
 from fastbench.slo import parse_objective
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from fastbench.report.html.elements import Html
     from fastbench.searches import Limit, Probe, SearchResult
+    from fastbench.slo import Metric
 
 #: Outcomes in the order of the legend; each has a colour and a mark of its own.
 OUTCOMES: Final = ("held", "failed", "client-limited", "reference")
+UNITS: Final = {"errors": "errors, share of 1", "rate": "inferences/s"}  # the others are in ms
 
 
 def render(search: SearchResult) -> bytes:
@@ -70,7 +73,7 @@ def _plot(search: SearchResult, number: int) -> Plot | None:
         traces=[trace for k, name in enumerate(OUTCOMES) for trace in _traces(name, k, found)],
         layout={
             "xaxis": axis("inferences/s asked for", rangemode="tozero"),
-            "yaxis": axis(f"{text.split('<')[0].split('>')[0].strip()}", rangemode="tozero"),
+            "yaxis": axis(_axis(parse_objective(text).metric), rangemode="tozero"),
             "shapes": [shape],
             "annotations": [note],
             "hovermode": "closest",
@@ -82,6 +85,13 @@ def _plot(search: SearchResult, number: int) -> Plot | None:
         ],
         log_y=True,
     )
+
+
+def _axis(metric: Metric) -> str:
+    """Return what an objective is about, with its unit."""
+    if metric.name in UNITS:
+        return UNITS[metric.name]
+    return f"{metric.clock} {QUANTILE_LABELS.get(metric.name, metric.name)}, ms"
 
 
 def _rate(probe: Probe) -> float | None:
