@@ -16,8 +16,9 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exit_codes(kind: type[errors.FastbenchError]) -> None:
-    """Only wrong usage ends with 2, everything else that goes wrong with 1."""
-    assert kind.exit_code == (2 if kind is errors.UsageError else 1)
+    """Wrong usage, also a name of what is not there, ends with 2; everything else with 1."""
+    usage = {errors.UsageError, errors.NoDatasetError, errors.NoModelError}
+    assert kind.exit_code == (2 if kind in usage else 1)
     assert kind.__doc__
 
 
