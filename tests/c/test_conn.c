@@ -578,6 +578,7 @@ static void test_last_replies_free_their_ports(void)
     struct sockaddr_in address;
     socklen_t len = sizeof address;
     REQUIRE(getsockname(r.listener, (struct sockaddr *)&address, &len) == 0);
+    const int others = ports_kept(ntohs(address.sin_port)); /* by who had that port before us */
     REQUIRE(rig_run(&r));
     for (int i = 1; i <= REPLIES; i++) {
         answer_ok(&r, HTTP_LAST, (uint64_t)i);
@@ -585,7 +586,7 @@ static void test_last_replies_free_their_ports(void)
         step_to(&r, FB_CONN_READY);
         receive(&r, PING_BYTES);
     }
-    CHECK_EQ(0, ports_kept(ntohs(address.sin_port)));
+    CHECK(ports_kept(ntohs(address.sin_port)) <= others);
     CHECK_EQ(REPLIES, r.lane.reconnects);
     CHECK_EQ(0, r.lane.counts.lost);
     rig_close(&r);
