@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastbench import searches, study
+from fastbench import platform_info, searches, study, sweeps
 from fastbench.bisection import Goal, Step, Trial, next_step
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.figures import figures
@@ -110,6 +110,7 @@ def _plan(config: RunConfig, objectives: Sequence[Objective], resolution: float)
         objectives=[objective.text for objective in objectives],
         resolution=resolution,
         probes=[],
+        platform=platform_info.describe(),
     )
 
 
@@ -166,7 +167,9 @@ def _probe(
         return msgspec.structs.replace(now, status="interrupted")
     probe = _described(name, step, result, objectives)
     say(f"  {probe.outcome}{': ' if probe.reasons else ''}{'; '.join(probe.reasons)}")
-    return msgspec.structs.replace(now, probes=[*now.probes, probe], ended_at=now_utc())
+    return msgspec.structs.replace(
+        now, probes=[*now.probes, probe], ended_at=now_utc(), about=sweeps.about(result)
+    )
 
 
 def _name(number: int, step: Step | None) -> str:

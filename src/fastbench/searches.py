@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from fastbench import versioned
-from fastbench.sweeps import Figures
+from fastbench.sweeps import About, Figures
 
 SEARCH_SCHEMA_VERSION = 1
 
@@ -57,6 +57,7 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     ``no-limit`` (every rate up to the greatest possible held) or ``undecided`` (it gave up);
     empty while it runs.
     The answer is ``highest_held_per_s``, and the truth lies below ``lowest_failed_per_s``.
+    ``about``: of the last probe; ``platform``: the client's machine, as in a result.
     """
 
     schema_version: int
@@ -74,6 +75,8 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     #: Rates that held although a lower one had failed.
     held_above_failed_per_s: list[float] = []
     notes: list[str] = []
+    about: About | None = None
+    platform: dict[str, Any] = {}
 
 
 def to_json(search: SearchResult) -> bytes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastbench import study, sweeps
+from fastbench import platform_info, study, sweeps
 from fastbench.axes import FIELDS, cell_name, configure
 from fastbench.errors import FastbenchError, UsageError
 from fastbench.figures import figures
@@ -62,7 +62,7 @@ def sweep(
         try:
             for place, name in enumerate(now.order, 1):
                 say(f"cell {place}/{len(now.order)}: {name.replace('_', ' ')}")
-                now = _with(now, _run(configs[name], _cell(now, name), show=show))
+                now = _with(now, *_run(configs[name], _cell(now, name), show=show))
                 _write(out, now)
                 if now.status == "interrupted":
                     return now
@@ -127,6 +127,7 @@ def _plan(
         order_seed=config.seed,
         order=order,
         cells=made,
+        platform=platform_info.describe(),
     )
 
 
@@ -142,17 +143,17 @@ def _compared(sweep: SweepResult) -> dict[str, object]:
     return {"fastbench": sweep.fastbench_version, **sweep.config, "cells": cells}
 
 
-def _run(config: RunConfig, cell: Cell, *, show: bool) -> Cell:
-    """Return the cell with what an earlier run found, or with what happens now."""
+def _run(config: RunConfig, cell: Cell, *, show: bool) -> tuple[Cell, str]:
+    """Return the cell with what an earlier run found or what happens now, and when that ended."""
     try:
         result = study.earlier_result(config) or study.run(config, show=show)
     except FastbenchError as error:
         if isinstance(error, UsageError) and not sweeps.text_settings([cell]):
             raise  # it would hold for every other cell as well
-        return msgspec.structs.replace(cell, status="failed", error=str(error))
+        return msgspec.structs.replace(cell, status="failed", error=str(error)), now_utc()
     except KeyboardInterrupt:
-        return msgspec.structs.replace(cell, status="interrupted")
-    return _described(cell, result)
+        return msgspec.structs.replace(cell, status="interrupted"), now_utc()
+    return _described(cell, result), result.ended_at
 
 
 def _described(cell: Cell, result: Result) -> Cell:
@@ -161,16 +162,20 @@ def _described(cell: Cell, result: Result) -> Cell:
     problem = problem if found else "no inference succeeded"
     status = "failed" if problem and result.status != "interrupted" else result.status
     return msgspec.structs.replace(
-        cell, status=status, error=result.error or problem, figures=found
+        cell,
+        status=status,
+        error=result.error or problem,
+        figures=found,
+        about=sweeps.about(result),
     )
 
 
-def _with(sweep: SweepResult, done: Cell) -> SweepResult:
+def _with(sweep: SweepResult, done: Cell, ended_at: str) -> SweepResult:
     cells = [done if cell.name == done.name else cell for cell in sweep.cells]
     return msgspec.structs.replace(
         sweep,
         status="interrupted" if done.status == "interrupted" else sweep.status,
-        ended_at=now_utc(),
+        ended_at=max(sweep.ended_at, ended_at),
         cells=cells,
         curves=curves(cells),
     )

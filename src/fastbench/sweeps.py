@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastbench import versioned
-from fastbench.results import Counts, LatencySummary, Spread
+from fastbench.results import (
+    Counts,
+    DatasetInfo,
+    LatencySummary,
+    Placement,
+    Result,
+    Spread,
+    StreamInfo,
+    TargetInfo,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,11 +68,21 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str] = []  # their codes
 
 
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was of, as its result says."""
+
+    target: TargetInfo
+    dataset: DatasetInfo | None
+    streams: list[StreamInfo] = []
+    placement: Placement | None = None
+
+
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One setting of everything that is varied.
 
     ``name``: of its result folder beside ``sweep.json``. ``status``: ``waiting``, ``complete``,
     ``partial``, ``interrupted`` or ``failed`` (``error`` says why; it has no figures).
+    ``about``: None where there is no result.
     """
 
     name: str
@@ -71,6 +90,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     status: str = "waiting"
     error: str = ""
     figures: Figures | None = None
+    about: About | None = None
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +131,7 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     ``interrupted``. ``config``: of all cells, before their settings, without those that are text.
     ``axes``: what was varied;
     empty values where the cells were listed. ``order``: names of the cells as they are run,
-    shuffled by ``order_seed``.
+    shuffled by ``order_seed``. ``platform``: the client's machine, as in a result.
     """
 
     schema_version: int
@@ -125,6 +145,17 @@ class SweepResult(msgspec.Struct, frozen=True, kw_only=True):
     order: list[str]
     cells: list[Cell]
     curves: list[Curve] = []
+    platform: dict[str, Any] = {}
+
+
+def about(result: Result) -> About:
+    """Return what ``result`` was of."""
+    return About(
+        target=result.target,
+        dataset=result.dataset,
+        streams=result.streams,
+        placement=result.placement,
+    )
 
 
 def shown(value: Setting) -> str:

@@ -456,3 +456,34 @@ def test_interval_histograms_come_from_the_results_files() -> None:
     assert set(errors) == {"rate", *latency.QUANTILES}
     assert all(0 <= e < 1 for e in errors.values())
     assert within.standard_errors(rep) == {}  # four intervals are too few
+
+
+def test_what_both_sides_lack_is_said_once() -> None:
+    """Two runs of one repetition make one line, which names both."""
+    said = pair(result(repetition(1)), result(repetition(1))).notes
+    once = [note for note in said if "have one repetition each" in note]
+
+    assert len(once) == 1
+    assert once[0].startswith("a and b have")
+
+
+def test_connections_that_were_not_given_are_one_a_thread() -> None:
+    """What differs names the number that was used, not that none was given."""
+    base = result()
+    left_out = changed(base, config={**base.config, "connections": None, "threads": 2})
+    given = changed(base, config={**base.config, "connections": 4, "threads": 2})
+    same = changed(base, config={**base.config, "connections": 2, "threads": 2})
+
+    found = {d.what: (d.base, d.other) for d in pair(left_out, given).differences}
+    assert found["config.connections"] == ("2", "4")
+    assert pair(left_out, same).differences == []
+
+
+def test_mark_of_few_samples_is_explained() -> None:
+    """The legend has it where it stands beside a value, and only there."""
+    marked = compare([("a", result()), ("b", result())], [])
+    plain = changed(marked, candidates=[changed(marked.candidates[0], changes=[])])
+
+    assert any(change.few for change in marked.candidates[0].changes)
+    assert "~: fewer than 10 samples" in " ".join(render_console(marked).decode().split())
+    assert "~:" not in render_console(plain).decode()

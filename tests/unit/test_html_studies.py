@@ -6,15 +6,18 @@ from typing import Any
 
 import msgspec
 from support.page import Page
+from support.sample_result import result
 from support.sample_studies import FIGURES, MATRIX, SEARCH, SWEEP
 
 from fastbench.knee import curves
 from fastbench.report.html import search_page, sweep_page
+from fastbench.report.html.about import applying
 from fastbench.report.studies import SEARCH_FORMATS, SWEEP_FORMATS
 from fastbench.results import LatencySummary, Spread
 from fastbench.searches import Limit, Probe, SearchResult
-from fastbench.sweeps import Cell, SweepResult
+from fastbench.sweeps import Cell, SweepResult, about
 
+WORDS = ("console", "markdown", "html")
 EVIL = "</script><script>window.harmed=1</script>"
 
 #: Connections, inferences/s and mean response time in ms of a server that saturates at 1,000/s.
@@ -224,3 +227,66 @@ def test_both_are_printed_by_their_format() -> None:
     """--format html is the page."""
     assert SWEEP_FORMATS["html"](sweep()) == sweep_page.render(sweep())
     assert SEARCH_FORMATS["html"](search()) == search_page.render(search())
+
+
+def known(data: SweepResult) -> SweepResult:
+    """Return a study whose cells that have figures say what they were of."""
+    cells = [changed(c, about=about(result())) if c.figures else c for c in data.cells]
+    return changed(data, cells=cells, platform={"cpu_model": "Some CPU", "cpus_logical": 2})
+
+
+def test_pages_and_tables_say_what_they_are_of() -> None:
+    """When, where, with which server, model and data: without it no number can be quoted."""
+    swept = known(sweep())
+    searched = changed(search(), about=about(result()), platform=swept.platform)
+    texts = [form(swept).decode() for name, form in SWEEP_FORMATS.items() if name in WORDS]
+    texts += [form(searched).decode() for name, form in SEARCH_FORMATS.items() if name in WORDS]
+
+    for text in texts:
+        plain = text.replace("\\", "")
+        for fact in ("2026-01-02 03:04:05", "Some CPU", "redisai 1.2.7", "224 x 224 x 3"):
+            assert fact in plain
+    assert len(texts) == 6
+
+
+def test_matrix_names_each_target_with_its_model() -> None:
+    """What is one target's stands with it, and no cell links to a result that is not there."""
+    page = Page(sweep_page.render(known(MATRIX)).decode())
+    links = [a["href"] for name, a in page.tags if name == "a"]
+
+    assert "Matrix of 3 targets" in page.text
+    assert "target-redisai-a/result.json" in links
+    assert "target-rest-c-p/result.json" not in links
+
+
+def test_options_that_mean_nothing_are_left_out() -> None:
+    """Against Triton no dialect of RedisAI is listed, against RedisAI no body."""
+    config = {"form": "pipeline", "dialect": "modern", "body": "raw", "threads": 2}
+
+    assert applying(config, ["triton+http://h:1/m"]) == {"body": "raw", "threads": 2}
+    assert applying(config, ["redisai://h"]) == {k: config[k] for k in config if k != "body"}
+    assert applying(config, ["redisai://h", "rest://h/p"]) == config
+    assert applying(config, []) == config
+
+
+def test_lines_are_at_most_100_columns() -> None:
+    """Long names of targets stand above their row."""
+    url = f"triton+http://127.0.0.1:40001/{'long_name_' * 6}"
+    cells = [changed(c, settings={"target": f"{url}{i}"}) for i, c in enumerate(MATRIX.cells)]
+    long = changed(known(MATRIX), cells=cells)
+    lines = SWEEP_FORMATS["console"](long).decode().splitlines()
+
+    assert max(map(len, lines)) <= 100
+    assert f"{url}0" in lines
+    assert lines[lines.index(f"{url}0") + 1].split()[0] == "100.0"
+
+
+def test_sweep_of_commands_counts_commands() -> None:
+    """No table or page of it speaks of inferences."""
+    commands = changed(sweep(), config={"workload": "command", "target": "redis://h"})
+    text = SWEEP_FORMATS["console"](commands).decode()
+    made = Page(sweep_page.render(commands).decode())
+
+    assert "commands/s" in text
+    assert "inference" not in text + made.text.partition("{")[0]
+    assert made.plots["by-load"]["layout"]["yaxis"]["title"]["text"] == "commands/s"

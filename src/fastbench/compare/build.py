@@ -109,6 +109,17 @@ def _changes(
     return {m: msgspec.structs.replace(change, stream=stream) for m, change in found.items()}
 
 
+def _about_one(*sides: Side) -> list[str]:
+    """Say in one line which of two runs have only one repetition."""
+    names = list(dict.fromkeys(side.name for side in sides if side.repetitions == 1))
+    have = "have one repetition each" if len(names) > 1 else "has one repetition"
+    note = (
+        f"{' and '.join(names)} {have}: intervals show what varies within it; how runs vary is "
+        "seen from --repetitions 3 on"
+    )
+    return [note] if names else []
+
+
 def _notes(base: _Run, other: _Run, differ: list[Difference]) -> list[str]:
     notes = _about_work([d for d in differ if d.work])
     for run in (base, other):
@@ -117,13 +128,9 @@ def _notes(base: _Run, other: _Run, differ: list[Difference]) -> list[str]:
             notes.append(f"{side.name} is {side.status.upper()}: {run.result.error or 'cut short'}")
         if not run.succeeded:
             notes.append(f"{side.name}: NOTHING SUCCEEDED")
-        if side.repetitions == 1:
-            notes.append(
-                f"{side.name} has one repetition: intervals show what varies within it; how runs "
-                "vary is seen from --repetitions 3 on"
-            )
         if side.client not in {"", "client-ok"}:
             notes.append(f"the client of {side.name} was {side.client}: it may be what is compared")
+    notes += _about_one(base.side, other.side)
     notes += _about_two(base.side, other.side)
     for run, against in ((base, other), (other, base)):
         alone = [name for name in run.streams if name not in against.streams]
@@ -183,7 +190,7 @@ def _judged(forbidden: Forbidden, change: Change, other: _Run) -> tuple[str, str
     if change.reason:
         return c.NOT_EXCLUDED, f"{name}: {change.reason}"
     far = f"a change of {_percent(change, end)}" if end is not None else "any change"
-    return c.NOT_EXCLUDED, f"{name}: the data do not exclude {far}: more repetitions would"
+    return c.NOT_EXCLUDED, f"{name}: the data do not exclude {far}: more repetitions might"
 
 
 def _percent(change: Change, value: float) -> str:

@@ -42,6 +42,7 @@ IGNORED = (
     "platform.swap_used_bytes",
 )
 ABSENT = "-"
+CONNECTIONS = "config.connections"
 
 
 def differences(base: Result, other: Result) -> list[Difference]:
@@ -51,6 +52,10 @@ def differences(base: Result, other: Result) -> list[Difference]:
     """
     sides = [{fact.what: fact for fact in _facts(result)} for result in (base, other)]
     a, b = sides
+    for side, against, result in ((a, b, base), (b, a, other)):
+        if CONNECTIONS in against and CONNECTIONS not in side:  # not given: one a thread
+            threads = str(result.config.get("threads", 1))
+            side[CONNECTIONS] = _Fact(CONNECTIONS, threads, against[CONNECTIONS].work)
     found = [
         Difference(what=what, base=_text(a.get(what)), other=_text(b.get(what)), work=work)
         for what, work in sorted({(f.what, f.work) for side in sides for f in side.values()})

@@ -147,7 +147,13 @@ def _parts(comparison: Comparison) -> Iterator[RenderableType]:
             yield Text("\nlimits", style="bold")
             yield _grid([(f"{li.text}  {li.status}", li.message) for li in candidate.limits])
         yield Text()
-    yield Text(LEGEND)
+    yield Text(_legend(comparison))
+
+
+def _legend(comparison: Comparison) -> str:
+    """Return how to read the tables, with the mark that stands in them."""
+    few = any(change.few for candidate in comparison.candidates for change in candidate.changes)
+    return f"{LEGEND}; ~: fewer than 10 samples lie above it" if few else LEGEND
 
 
 def _table(changes: Sequence[Change]) -> Table:
@@ -189,4 +195,4 @@ def _markdown(comparison: Comparison) -> Iterator[str]:
             lines = [[escape(cell) for cell in line] for line in _differences(candidate)]
             yield from markdown.table(("", "base -> other"), lines, 2)
         yield ""
-    yield escape(LEGEND)
+    yield escape(_legend(comparison))

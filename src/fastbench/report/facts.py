@@ -24,7 +24,7 @@ def facts(result: Result) -> list[tuple[str, str]]:
         ("model", _model(result)),
         ("dataset", _dataset(result)),
         ("command", _commands(result)),
-        ("load", _load(result)),
+        ("load", load_of(result)),
         ("measured", _measured(result)),
         ("client", _platform(result)),
         ("CPUs", _cpus(result)),
@@ -136,16 +136,35 @@ def _dataset(result: Result) -> str:
     return _join("SYNTHETIC" if data.synthetic else "", rows, data.description, data.path)
 
 
-def _load(result: Result) -> str:
+def load_of(result: Result, *, form: bool = True) -> str:
+    """Return how hard the server was driven; ``form``: and how an inference was sent."""
     config = result.config
     threads = int(config.get("threads", 1))
-    inferring = config.get("workload") in {"vision", "fraud"}
     return _join(
         f"{_loop(config)}, {_plural(threads, 'thread')}",
         _in_flight(config),
-        f"batch {config.get('batch', 1)}" if inferring else "",
-        _form(config, result.target.details) if inferring else "",
+        f"batch {config.get('batch', 1)}" if _infers(config) else "",
+        form_of(result) if form else "",
     )
+
+
+def form_of(result: Result) -> str:
+    """Return how an inference was sent; nothing where none was."""
+    return _form(result.config, result.target.details) if _infers(result.config) else ""
+
+
+def of_streams(result: Result) -> str:
+    """Return what each of several streams went to and sent."""
+    each = (
+        (stream.name, msgspec.structs.replace(result, target=stream.target, dataset=stream.dataset))
+        for stream in result.streams
+    )
+    texts = (f"{name}: {_join(_target(one), _dataset(one))}" for name, one in each)
+    return numbers.printable("; ".join(texts))
+
+
+def _infers(config: dict[str, Any]) -> bool:
+    return config.get("workload") in {"vision", "fraud"}
 
 
 def _form(config: dict[str, Any], details: dict[str, str]) -> str:

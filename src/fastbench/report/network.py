@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from fastbench.report import numbers
+from fastbench.report.grid import WIDTH, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +48,9 @@ def _lines(network: Network) -> Iterator[str]:
     for test in network.tests:
         yield from _test(test)
         for name, end in (("client", test.client), ("server", test.server)):
-            yield f"    {name}: {_end(end)}"
+            yield textwrap.fill(
+                f"    {name}: {_end(end)}", WIDTH, subsequent_indent=" " * 6, break_on_hyphens=False
+            )
 
 
 def _test(test: NetworkTest) -> Iterator[str]:
@@ -63,7 +67,7 @@ def _test(test: NetworkTest) -> Iterator[str]:
             )
             for name in ("min", "p50", "p99", "max")
         )
-        yield (
+        yield wrapped(
             f"{test.test}, {test.request_bytes:,}/{test.response_bytes:,} bytes: "
             f"{numbers.rate(test.transactions_per_s)} transactions/s, {quantiles} ms"
         )

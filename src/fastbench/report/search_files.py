@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fastbench import searches
-from fastbench.report import numbers
+from fastbench.report import numbers, study_head
 from fastbench.report.facts import targets_of
-from fastbench.report.grid import text_table
+from fastbench.report.grid import text_table, wrapped
 from fastbench.report.limits import shown
 from fastbench.report.markdown import escape, table
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,15 +41,19 @@ CSV_FIELDS = (
 def console(search: SearchResult) -> str:
     """Return the search as plain text: head, probes in order, answer, doubts."""
     heads, rows = probes_table(search)
-    end = "\n".join([answer(search), *search.notes])
-    return "\n\n".join([head(search), text_table(heads, rows), end]) + "\n"
+    end = "\n".join(map(wrapped, [answer(search), *search.notes]))
+    about = study_head.text(study_head.search_lines(search))
+    probes = text_table(heads, rows, width=study_head.WIDTH)
+    return "\n\n".join([wrapped(head(search)), about, probes, end]) + "\n"
 
 
 def markdown(search: SearchResult) -> bytes:
     """Return the search as markdown; ``search.md``."""
     heads, rows = probes_table(search)
     end = "\n".join([f"**{escape(answer(search))}**", *(f"* {escape(n)}" for n in search.notes)])
-    parts = [escape(head(search)), _markdown_table(heads, rows), end]
+    lines = [[name, escape(text)] for name, text in study_head.search_lines(search)]
+    about = "\n".join(table(("", ""), lines, 2))
+    parts = [escape(head(search)), about, _markdown_table(heads, rows), end]
     return ("\n\n".join(parts) + "\n").encode()
 
 
@@ -103,7 +108,8 @@ def head(search: SearchResult) -> str:
 
 def probes_table(search: SearchResult) -> tuple[list[str], list[list[str]]]:
     """Return heads and rows: each probe with its objectives."""
-    heads = ["probe", "due/s", "inferences/s", *search.objectives, "client", "outcome"]
+    rate = wording(search.config)("inferences/s")
+    heads = ["probe", "due/s", rate, *search.objectives, "client", "outcome"]
     return heads, [_row(probe, search.objectives) for probe in search.probes]
 
 

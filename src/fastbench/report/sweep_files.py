@@ -7,10 +7,11 @@ import io
 from typing import TYPE_CHECKING
 
 from fastbench import sweeps
-from fastbench.report import numbers
+from fastbench.report import numbers, study_head
 from fastbench.report.facts import targets_of
-from fastbench.report.grid import text_table
+from fastbench.report.grid import text_table, wrapped
 from fastbench.report.markdown import escape, table
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +49,10 @@ def console(sweep: SweepResult) -> str:
     """Return the sweep as plain text: head, table, curves, what failed."""
     heads, rows = cells_table(sweep)
     left = 0 if sweeps.text_settings(sweep.cells) else -1
-    parts = [head(sweep), text_table(heads, rows, left=left)]
+    parts = [wrapped(head(sweep)), study_head.text(study_head.sweep_lines(sweep))]
+    parts += [text_table(heads, rows, left=left, width=study_head.WIDTH)]
     parts += [_curve_text(sweep, curve) for curve in sweep.curves]
-    parts += ["\n".join(remarks_on(sweep))]
+    parts += ["\n".join(map(wrapped, remarks_on(sweep)))]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -60,7 +62,9 @@ def markdown(sweep: SweepResult) -> bytes:
     found = [curve_name(curve) + curve.finding for curve in sweep.curves]
     remarks = [f"* {escape(text)}" for text in (*found, *remarks_on(sweep))]
     words = len(sweeps.text_settings(sweep.cells))
-    parts = [escape(head(sweep)), _markdown_table(heads, rows, words), "\n".join(remarks)]
+    lines = [[name, escape(text)] for name, text in study_head.sweep_lines(sweep)]
+    parts = [escape(head(sweep)), "\n".join(table(("", ""), lines, 2))]
+    parts += [_markdown_table(heads, rows, words), "\n".join(remarks)]
     return ("\n\n".join(filter(None, parts)) + "\n").encode()
 
 
@@ -96,18 +100,18 @@ def head(sweep: SweepResult) -> str:
     done = sum(cell.status == "complete" for cell in sweep.cells)
     status = "" if sweep.status == "complete" else f", {sweep.status.upper()}"
     return (
-        f"fastbench {sweep.fastbench_version}: sweep of {subject(sweep)}{status}, "
+        f"fastbench {sweep.fastbench_version}: {title(sweep)}{status}, "
         f"{done} of {len(sweep.cells)} cells complete, in an order shuffled by seed "
         f"{sweep.order_seed}"
     )
 
 
-def subject(sweep: SweepResult) -> str:
-    """Return what was measured: the target or, where there are several, how many."""
+def title(sweep: SweepResult) -> str:
+    """Return what it is: a sweep of a target, or a matrix of several of them."""
     targets = {cell.settings["target"] for cell in sweep.cells if "target" in cell.settings}
     if targets:
-        return f"{len(targets)} target{'s' if len(targets) > 1 else ''}"
-    return targets_of(sweep.config)
+        return f"matrix of {len(targets)} target{'s' if len(targets) > 1 else ''}"
+    return f"sweep of {targets_of(sweep.config)}"
 
 
 def settings_text(cell: Cell) -> str:
@@ -126,7 +130,7 @@ def cells_table(sweep: SweepResult) -> tuple[list[str], list[list[str]]]:
         [numbers.printable(sweeps.shown(c.settings[n])) for n in names] + _cells(c)
         for c in sweep.cells
     ]
-    return [*names, *HEADS], rows
+    return [*names, *map(wording(sweep.config), HEADS)], rows
 
 
 def _cells(cell: Cell) -> list[str]:
@@ -191,9 +195,10 @@ def _curve_text(sweep: SweepResult, curve: Curve) -> str:
                 "#" * round(BAR * share) + knee,
             ]
         )
-    heads = [curve.axis, "inferences/s", "mean ms", "inferences/s per mean s, to scale"]
+    say = wording(sweep.config)
+    heads = [curve.axis, say("inferences/s"), "mean ms", say("inferences/s per mean s, to scale")]
     table = text_table(heads, rows, left=3)
-    return f"{curve_name(curve)}{curve.finding}\n{table}"
+    return f"{wrapped(curve_name(curve) + curve.finding)}\n{table}"
 
 
 def _mean(figures: Figures) -> str:

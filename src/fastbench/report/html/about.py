@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from fastbench.bodies import bodies_of
 from fastbench.report import numbers
 from fastbench.report.html.elements import Html, advice, element, join, table
 from fastbench.report.html.plots import Section
 from fastbench.summary import total_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fastbench.results import Result
+
+#: Options that mean nothing where rows are the bodies of requests, and those that do only there.
+REDISAI_ONLY: Final = (
+    *("form", "dialect", "device", "persist", "script", "models", "server_timeout_ms"),
+    *("server_batch", "server_min_batch", "server_min_batch_timeout_ms"),
+)
+BODY_ONLY: Final = ("body", "headers", "shm")
 
 #: Each number of the page in a sentence, and when not to trust it.
 TERMS: Final = {
@@ -70,7 +78,7 @@ def about_section(result: Result) -> Section:
     parts: dict[str, Any] = {
         "Target": msgspec.to_builtins(result.target),
         "Dataset": msgspec.to_builtins(result.dataset),
-        "Configuration": result.config,
+        "Configuration": applying(result.config, [result.target.url]),
         "Client's machine": result.platform,
     }
     tables = (
@@ -81,10 +89,19 @@ def about_section(result: Result) -> Section:
     return Section("about", "Platform and configuration", join(tables))
 
 
-def plan_section(config: dict[str, Any]) -> Section:
-    """Return what was asked for, where a page is of several runs."""
-    content = table(("name", "value"), list(_flat(config)), class_="text")
+def plan_section(config: dict[str, Any], targets: Sequence[str]) -> Section:
+    """Return what was asked for, where a page is of several runs; ``targets``: of all of them."""
+    content = table(("name", "value"), list(_flat(applying(config, targets))), class_="text")
     return Section("about", "Configuration", content)
+
+
+def applying(config: dict[str, Any], targets: Sequence[str]) -> dict[str, Any]:
+    """Return the options that mean something for ``targets``, where these are known."""
+    if not targets or config.get("streams"):
+        return config
+    bodies = [bool(bodies_of(target)) for target in targets]
+    none = (*(REDISAI_ONLY if all(bodies) else ()), *(() if any(bodies) else BODY_ONLY))
+    return {name: value for name, value in config.items() if name not in none}
 
 
 def terms_section(say: Callable[[str], str]) -> Section:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from fastbench.report import sweep_files
 from fastbench.report.html.plots import SYMBOLS, Json, Plot, axis, differ_widely, dots, label
+from fastbench.report.numbers import printable
 from fastbench.verdict import CLIENT_OK
 
 if TYPE_CHECKING:
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from fastbench.sweeps import Figures, SweepResult
 
 QUANTILES = ("p50", "p95", "p99")
-_ROW_PX = 36
+_ROW_PX = 56  # a mark, and above it the name of its cell in up to two lines
+_NAME_LETTERS = 40  # in a line: what a narrow screen has room for
 _FRAME_PX = 160
 
 
@@ -104,6 +107,26 @@ def _layout(known: Sequence[tuple[str, Figures]], title: str, **scale: str) -> J
     names = [label(cell) for cell, _ in known]
     return {
         "xaxis": axis(title, **scale),
-        "yaxis": axis("", autorange="reversed", categoryarray=names),
+        "yaxis": axis(
+            "", range=[len(names) - 0.5, -1.0], categoryarray=names, showticklabels=False
+        ),
+        "annotations": [_name_above(cell) for cell, _ in known],
         "hovermode": "closest",
+    }
+
+
+def _name_above(cell: str) -> Json:
+    """Return the name of a cell above its mark: beside the plot it would take a screen's width."""
+    lines = textwrap.wrap(printable(cell), _NAME_LETTERS, break_on_hyphens=False)
+    return {
+        "text": "<br>".join(map(label, lines)),
+        "xref": "paper",
+        "x": 0,
+        "xanchor": "left",
+        "y": label(cell),
+        "yanchor": "bottom",
+        "yshift": 7,
+        "align": "left",
+        "showarrow": False,
+        "font": {"size": 12},
     }

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from fastbench.report import search_files
+from fastbench.report import search_files, study_head
 from fastbench.report.facts import targets_of
-from fastbench.report.html.about import plan_section
+from fastbench.report.html.about import fact_list, plan_section
 from fastbench.report.html.elements import element, join, table
 from fastbench.report.html.page import page
 from fastbench.report.html.plots import Json, Plot, Section, axis, dots, label
 from fastbench.report.html.strip import level
 from fastbench.results import QUANTILE_LABELS
 from fastbench.slo import parse_objective
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +33,13 @@ def render(search: SearchResult) -> bytes:
     sections = [
         Section("finding", "What was found", _finding(search), tuple(p for p in plots if p)),
         Section("probes", "Probes", _probes(search)),
-        plan_section(search.config),
+        plan_section(search.config, [search.about.target.url] if search.about else []),
     ]
     title = f"Search on {targets_of(search.config)}"
-    return page(title, element("p", search_files.head(search)), sections)
+    about = fact_list(study_head.search_lines(search))
+    head = join((element("p", search_files.head(search)), about))
+    say = wording(search.config)
+    return page(title, head, [section.worded(say) for section in sections])
 
 
 def _finding(search: SearchResult) -> Html:

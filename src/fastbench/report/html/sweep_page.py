@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastbench import sweeps
-from fastbench.report import sweep_files
-from fastbench.report.html.about import plan_section
+from fastbench.report import study_head, sweep_files
+from fastbench.report.html.about import fact_list, plan_section
 from fastbench.report.html.cell_plots import cell_plots
 from fastbench.report.html.elements import element, join, table
 from fastbench.report.html.page import page
 from fastbench.report.html.plots import FAINT, SYMBOLS, Json, Plot, Section, axis, line
+from fastbench.wording import wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fastbench.report.html.elements import Cell as TableCell
     from fastbench.report.html.elements import Html
-    from fastbench.sweeps import Curve, Figures, SweepResult
+    from fastbench.sweeps import Cell, Curve, Figures, SweepResult
 
 QUANTILES = ("p50", "p95", "p99")
 
@@ -29,10 +30,13 @@ def render(sweep: SweepResult) -> bytes:
     sections = [
         Section("finding", "What was found", _findings(sweep), _plots(sweep, curves, figures)),
         Section("cells", "Cells", _cells(sweep)),
-        plan_section(sweep.config),
+        plan_section(sweep.config, _targets(sweep)),
     ]
-    title = f"Sweep of {sweep_files.subject(sweep)}"
-    return page(title, element("p", sweep_files.head(sweep)), sections)
+    title = sweep_files.title(sweep)
+    about = fact_list(study_head.sweep_lines(sweep))
+    head = join((element("p", sweep_files.head(sweep)), about))
+    say = wording(sweep.config)
+    return page(title[0].upper() + title[1:], head, [s.worded(say) for s in sections])
 
 
 def _findings(sweep: SweepResult) -> Html:
@@ -45,10 +49,24 @@ def _findings(sweep: SweepResult) -> Html:
 
 def _cells(sweep: SweepResult) -> Html:
     heads, rows = sweep_files.cells_table(sweep)
-    links = [element("a", "result", href=f"{cell.name}/result.json") for cell in sweep.cells]
+    links = [_link(cell) for cell in sweep.cells]
     linked = [[*row, link] for row, link in zip(rows, links, strict=True)]
     note = element("p", "For a cell's own page: fastbench report FOLDER --format html > page.html")
     return join((table([*heads, "file"], linked, class_="numbers"), note))
+
+
+def _targets(sweep: SweepResult) -> list[str]:
+    """Return the target of each cell, as far as it is known."""
+    given = (str(cell.settings.get("target", "")) for cell in sweep.cells)
+    found = (cell.about.target.url if cell.about else "" for cell in sweep.cells)
+    return [one or other for one, other in zip(given, found, strict=True) if one or other]
+
+
+def _link(cell: Cell) -> str:
+    """Return the link to what a cell left; nothing where it left no result."""
+    if cell.about is None and cell.figures is None:
+        return "-"
+    return element("a", "result", href=f"{cell.name}/result.json")
 
 
 def _plots(
