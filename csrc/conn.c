@@ -150,6 +150,9 @@ static void leave_ready(fb_conn *c, uint64_t now_ns)
 static int break_off(fb_conn *c, fb_io *io)
 {
     fb_lane *lane = c->lane;
+    if (c->state == FB_CONN_READY && io->now_ns >= c->ready_ns + PAUSE_LAST_NS) {
+        c->pause_ns = PAUSE_FIRST_NS; /* it stood for a while: the server does not refuse us */
+    }
     leave_ready(c, io->now_ns);
     drop_socket(c, io->now_ns);
     if (!lane->started || io->err.code == FB_E_DATA) {
@@ -250,9 +253,10 @@ int fb_conn_fill(fb_conn *c, fb_io *io, uint64_t intended_ns)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static void become_ready(fb_conn *c)
+static void become_ready(fb_conn *c, uint64_t now_ns)
 {
     c->state = FB_CONN_READY;
+    c->ready_ns = now_ns;
     c->connect_by_ns = 0;
     c->lane->ready++;
     c->lane->reconnects += c->lane->started;
@@ -285,7 +289,7 @@ static int open_step(fb_conn *c, fb_io *io)
         return fb_conn_send(c, io); /* it is opened by its protocol, and ready when greeted */
     }
     if (c->opening == s->n_openings) {
-        become_ready(c);
+        become_ready(c, io->now_ns);
     } else {
         queue_opening(c, &s->openings[c->opening]);
     }

@@ -35,6 +35,7 @@ typedef struct fb_conn {
     uint64_t deadline_ns;        /* waiting: try again then; until ready: give up then */
     uint64_t connect_by_ns;      /* all tries of this attempt must end then; 0 = none was made */
     uint64_t pause_ns;           /* before the next try */
+    uint64_t ready_ns;           /* ready since then */
     uint64_t received_ns;        /* last byte from the peer */
     uint64_t blocked_ns;         /* output waits for room since then; 0 = it does not */
     struct fb_conn *next_handed; /* of those that the dispatch has given something to send */

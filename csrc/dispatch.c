@@ -121,9 +121,10 @@ static int send_due(fb_dispatch *d, fb_io *io)
     for (uint32_t n = 0; d->used > 0 && n < BURST && (c = find_room(d)) != NULL; n++) {
         hand_out(d, c, dequeue(d));
     }
+    const int rc = send_handed(d, io); /* which may make room, too */
     d->goes_on = d->used > 0 && d->lane->has_room;
     window_is_full(d, io, d->used > 0 && !d->goes_on);
-    return send_handed(d, io);
+    return rc;
 }
 
 /* In a cluster: a connection of the n-th node that has room; they are every n_nodes-th one. */

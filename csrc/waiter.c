@@ -79,7 +79,7 @@ static int poll_first(fb_waiter *w, struct epoll_event *events, int room, uint64
 int fb_waiter_wait(fb_waiter *w, const fb_wait *wait, struct epoll_event *events, int room,
                    uint64_t *now_ns)
 {
-    const uint64_t wake_ns = wait->due_ns - wait->spin_ns;
+    const uint64_t wake_ns = wait->due_ns > wait->spin_ns ? wait->due_ns - wait->spin_ns : 0;
     const bool spins = wait->spin_ns > 0 && wait->due_ns > *now_ns; /* else look once at least */
     int n = 0;
     if (wait->expects_reply && wake_ns > *now_ns + POLL_NS) {

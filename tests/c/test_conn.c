@@ -391,15 +391,19 @@ static void test_backs_off(void)
     rig_close(&r);
 }
 
-/* A server that accepts and closes is tried ever more seldom, too; an answer begins anew. */
+/* A server that accepts and closes is tried ever more seldom, too; an answer begins anew, or a
+ * connection that had stood for a second. */
 static void test_backs_off_until_something_is_answered(void)
 {
     rig r;
     REQUIRE(rig_init(&r) && rig_run(&r));
-    const uint64_t expected[] = {10 * MS, 20 * MS, 40 * MS, 10 * MS, 20 * MS};
+    const uint64_t expected[] = {10 * MS, 20 * MS, 40 * MS, 10 * MS, 20 * MS, 10 * MS};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         if (i == 3) {
             answer_ok(&r, OK_REPLY, 1);
+        }
+        if (i == 5) {
+            r.conn.ready_ns -= 2 * FB_NS_PER_S; /* it has stood for long */
         }
         rig_hang_up(&r);
         while (r.conn.link.fd >= 0 && step(&r) == FB_OK) {

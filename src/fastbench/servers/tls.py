@@ -127,6 +127,7 @@ def make_context(config: TlsConfig) -> ssl.SSLContext:
     Raises :class:`UsageError` naming the file that cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("DEFAULT")  # OpenSSL's, in its order, as the engine offers them
     is_1_3 = config.min_version == "1.3"
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if is_1_3 else ssl.TLSVersion.TLSv1_2
     if config.insecure:
