@@ -147,7 +147,7 @@ def _about_two(*sides: Side) -> list[str]:
     Student's t falls from 4.30 for two results of two to 2.78 (three) and 2.23 (six), and the
     standard error with the root of their number.
     """
-    two = [side.name for side in sides if side.repetitions == 2]  # noqa: PLR2004 - the case
+    two = [side.name for side in sides if side.repetitions == 2]  # noqa: PLR2004 - as _about_two says
     if not two or any(side.repetitions == 1 for side in sides):
         return []
     have = "have" if len(two) > 1 else "has"

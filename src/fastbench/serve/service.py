@@ -98,7 +98,7 @@ class Service:
     async def _later(self, name: str, began: float, pending: Awaitable[Reply]) -> Reply:
         try:
             reply = await pending
-        except Exception as e:  # noqa: BLE001  nor one that is answered later
+        except Exception as e:  # noqa: BLE001 - one bad request must not end the server, nor one that is answered later
             reply = as_error(e)
         self._count(name, began, reply)
         return reply

@@ -94,7 +94,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802 - the official name
+    def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC looks it up by this name
         """Answer the inputs by all outputs, or those of the filter, as bytes."""
         spec = request.model_spec
         with refusing(context):
@@ -110,7 +110,7 @@ class Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 reply.outputs[name].CopyFrom(tensor_of(found[name]))
             return reply
 
-    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 - the official name
+    def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC looks it up by this name
         """Describe the signature."""
         with refusing(context):
             return self._models.metadata(request.model_spec.name, request.model_spec.version.value)
@@ -122,7 +122,7 @@ class Status(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - the official name
+    def GetModelStatus(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC looks it up by this name
         """Say that it is available."""
         with refusing(context):
             return self._models.status(request.model_spec.name, request.model_spec.version.value)
